@@ -1,0 +1,21 @@
+// Every environment variable that cairn reads, in one file (docs/environment.md lists them for people).
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace cairn {
+
+struct Environment {
+  std::string cache_directory;           // CAIRN_CACHE, else $XDG_CACHE_HOME/cairn, else ~/.cache/cairn
+  std::optional<int> threads;            // CAIRN_THREADS
+  std::optional<std::string> target;     // CAIRN_TARGET: baseline, avx2 or avx512
+  std::optional<std::string> log;        // CAIRN_LOG: error, warning, info or debug
+  std::optional<std::string> peer_python;  // CAIRN_PEER_PYTHON
+  std::optional<std::string> peer_llama;   // CAIRN_PEER_LLAMA
+};
+
+// Reads the process's environment. Throws Error on a value that is not one of those named above.
+Environment read_environment();
+
+}  // namespace cairn

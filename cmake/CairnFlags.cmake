@@ -1,0 +1,17 @@
+# Flags that every target shares.
+# -ffp-contract=off: a product and a sum never fuse behind our back; strict numerics depend on it.
+# The baseline is x86-64 v1; faster paths are compiled per function file and chosen at run time.
+add_compile_options(-Wall -Wextra -Wno-missing-field-initializers -ffp-contract=off)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  add_compile_options(-Wno-dangling-reference -Wno-maybe-uninitialized -Wno-restrict -Wno-array-bounds -Wno-stringop-overflow)
+endif()
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
+set(CMAKE_CXX_FLAGS_DEBUG "-O0 -g")
+if(CAIRN_SANITIZE)
+  set(san ${CAIRN_SANITIZE})
+  if(san STREQUAL "address")
+    set(san "address,undefined")
+  endif()
+  add_compile_options(-fsanitize=${san} -fno-omit-frame-pointer -g1 -fno-sanitize-recover=undefined)
+  add_link_options(-fsanitize=${san})
+endif()

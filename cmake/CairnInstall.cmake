@@ -1,0 +1,14 @@
+# cmake --install: bin/cairn, lib/libcairn.so, the headers, and a package for find_package(cairn).
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+set_target_properties(cairn PROPERTIES INSTALL_RPATH "$ORIGIN")
+install(TARGETS cairn EXPORT cairn-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/cairn DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+        FILES_MATCHING PATTERN "*.h" PATTERN "*.def")
+install(EXPORT cairn-targets NAMESPACE cairn:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/cairn)
+configure_package_config_file(${CMAKE_SOURCE_DIR}/cmake/cairn-config.cmake.in
+  ${CMAKE_BINARY_DIR}/cairn-config.cmake INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/cairn)
+write_basic_package_version_file(${CMAKE_BINARY_DIR}/cairn-config-version.cmake
+  COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_BINARY_DIR}/cairn-config.cmake ${CMAKE_BINARY_DIR}/cairn-config-version.cmake
+        DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/cairn)
