@@ -1,0 +1,64 @@
+// Graph: a function of tensors as a value. Transforms take one and give another; plans are made of it.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "cairn/graph/tensor.h"
+
+namespace cairn {
+
+struct Graph {
+  std::string name;
+  std::vector<Tensor> inputs;   // nodes of Op::input, in the order of the arguments
+  std::vector<Tensor> outputs;
+  // Names of the outputs in the text form; empty, or one per output.
+  std::vector<std::string> output_names;
+};
+
+// A custom operation: a kernel with a fallback of plain primitives that defines it.
+struct CustomDefinition {
+  std::string name;
+  // Builds the definition from operands.
+  std::function<std::vector<Tensor>(std::span<const Tensor> inputs)> fallback;
+  // Cotangents of the operands (an undefined Tensor means zero); without it the fallback's are used.
+  std::function<std::vector<Tensor>(std::span<const Tensor> inputs, std::span<const Tensor> outputs,
+                                    std::span<const Tensor> cotangents)>
+      vjp = nullptr;
+};
+
+using TensorFunction = std::function<std::vector<Tensor>(std::span<const Tensor>)>;
+
+// Calls fn on placeholders of the given types (names: "x0", ... unless given) and keeps what it built.
+// Tensors that fn captures and that are leaves stay leaves inside the graph.
+Graph trace(const TensorFunction& fn, std::span<const TensorType> types,
+            std::span<const std::string> names = {});
+
+// The graph's outputs for the given arguments: its nodes are built again on them. Types must agree.
+std::vector<Tensor> call(const Graph& graph, std::span<const Tensor> args);
+
+// Every node that the roots depend on, operands first, in the order of building.
+std::vector<const Node*> topological_order(std::span<const Tensor> roots);
+
+// Builds `node` again on other operands: the core of every transform. Leaves and inputs are returned
+// as they are. Scope and location are kept.
+std::vector<Tensor> rebuild(const Node& node, std::vector<Tensor> inputs);
+std::vector<Tensor> rebuild(const Node& node, std::vector<Tensor> inputs, Attrs attrs);
+
+// A graph whose body reads tensors that are not its inputs (free variables) gets them as further
+// inputs; the tensors are returned in `captured`. Leaves stay where they are unless `leaves_too`.
+Graph close_over(const Graph& graph, std::vector<Tensor>& captured, bool leaves_too = false);
+
+// Maps tensors to something, for graph walks.
+struct TensorHash {
+  size_t operator()(const Tensor& t) const {
+    return std::hash<const void*>()(t.node_pointer()) * 31 + static_cast<size_t>(t.output());
+  }
+};
+template <class T>
+using TensorMap = std::unordered_map<Tensor, T, TensorHash>;
+
+}  // namespace cairn
