@@ -1,0 +1,32 @@
+// Reductions, running sums and ordering. `axes` empty means all; negative axes count from the end.
+#pragma once
+
+#include <utility>
+
+#include "cairn/ops/operand.h"
+
+namespace cairn {
+
+Tensor sum(Operand x, Ints axes = {}, bool keep_dims = false);
+Tensor prod(Operand x, Ints axes = {}, bool keep_dims = false);
+// Throws Error when a reduced axis has no elements. NaN wins.
+Tensor max(Operand x, Ints axes = {}, bool keep_dims = false);
+Tensor min(Operand x, Ints axes = {}, bool keep_dims = false);
+// f16 and bf16 are summed in f32; integers become f32.
+Tensor mean(Operand x, Ints axes = {}, bool keep_dims = false);
+// Sum of squared deviations over n - correction (PyTorch's correction = 1 is not the default here; NumPy's 0 is).
+Tensor variance(Operand x, Ints axes = {}, int correction = 0, bool keep_dims = false);
+Tensor standard_deviation(Operand x, Ints axes = {}, int correction = 0, bool keep_dims = false);
+Tensor any(Operand x, Ints axes = {}, bool keep_dims = false);
+Tensor all(Operand x, Ints axes = {}, bool keep_dims = false);
+// log(sum(exp(x))) without overflow.
+Tensor logsumexp(Operand x, Ints axes = {}, bool keep_dims = false);
+// i32 index of the first largest (smallest) along `axis`; a NaN counts as such.
+Tensor argmax(Operand x, int axis = -1, bool keep_dims = false);
+Tensor argmin(Operand x, int axis = -1, bool keep_dims = false);
+Tensor cumsum(Operand x, int axis = -1, bool reverse = false);
+Tensor cumprod(Operand x, int axis = -1, bool reverse = false);
+Tensor cummax(Operand x, int axis = -1, bool reverse = false);
+Tensor cummin(Operand x, int axis = -1, bool reverse = false);
+
+}  // namespace cairn
