@@ -51,14 +51,16 @@ if [[ $(id -u) != 0 ]]; then
   fi
   as_root=(sudo)
 fi
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 apt() {
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get -qq -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 "$@" >&2
+    apt-get -q -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 "$@" > "$log" 2>&1
 }
 
 say "missing: ${missing[*]}"
 say "apt-get update"
-apt update || say "apt-get update failed; trying with the lists that are here"
+apt update || { cat "$log" >&2; say "apt-get update failed; going on with the lists that are here"; }
 have=() absent=()
 for name in "${missing[@]}"; do
   # A package that is only named by others has no candidate and shows nothing.
@@ -80,7 +82,8 @@ fi
 [[ ${#have[@]} -gt 0 ]] || exit 0
 say "apt-get install --no-install-recommends ${have[*]}"
 apt install --yes --no-install-recommends "${have[@]}" || {
+  cat "$log" >&2
   say "apt-get could not install them; its message is above"
   exit 1
 }
-say "done"
+say "done: $(grep -c '^Setting up' "$log") packages with what they need"
