@@ -99,9 +99,7 @@ class HeaderReader final : public nlohmann::json_sax<Json> {
 
   bool start_object(std::size_t) override {
     switch (place_) {
-      case Place::start:
-        place_ = Place::top;
-        return true;
+      case Place::start: place_ = Place::top; return true;
       case Place::top:
         if (key_ == kMetadata) {
           if (seen_metadata_) throw_error("its header has __metadata__ twice");
@@ -115,8 +113,7 @@ class HeaderReader final : public nlohmann::json_sax<Json> {
           place_ = Place::tensor;
         }
         return true;
-      default:
-        return start_other("an object");
+      default: return start_other("an object");
     }
   }
 

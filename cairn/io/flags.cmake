@@ -1,0 +1,1 @@
+target_link_libraries(cairn_io PUBLIC PNG::PNG JPEG::JPEG ZLIB::ZLIB)

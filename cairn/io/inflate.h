@@ -1,0 +1,43 @@
+// zlib as the readers use it: one stream that inflates or deflates between spans.
+#pragma once
+
+#include <zlib.h>
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "cairn/base/error.h"
+
+namespace cairn::io {
+
+// windowBits of zlib.
+inline constexpr int kRawDeflate = -15;
+inline constexpr int kGzip = 15 + 16;
+
+class Inflater {
+ public:
+  // Keeps reading from `input`, which outlives it. Throws Error without memory.
+  Inflater(std::span<const std::byte> input, int window_bits);
+  Inflater(const Inflater&) = delete;
+  Inflater& operator=(const Inflater&) = delete;
+  ~Inflater() { inflateEnd(&stream_); }
+
+  // Fills `out` as far as the stream goes and returns how many bytes that were: fewer than asked
+  // only at the end. Throws Error on damaged or cut-off data.
+  size_t read(std::span<std::byte> out);
+  bool finished() const { return finished_; }
+  // Input that no stream has used.
+  std::span<const std::byte> rest() const;
+  // Starts the next stream at the rest.
+  void next_member();
+
+ private:
+  z_stream stream_ = {};
+  std::span<const std::byte> pending_;  // beyond what avail_in, 32 bits wide, can hold
+  bool finished_ = false;
+};
+
+std::string deflate_all(std::span<const std::byte> input, int window_bits);
+
+}  // namespace cairn::io
