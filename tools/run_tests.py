@@ -37,7 +37,7 @@ CHECKS = [
     ("check_sizes", ["tools/check_sizes.py"], {}),
     ("check_paths", ["tools/check_paths.py"], {}),
     ("check_words", ["tools/check_words.py"], {}),
-    ("check_format", ["tools/check_format.sh"], {}),
+    ("check_format", ["tools/check_format.py"], {}),
     ("check_headers", ["tools/check_headers.py"], {}),
     ("check_tidy", ["tools/check_tidy.py"], {"long": ["--all"], "quick": ["--since", "HEAD"]}),
 ]
@@ -78,9 +78,12 @@ def run(command, timeout, cwd, env=None):
     """Exit status (None: killed after `timeout` seconds), output, seconds."""
     start = time.monotonic()
     with tempfile.TemporaryFile() as out:
-        process = subprocess.Popen(command, cwd=cwd, env={**os.environ, **(env or {})},
-                                   stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-                                   start_new_session=True)
+        try:
+            process = subprocess.Popen(command, cwd=cwd, env={**os.environ, **(env or {})},
+                                       stdin=subprocess.DEVNULL, stdout=out,
+                                       stderr=subprocess.STDOUT, start_new_session=True)
+        except OSError as error:
+            return 127, f"could not be started: {error}", 0.0
         try:
             status = process.wait(timeout)
         except BaseException as error:
