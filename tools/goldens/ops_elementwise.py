@@ -77,7 +77,7 @@ BINARY = [
     ("less", torch.lt, jnp.less), ("less_equal", torch.le, jnp.less_equal),
     ("greater", torch.gt, jnp.greater), ("greater_equal", torch.ge, jnp.greater_equal),
 ]
-NO_GRADIENT = {"sign", "floor", "ceil", "round", "floor_divide", "remainder", "fmod"}
+NO_GRADIENT = {"sign", "floor", "ceil", "round", "floor_divide"}
 SHAPES = [((3, 5), (3, 5)), ((2, 1, 4), (3, 1)), ((), (2, 3)), ((0, 3), (1, 3))]
 
 
@@ -108,9 +108,9 @@ def unary(out):
             print("left out:", case, left_out)
         cases.add(f"{case}/special", name, [x], torch_function, attributes, gradients=False)
     cases.add("logical_not", "logical_not", [torch.tensor([True, False])], torch.logical_not)
-    # uniforms as random numbers make them: (k + 0.5) / 2^24
-    k = np.array([0, 1, 2, 1000, 2**20, 2**23 - 1, 2**23, 2**24 - 2, 2**24 - 1])
-    uniforms = torch.from_numpy(np.concatenate([(k + 0.5) / 2**24, np.linspace(0.01, 0.99, 23)]))
+    # uniforms as random numbers make them: (k + 0.5) / 2^23
+    k = np.array([0, 1, 2, 1000, 2**20, 2**22 - 1, 2**22, 2**23 - 2, 2**23 - 1])
+    uniforms = torch.from_numpy(np.concatenate([(k + 0.5) / 2**23, np.arange(1, 32) / 32]))
     cases.add("ndtri/uniforms", "ndtri", [uniforms], torch.special.ndtri, gradients=False)
     cases.write()
 
@@ -147,7 +147,7 @@ def binary(out):
     for low, high in ((-0.5, 0.75), (None, 0.25), (-0.25, None)):
         cases.add(f"clamp/{low}/{high}", "clamp", [x],
                   lambda x: torch.clamp(x, low, high), {"min": low, "max": high})
-    special = torch.tensor([NAN, INF, -INF, -0.5, 0.75, 0.1], dtype=torch.float64)
+    special = torch.tensor([NAN, INF, -INF, -0.5, 0.75, 0.125], dtype=torch.float64)
     cases.add("clamp/special", "clamp", [special], lambda x: torch.clamp(x, -0.5, 0.75),
               {"min": -0.5, "max": 0.75}, gradients=False)
     cases.write()
