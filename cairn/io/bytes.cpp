@@ -6,6 +6,11 @@
 
 namespace cairn::io {
 
+void swap_elements(std::span<const std::byte> from, std::byte* to, size_t size) {
+  for (size_t i = 0; i < from.size(); i += size)
+    std::reverse_copy(from.data() + i, from.data() + i + size, to + i);
+}
+
 std::span<const std::byte> ByteReader::take(uint64_t count, std::string_view what) {
   if (count > remaining())
     throw_error(

@@ -36,6 +36,9 @@ T byte_swapped(T value) {
   return value;
 }
 
+// Copies elements of `size` bytes with the bytes of each in reverse order.
+void swap_elements(std::span<const std::byte> from, std::byte* to, size_t size);
+
 // Walks over bytes; a step beyond the end throws Error that names what was being read.
 class ByteReader {
  public:

@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "cairn/io/bytes.h"
-#include "cairn/io/inflate.h"
 
 namespace cairn::io {
 namespace {
@@ -13,53 +12,39 @@ namespace {
 // Deflate's densest code is 258 bytes in 2 bits; no honest stream inflates further.
 constexpr uint64_t kMaxRatio = 1032;
 
-SharedBytes inflate_members(std::span<const std::byte> bytes, uint64_t limit, bool head_only) {
+// Inflates until the end or until `limit` bytes are there.
+std::string inflate_up_to(std::span<const std::byte> bytes, uint64_t limit) {
+  const uint64_t most =
+      std::min<uint64_t>({limit, bytes.size() * kMaxRatio + 1, uint64_t{INT64_MAX}});
   std::string out;
-  // Doubling from a guess of four times the input, never more than the limit and one byte beyond,
-  // which tells that there is more.
-  const uint64_t ceiling =
-      std::min({limit, static_cast<uint64_t>(bytes.size()) * kMaxRatio, uint64_t{INT64_MAX} - 1}) +
-      !head_only;
-  out.resize(std::min<uint64_t>(ceiling, std::max<uint64_t>(bytes.size() * 4, 1 << 12)));
+  // From a guess of four times the input; the read that finds the end needs room.
+  out.resize(std::min<uint64_t>(most, std::max<uint64_t>(bytes.size() * 4, 1 << 12)));
   size_t size = 0;
-  Inflater inflater(bytes, kGzip);
+  GzipReader reader(bytes);
   for (;;) {
-    size += inflater.read(std::as_writable_bytes(std::span(out)).subspan(size));
-    if (head_only && size == ceiling) break;
-    if (!head_only && (size > limit || (size == ceiling && !inflater.finished())))
-      throw_error(fmt::format("it inflates to more than {} bytes; is it the right file?", limit));
-    if (inflater.finished()) {
-      const auto rest = inflater.rest();
-      if (!is_gzip(rest)) {
-        if (std::any_of(rest.begin(), rest.end(), [](std::byte b) { return b != std::byte{0}; }))
-          throw_error(
-              fmt::format("{} bytes that are no gzip follow its compressed data", rest.size()));
-        break;
-      }
-      inflater.next_member();
-    } else if (size == out.size()) {
-      out.resize(std::min<uint64_t>(ceiling, size * 2));
-    }
+    size += reader.read(std::as_writable_bytes(std::span(out)).subspan(size));
+    if (size < out.size() || size == most) break;
+    out.resize(std::min<uint64_t>(most, size * 2));
   }
   out.resize(size);
-  return SharedBytes(std::move(out));
+  return out;
 }
 
 }  // namespace
 
-bool is_gzip(std::span<const std::byte> bytes) {
-  return bytes.size() >= 3 && bytes[0] == std::byte{0x1f} && bytes[1] == std::byte{0x8b} &&
-         bytes[2] == std::byte{8};
-}
-
 Result<SharedBytes> gunzip(std::span<const std::byte> bytes, const std::string& name,
                            uint64_t limit) {
-  return read_result(name, [&] { return inflate_members(bytes, limit, false); });
+  return read_result(name, [&] {
+    std::string out = inflate_up_to(bytes, limit == UINT64_MAX ? limit : limit + 1);
+    if (out.size() > limit)
+      throw_error(fmt::format("it inflates to more than {} bytes; is it the right file?", limit));
+    return SharedBytes(std::move(out));
+  });
 }
 
 Result<SharedBytes> gunzip_head(std::span<const std::byte> bytes, const std::string& name,
                                 uint64_t count) {
-  return read_result(name, [&] { return inflate_members(bytes, count, true); });
+  return read_result(name, [&] { return SharedBytes(inflate_up_to(bytes, count)); });
 }
 
 std::string gzip(std::span<const std::byte> bytes) { return deflate_all(bytes, kGzip); }

@@ -4,10 +4,9 @@
 #include <string>
 
 #include "cairn/base/file.h"
+#include "cairn/io/inflate.h"
 
 namespace cairn::io {
-
-bool is_gzip(std::span<const std::byte> bytes);
 
 // All members of a gzip file, inflated, with checksums checked. More than `limit` bytes of result
 // is an error: 1 MB of gzip can hold 1 GB. Zeros after the last member are padding.

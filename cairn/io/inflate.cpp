@@ -57,6 +57,28 @@ size_t Inflater::read(std::span<std::byte> out) {
   return done;
 }
 
+bool is_gzip(std::span<const std::byte> bytes) {
+  return bytes.size() >= 3 && bytes[0] == std::byte{0x1f} && bytes[1] == std::byte{0x8b} &&
+         bytes[2] == std::byte{8};
+}
+
+size_t GzipReader::read(std::span<std::byte> out) {
+  size_t done = 0;
+  while (done < out.size()) {
+    done += inflater_.read(out.subspan(done));
+    if (!inflater_.finished()) continue;
+    const auto rest = inflater_.rest();
+    if (is_gzip(rest)) {
+      inflater_.next_member();
+      continue;
+    }
+    if (std::any_of(rest.begin(), rest.end(), [](std::byte b) { return b != std::byte{0}; }))
+      throw_error(fmt::format("{} bytes that are no gzip follow its compressed data", rest.size()));
+    break;
+  }
+  return done;
+}
+
 std::string deflate_all(std::span<const std::byte> input, int window_bits) {
   z_stream stream = {};
   if (deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, window_bits, 8,

@@ -38,6 +38,21 @@ class Inflater {
   bool finished_ = false;
 };
 
+bool is_gzip(std::span<const std::byte> bytes);
+
+// The members of a gzip file one after the other, with their checksums checked; zeros after the
+// last one are padding.
+class GzipReader {
+ public:
+  // `input` outlives it.
+  explicit GzipReader(std::span<const std::byte> input) : inflater_(input, kGzip) {}
+  // As Inflater::read.
+  size_t read(std::span<std::byte> out);
+
+ private:
+  Inflater inflater_;
+};
+
 std::string deflate_all(std::span<const std::byte> input, int window_bits);
 
 }  // namespace cairn::io

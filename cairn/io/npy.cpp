@@ -136,10 +136,6 @@ Header read_header(ByteReader& reader) {
   return HeaderParser(reader.take_text(size, "header")).parse();
 }
 
-void copy_swapped(const std::byte* from, std::byte* to, size_t bytes, size_t size) {
-  for (size_t i = 0; i < bytes; i += size) std::reverse_copy(from + i, from + i + size, to + i);
-}
-
 // `source` holds the elements with the first index running fastest; returns them row-major.
 HostArray from_fortran(DType dtype, const Shape& shape, const std::byte* source) {
   HostArray result(dtype, shape);
@@ -185,7 +181,7 @@ HostArray parse_array(const SharedBytes& bytes) {
                     fmt::join(header.shape, ", "), name(dtype), size, data.size()));
   if (header.descr[0] == '>' && size_of(dtype) > 1) {
     std::string swapped(size, '\0');
-    copy_swapped(data.data(), reinterpret_cast<std::byte*>(swapped.data()), size, size_of(dtype));
+    swap_elements(data.bytes(), reinterpret_cast<std::byte*>(swapped.data()), size_of(dtype));
     data = SharedBytes(std::move(swapped));
   }
   HostArray array = view_array(dtype, shape, data);
