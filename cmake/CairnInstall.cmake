@@ -1,4 +1,5 @@
-# cmake --install: bin/cairn, lib/libcairn.so, the headers, and a package for find_package(cairn).
+# cmake --install: bin/cairn, lib/libcairn.so, the headers, a package for find_package(cairn), and in
+# share/cairn/text what `cairn demo` trains on when it is not run from a clone.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set_target_properties(cairn PROPERTIES INSTALL_RPATH "$ORIGIN")
@@ -12,3 +13,7 @@ write_basic_package_version_file(${CMAKE_BINARY_DIR}/cairn-config-version.cmake
   COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_BINARY_DIR}/cairn-config.cmake ${CMAKE_BINARY_DIR}/cairn-config-version.cmake
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/cairn)
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/cairn ${CMAKE_SOURCE_DIR}/docs
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/cairn/text
+        FILES_MATCHING PATTERN "*.h" PATTERN "*.cpp" PATTERN "*.md")
+install(FILES ${CMAKE_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
