@@ -92,6 +92,7 @@ std::vector<double> log_ticks(Range range, int at_most) {
   };
   const size_t limit = static_cast<size_t>(std::max(at_most, 2));
   std::vector<double> ticks = collect({1, 2, 5}, 1);
+  if (ticks.size() > limit) ticks = collect({1, 3}, 1);
   for (int stride : {1, 2, 5, 10, 20, 50, 100}) {
     if (ticks.size() <= limit) break;
     ticks = collect({1}, stride);

@@ -22,8 +22,9 @@ bool is_drawable(double value, bool log = false);
 // The multiples of 1, 2 or 5 times a power of ten that lie in the range: the finest step that gives
 // at most `at_most` of them (which counts as 2 when it is less).
 std::vector<double> nice_ticks(Range range, int at_most);
-// The same for a logarithmic axis of positive numbers: 1, 2 and 5 in each decade, else only powers
-// of ten, else every second, fifth, ... of these; where that leaves fewer than two, nice_ticks.
+// The same for a logarithmic axis of positive numbers: 1, 2 and 5 in each decade, else 1 and 3,
+// else only powers of ten, else every second, fifth, ... of these; where that leaves fewer than
+// two, nice_ticks.
 std::vector<double> log_ticks(Range range, int at_most);
 // One text per tick: "0", "0.5", "1.0"; "20k"; "2e-5". Evenly spaced ticks get as many decimals as
 // tell neighbours apart; those of a logarithmic axis each what it needs.

@@ -24,18 +24,22 @@ struct Picture {
 
 Picture read(const HostArray& image) {
   const Shape& shape = image.shape();
-  const bool gray = shape.rank() == 2 || (shape.rank() == 3 && shape[2] == 1);
-  if (image.dtype() != DType::u8 || !(gray || (shape.rank() == 3 && shape[2] == 3)))
+  const int64_t channels = shape.rank() == 2 ? 1 : shape.rank() == 3 ? shape[2] : 0;
+  if (image.dtype() != DType::u8 || channels < 1 || channels > 4)
     throw_error(
-        fmt::format("[image] {}{} is no image: expected u8 [height, width], "
-                    "[height, width, 1] or [height, width, 3]",
+        fmt::format("[image] {}{} is no image: expected u8 [height, width] or u8 [height, "
+                    "width, channels] with 1 to 4 channels",
                     name(image.dtype()), to_string(shape)));
   Picture p{shape[0], shape[1], {}};
   const auto bytes = image.span<uint8_t>();
-  p.pixels.resize(static_cast<size_t>(p.height * p.width));
-  for (size_t i = 0; i < p.pixels.size(); ++i)
-    p.pixels[i] = gray ? Rgb{bytes[i], bytes[i], bytes[i]}
-                       : Rgb{bytes[3 * i], bytes[3 * i + 1], bytes[3 * i + 2]};
+  for (size_t i = 0; i < bytes.size(); i += static_cast<size_t>(channels)) {
+    const int alpha = channels % 2 == 0 ? bytes[i + static_cast<size_t>(channels) - 1] : 255;
+    const auto over_black = [&](size_t c) {
+      return static_cast<uint8_t>((bytes[i + c] * alpha + 127) / 255);
+    };
+    const size_t step = channels < 3 ? 0 : 1;  // gray is all three colours
+    p.pixels.push_back({over_black(0), over_black(step), over_black(2 * step)});
+  }
   return p;
 }
 

@@ -1,5 +1,7 @@
 #include "cairn/plot/markup.h"
 
+#include <cstdint>
+
 namespace cairn::plot {
 namespace {
 
@@ -51,7 +53,7 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
-std::string base64(std::span<const std::byte> bytes) {
+std::string base64(std::string_view bytes) {
   constexpr std::string_view kDigits =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string out;
@@ -60,7 +62,7 @@ std::string base64(std::span<const std::byte> bytes) {
     const size_t left = bytes.size() - i;
     uint32_t group = 0;
     for (size_t j = 0; j < 3; ++j)
-      group = group << 8 | (j < left ? static_cast<uint32_t>(bytes[i + j]) : 0);
+      group = group << 8 | (j < left ? static_cast<uint8_t>(bytes[i + j]) : 0);
     out += kDigits[group >> 18];
     out += kDigits[group >> 12 & 63];
     out += left > 1 ? kDigits[group >> 6 & 63] : '=';

@@ -1,8 +1,6 @@
 // The little that writing HTML and SVG needs: escaping and base64.
 #pragma once
 
-#include <cstddef>
-#include <span>
 #include <string>
 #include <string_view>
 
@@ -12,6 +10,6 @@ namespace cairn::plot {
 // that XML forbids and bytes that are not UTF-8 become U+FFFD.
 std::string escaped(std::string_view text);
 
-std::string base64(std::span<const std::byte> bytes);
+std::string base64(std::string_view bytes);
 
 }  // namespace cairn::plot

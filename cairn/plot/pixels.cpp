@@ -159,7 +159,8 @@ HostArray activations_to_image(const HostArray& activations, const ActivationSty
   int64_t scale_x = scale_to_target(columns * tiles.width);
   int64_t scale_y = scale_to_target(rows * tiles.height);
   if (!tiles.matrix) scale_x = scale_y = std::min(scale_x, scale_y);
-  return draw(tiles, style.map, columns, 1, scale_y, scale_x);
+  const int64_t border = std::min(scale_x, scale_y) >= 4 ? 2 : 1;
+  return draw(tiles, style.map, columns, border, scale_y, scale_x);
 }
 
 std::string activations_to_text(const HostArray& activations, ColorMap map,

@@ -21,10 +21,11 @@
 
 namespace cairn::plot {
 
-// An image in a terminal: u8 [height, width] or [height, width, 1] (gray) or [height, width, 3]
-// (RGB). Two pixels to a cell, one above the other: in half blocks and 24-bit colour, or without
-// colour as shades, where brighter is denser. Shrunk by averaging to fit style.width x style.height
-// cells, never enlarged. Lines end with '\n'. Throws Error on another dtype or shape.
+// An image in a terminal: u8 [height, width] or [height, width, channels] with gray, gray and
+// alpha, RGB or RGBA, where what is transparent turns black. Two pixels to a cell, one above the
+// other: in half blocks and 24-bit colour, or without colour as shades, where brighter is denser.
+// Shrunk by averaging to fit style.width x style.height cells, never enlarged. Lines end with '\n'.
+// Throws Error on another dtype or shape.
 std::string image_to_text(const HostArray& image, const TerminalStyle& style);
 
 struct ActivationStyle {

@@ -49,7 +49,8 @@ TEST(Axis, TicksOfAnyRangeAreFewInsideAndSteppedBy125) {
 
 TEST(Axis, LogTicks) {
   EXPECT_THAT(log_ticks({1, 100}, 8), ElementsAre(1, 2, 5, 10, 20, 50, 100));
-  EXPECT_THAT(log_ticks({1, 100}, 5), ElementsAre(1, 10, 100));
+  EXPECT_THAT(log_ticks({1, 100}, 5), ElementsAre(1, 3, 10, 30, 100));
+  EXPECT_THAT(log_ticks({1, 100}, 4), ElementsAre(1, 10, 100));
   EXPECT_THAT(log_ticks({1e-6, 1}, 4), ElementsAre(1e-6, 1e-4, 1e-2, 1));
   EXPECT_THAT(log_ticks({3, 4.2}, 4), ElementsAre(3, 3.5, 4));  // less than a step of 1, 2, 5
 }

@@ -72,11 +72,11 @@ TEST(Activations, UnitsBecomeAGridOfSquares) {
   std::vector<float> units(128, 0.0f);
   units[17] = 3;
   const HostArray image = activations_to_image(f32(units, {128}));
-  // 16 x 8 squares of 24 pixels and the border.
-  ASSERT_EQ(image.shape(), Shape({8 * 25 + 1, 16 * 25 + 1, 3}));
-  EXPECT_EQ(pixel(image, 1 + 25, 1 + 25), kWhite);  // unit 17: second row, second column
-  EXPECT_EQ(pixel(image, 24 + 25, 24 + 25), kWhite);
-  EXPECT_EQ(pixel(image, 1, 1), kBlack);
+  // 16 x 8 squares of 24 pixels and borders of 2.
+  ASSERT_EQ(image.shape(), Shape({8 * 26 + 2, 16 * 26 + 2, 3}));
+  EXPECT_EQ(pixel(image, 2 + 26, 2 + 26), kWhite);  // unit 17: second row, second column
+  EXPECT_EQ(pixel(image, 25 + 26, 25 + 26), kWhite);
+  EXPECT_EQ(pixel(image, 2, 2), kBlack);
   // [1, units] is the same picture.
   const HostArray row = activations_to_image(f32(units, {1, 128}));
   EXPECT_EQ(row.shape(), image.shape());
@@ -159,6 +159,14 @@ TEST(ImageText, HalfBlocksCarryTwoRows) {
             "\033[48;2;9;9;9m\033[38;2;9;9;9m▀\033[0m\n\033[38;2;9;9;9m▀\033[0m\n");
 }
 
+TEST(ImageText, AlphaTurnsBlack) {
+  EXPECT_EQ(
+      image_to_text(u8({200, 100, 50, 255, 200, 100, 50, 51}, {2, 1, 4}), {80, 24, true, true}),
+      "\033[48;2;40;20;10m\033[38;2;200;100;50m▀\033[0m\n");
+  EXPECT_EQ(image_to_text(u8({200, 0, 200, 255}, {2, 1, 2}), {80, 24, true, true}),
+            "\033[48;2;200;200;200m\033[38;2;0;0;0m▀\033[0m\n");
+}
+
 TEST(ImageText, ShadesWithoutColor) {
   const HostArray ramp = u8({0, 60, 128, 200, 255, 0, 60, 128, 200, 255}, {2, 5, 1});
   EXPECT_EQ(image_to_text(ramp, {80, 24, true, false}), " ░▒▓█\n");
@@ -181,7 +189,7 @@ TEST(ImageText, ShrinksByAveragingAndKeepsProportions) {
 
 TEST(ImageText, OnlyImages) {
   EXPECT_THROW(image_to_text(f32({1, 2}, {1, 2}), {}), Error);
-  EXPECT_THROW(image_to_text(u8({1, 2, 3, 4}, {1, 1, 4}), {}), Error);
+  EXPECT_THROW(image_to_text(u8({1, 2, 3, 4, 5}, {1, 1, 5}), {}), Error);
   EXPECT_THROW(image_to_text(u8({1}, {1}), {}), Error);
   EXPECT_EQ(image_to_text(HostArray(DType::u8, {0, 5}), {}), "");
 }
