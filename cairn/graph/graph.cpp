@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <unordered_set>
 
 #include "cairn/graph/infer.h"
+#include "cairn/graph/numbering.h"
 
 namespace cairn {
 
@@ -20,23 +20,8 @@ Graph trace(const TensorFunction& fn, std::span<const TensorType> types,
 }
 
 std::vector<const Node*> topological_order(std::span<const Tensor> roots) {
-  std::unordered_set<const Node*> seen;
-  std::vector<const Node*> order;
-  std::vector<const Node*> stack;
-  const auto visit = [&](const Tensor& t) {
-    if (const Node* n = t.node_pointer(); n && seen.insert(n).second) stack.push_back(n);
-  };
-  for (const Tensor& root : roots) visit(root);
-  while (!stack.empty()) {
-    const Node* node = stack.back();
-    stack.pop_back();
-    order.push_back(node);
-    for (const Tensor& input : node->inputs()) visit(input);
-  }
-  // Operands are always built before the nodes that use them.
-  std::sort(order.begin(), order.end(),
-            [](const Node* a, const Node* b) { return a->id() < b->id(); });
-  return order;
+  NodeMap<uint32_t> seen;
+  return collect_nodes(roots, seen);
 }
 
 std::vector<Tensor> rebuild(const Node& node, std::vector<Tensor> inputs) {
@@ -87,7 +72,7 @@ std::vector<Tensor> call(const Graph& graph, std::span<const Tensor> args) {
   return results;
 }
 
-Graph close_over(const Graph& graph, std::vector<Tensor>& captured, bool leaves_too) {
+Graph close_over(const Graph& graph, std::vector<Tensor>& captured) {
   std::unordered_set<const Node*> own;
   for (const Tensor& input : graph.inputs) own.insert(input.node_pointer());
   // A node belongs to the body when it depends on an input of it; everything else that such a node
@@ -102,8 +87,7 @@ Graph close_over(const Graph& graph, std::vector<Tensor>& captured, bool leaves_
   std::unordered_set<const Node*> constant;
   for (const Node* node : order) {
     if (inside.count(node)) continue;
-    bool is_constant = node->op() == Op::full || node->op() == Op::iota || node->op() == Op::dense ||
-                       (node->op() == Op::leaf && !leaves_too);
+    bool is_constant = node->op() == Op::full || node->op() == Op::iota || node->op() == Op::dense;
     if (!node->inputs().empty()) {
       is_constant = true;
       for (const Tensor& input : node->inputs()) is_constant &= constant.count(input.node_pointer()) > 0;

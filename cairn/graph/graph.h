@@ -49,8 +49,8 @@ std::vector<Tensor> rebuild(const Node& node, std::vector<Tensor> inputs);
 std::vector<Tensor> rebuild(const Node& node, std::vector<Tensor> inputs, Attrs attrs);
 
 // A graph whose body reads tensors that are not its inputs (free variables) gets them as further
-// inputs; the tensors are returned in `captured`. Leaves stay where they are unless `leaves_too`.
-Graph close_over(const Graph& graph, std::vector<Tensor>& captured, bool leaves_too = false);
+// inputs, leaves included; the tensors are appended to `captured`. Constants are built again inside.
+Graph close_over(const Graph& graph, std::vector<Tensor>& captured);
 
 // Maps tensors to something, for graph walks.
 struct TensorHash {

@@ -33,7 +33,7 @@ Shape gathered_shape(const InferContext& c) {
   for (int i = 0; i < axis; ++i) out.push_back(x[i]);
   for (int i = static_cast<int>(batch); i < indices.rank(); ++i) out.push_back(indices[i]);
   for (int i = axis + 1; i < x.rank(); ++i) out.push_back(x[i]);
-  if (x[axis] == 0 && out.elements() > 0) c.fail("axis {} of x has no elements to take", axis);
+  if (x[axis] == 0 && checked_elements({out.begin(), static_cast<size_t>(out.size())}) != 0) c.fail("axis {} of x has no elements to take", axis);
   return out;
 }
 
@@ -80,7 +80,8 @@ Types infer_slice(const InferContext& c) {
     if (step[i] < 1) c.fail("step {} of axis {} is not at least 1", step[i], i);
     if (start[i] < 0 || start[i] > stop[i] || stop[i] > x[i])
       c.fail("{}:{} does not lie in axis {} of size {}", start[i], stop[i], i, x[i]);
-    out.push_back((stop[i] - start[i] + step[i] - 1) / step[i]);
+    const int64_t size = stop[i] - start[i];
+    out.push_back(size / step[i] + (size % step[i] != 0));
   }
   return {c.result(c.dtype(0), out)};
 }
@@ -123,10 +124,10 @@ Types infer_pad(const InferContext& c) {
   Shape out;
   for (int i = 0; i < x.rank(); ++i) {
     if (interior[i] < 0) c.fail("interior padding cannot be negative");
-    const int64_t size = low[i] + high[i] + x[i] + (x[i] > 1 ? (x[i] - 1) * interior[i] : 0);
-    out.push_back(std::max<int64_t>(size, 0));
+    __int128 size = __int128{low[i]} + high[i] + x[i];
+    if (x[i] > 1) size += __int128{x[i] - 1} * interior[i];
+    out.push_back(size < 0 ? 0 : c.size(size));
   }
-  if (checked_elements({out.begin(), static_cast<size_t>(out.size())}) < 0) c.fail("the result is too large");
   return {c.result(c.dtype(0), out)};
 }
 
@@ -140,7 +141,7 @@ Types infer_concatenate(const InferContext& c) {
     if (s.rank() != out.rank()) c.fail("ranks differ");
     for (int d = 0; d < out.rank(); ++d)
       if (d != axis && s[d] != out[d]) c.fail("sizes differ outside axis {}", axis);
-    out[axis] += s[axis];
+    out[axis] = c.size(__int128{out[axis]} + s[axis]);
   }
   return {c.result(c.dtype(0), out)};
 }
@@ -151,6 +152,8 @@ Types infer_scatter(const InferContext& c) {
   const std::string& kind = c.attrs.text(Attr::kind);
   if (kind != "set" && kind != "add" && kind != "prod" && kind != "max" && kind != "min")
     c.fail("kind={} is not one of set, add, prod, max, min", kind);
+  if (kind != "set" && (c.dtype(0) == DType::b8 || is_float8(c.dtype(0))))
+    c.fail("kind={} takes numbers, not {}; cast first", kind, cairn::name(c.dtype(0)));
   if (c.dtype(2) != c.dtype(0)) c.fail("element types of x and updates differ; cast first");
   const int axis = c.axis(c.shape(0).rank());
   if (c.shape(0)[axis] != 0 || c.shape(1).elements() == 0) {

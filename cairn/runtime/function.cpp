@@ -1,0 +1,147 @@
+// Function: traced once per types of its arguments, planned once per runtime and donation.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <list>
+
+#include "cairn/graph/infer.h"
+#include "cairn/runtime/runtime.h"
+
+namespace cairn {
+
+struct Function::State {
+  TensorFunction fn;
+  std::vector<std::string> names;
+
+  struct PlanEntry {
+    const Runtime* runtime;
+    std::vector<bool> donated;
+    bool eager;
+    std::shared_ptr<const Plan> plan;
+  };
+  struct Entry {
+    std::vector<TensorType> types;
+    Graph graph;
+    std::vector<Tensor> leaves;  // that the function captured
+    std::vector<PlanEntry> plans;
+  };
+  std::mutex mutex;
+  std::list<Entry> entries;
+  int64_t traces = 0;
+
+  void add(std::vector<TensorType> types, Graph graph) {
+    Entry entry{std::move(types), std::move(graph), {}, {}};
+    for (const Node* node : topological_order(entry.graph.outputs))
+      if (node->op() == Op::leaf) entry.leaves.emplace_back(const_cast<Node*>(node), 0);
+    entries.push_front(std::move(entry));
+    ++traces;
+  }
+
+  // The entry for these types; traced when there is none. The caller holds the mutex.
+  Entry& entry(std::span<const TensorType> types) {
+    for (Entry& e : entries)
+      if (std::equal(e.types.begin(), e.types.end(), types.begin(), types.end())) return e;
+    if (!fn) {
+      std::string wanted;
+      for (const TensorType& t : entries.front().types) wanted += " " + to_string(t);
+      std::string given;
+      for (const TensorType& t : types) given += " " + to_string(t);
+      throw_error(fmt::format("[call] the graph takes arguments{}; these were given:{}", wanted, given));
+    }
+    add({types.begin(), types.end()}, trace(fn, types, names));
+    return entries.front();
+  }
+
+  std::shared_ptr<const Plan> plan(Entry& e, Runtime& runtime, const std::vector<bool>& donated, bool eager) {
+    for (const PlanEntry& p : e.plans)
+      if (p.runtime == &runtime && p.donated == donated && p.eager == eager) return p.plan;
+    auto plan = runtime.plan(e.graph, donated, eager);
+    e.plans.push_back({&runtime, donated, eager, plan});
+    return plan;
+  }
+};
+
+Function::Function(TensorFunction fn, std::vector<std::string> argument_names)
+    : state_(std::make_shared<State>()) {
+  state_->fn = std::move(fn);
+  state_->names = std::move(argument_names);
+}
+
+Function::Function(Graph graph) : state_(std::make_shared<State>()) {
+  std::vector<TensorType> types;
+  for (const Tensor& input : graph.inputs) types.push_back(input.type());
+  state_->add(std::move(types), std::move(graph));
+}
+
+const Graph& Function::graph(std::span<const TensorType> types) {
+  const std::lock_guard lock(state_->mutex);
+  return state_->entry(types).graph;
+}
+
+std::shared_ptr<const Plan> Function::plan(Runtime& runtime, std::span<const TensorType> types, bool donate) {
+  const std::lock_guard lock(state_->mutex);
+  State::Entry& entry = state_->entry(types);
+  return state_->plan(entry, runtime, std::vector<bool>(types.size(), donate), false);
+}
+
+int64_t Function::traces() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->traces;
+}
+
+namespace {
+
+// True when the handle is the only one to the leaf and the leaf the only one to its memory.
+bool is_sole_owner(const Tensor& t) {
+  const auto& buffer = t.buffer();
+  return t.node().references() == 1 && buffer.use_count() == 1 && buffer->writable;
+}
+
+void check_aliases(const Plan& plan, std::span<const Tensor> args, const std::vector<bool>& donated,
+                   std::span<const int> must_alias) {
+  for (const int i : must_alias) {
+    const auto at = static_cast<size_t>(i);
+    if (at >= donated.size()) throw_error(fmt::format("[must_alias] there is no argument {}", i));
+    if (std::find(plan.donor.begin(), plan.donor.end(), i) != plan.donor.end()) continue;
+    const std::string argument = fmt::format("argument {} ('{}', {})", i, plan.graph.inputs[at].name(),
+                                             to_string(args[at].type()));
+    if (!donated[at])
+      throw_error(fmt::format("[must_alias] {} cannot give its memory to a result: another handle to it lives, "
+                              "or it is a mapped file; move the only handle in",
+                              argument));
+    std::string readers;
+    for (const Launch& launch : plan.launches)
+      for (int b : launch.inputs)
+        if (b == plan.arguments[at] && launch.node) {
+          readers = std::string(name(launch.node->op()));
+          if (launch.node->location().line()) readers += " at " + locate(launch.node->location());
+        }
+    throw_error(fmt::format("[must_alias] {} cannot give its memory to a result: no result has its type, or the "
+                            "last reader ({}) needs the old value after the result is written",
+                            argument, readers));
+  }
+}
+
+}  // namespace
+
+std::vector<Tensor> Function::operator()(Runtime& runtime, std::vector<Tensor> args, const EvalOptions& options) {
+  std::vector<TensorType> types;
+  std::vector<bool> donated;
+  types.reserve(args.size());
+  for (const Tensor& arg : args) {
+    if (!arg.is_leaf()) arg.buffer();  // throws, naming the tensor
+    types.push_back(arg.type());
+    donated.push_back(is_sole_owner(arg));
+  }
+  std::shared_ptr<const Plan> plan;
+  {
+    const std::lock_guard lock(state_->mutex);
+    State::Entry& entry = state_->entry(types);
+    plan = state_->plan(entry, runtime, donated, options.eager);
+    check_aliases(*plan, args, donated, options.must_alias);
+    args.insert(args.end(), entry.leaves.begin(), entry.leaves.end());
+  }
+  return runtime.run(plan, std::move(args), options);
+}
+
+}  // namespace cairn

@@ -1,0 +1,63 @@
+// What a backend is: a table of kernels, one call per launch.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "cairn/base/thread_pool.h"
+#include "cairn/core/communicator.h"
+#include "cairn/graph/tensor.h"
+
+namespace cairn {
+
+// The first failure of an execution that values decide (an index out of range). Launches run one after
+// the other, so the first node to report is kept; of its reports, made by several threads, the
+// smallest, so that the message does not depend on timing.
+class ErrorSlot {
+ public:
+  void set(const Node& node, int64_t value) {
+    const Node* none = nullptr;
+    if (!node_.compare_exchange_strong(none, &node) && none != &node) return;
+    int64_t seen = value_.load();
+    while (value < seen && !value_.compare_exchange_weak(seen, value)) {
+    }
+  }
+  const Node* node() const { return node_.load(); }
+  int64_t value() const { return value_.load(); }
+
+ private:
+  std::atomic<const Node*> node_{nullptr};
+  std::atomic<int64_t> value_{INT64_MAX};
+};
+
+// The communicators of this process by mesh axis.
+using Mesh = std::map<std::string, std::shared_ptr<Communicator>, std::less<>>;
+
+struct KernelArgs {
+  const Node& node;
+  std::span<const void* const> inputs;   // one pointer per operand, row-major contiguous
+  std::span<void* const> outputs;        // one pointer per result
+  ThreadPool& pool;
+  const Mesh& mesh;
+  ErrorSlot& error;
+};
+
+using Kernel = void (*)(const KernelArgs&);
+
+// A plug point: ref, cpu, cuda and null implement it and never include each other.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string_view name() const = 0;
+  // The kernel that computes a node; throws Error naming the operation when there is none.
+  virtual Kernel kernel(const Node& node) const = 0;
+  // False for the null device: plans are made and recorded, nothing is allocated or run.
+  virtual bool executes() const { return true; }
+};
+
+}  // namespace cairn

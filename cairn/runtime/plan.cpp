@@ -1,0 +1,290 @@
+#include "cairn/runtime/plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "cairn/graph/infer.h"
+#include "cairn/runtime/memory_planner.h"
+
+namespace cairn {
+namespace {
+
+// The graph with custom operations replaced by their fallbacks and leaves by further inputs.
+Graph lower(const Graph& graph) {
+  Graph lowered = graph;
+  TensorMap<Tensor> map;
+  const auto mapped = [&](const Tensor& t) {
+    const auto found = map.find(t);
+    return found == map.end() ? t : found->second;
+  };
+  for (const Node* node : topological_order(graph.outputs)) {
+    const Tensor first(const_cast<Node*>(node), 0);
+    if (node->op() == Op::leaf) {
+      lowered.inputs.push_back(Tensor::input(first.type(), first.name()));
+      map[first] = lowered.inputs.back();
+      continue;
+    }
+    bool changed = node->op() == Op::custom;
+    std::vector<Tensor> inputs;
+    inputs.reserve(node->inputs().size());
+    for (const Tensor& t : node->inputs()) {
+      inputs.push_back(mapped(t));
+      changed |= !(inputs.back() == t);
+    }
+    if (!changed) continue;
+    const std::vector<Tensor> outputs =
+        node->op() == Op::custom ? lower({"", inputs, call(*node->attrs().graph(Attr::body), inputs), {}}).outputs
+                                 : rebuild(*node, std::move(inputs));
+    for (size_t i = 0; i < outputs.size(); ++i)
+      map[Tensor(const_cast<Node*>(node), static_cast<int>(i))] = outputs[i];
+  }
+  for (Tensor& output : lowered.outputs) output = mapped(output);
+  return lowered;
+}
+
+// The operand whose memory result `output` of an alias node shares.
+const Tensor& aliased_operand(const Node& node, int output) {
+  return node.input(node.op() == Op::barrier ? output : 0);
+}
+
+Tensor root_of(Tensor t) {
+  while (is_alias(t.node())) t = aliased_operand(t.node(), t.output());
+  return t;
+}
+
+// True when result 0 of `node` may be written over operand i: every element is read before it is
+// written, or the kernel leaves in place what it does not change.
+bool may_overwrite(const Node& node, int i) {
+  const Tensor& operand = node.input(i);
+  if (operand.type().bytes() != node.output().bytes()) return false;
+  if (node.op() == Op::dynamic_update_slice || node.op() == Op::scatter) {
+    if (i != 0) return false;
+    for (size_t j = 1; j < node.inputs().size(); ++j)
+      if (root_of(node.input(static_cast<int>(j))) == root_of(operand)) return false;
+    return true;
+  }
+  return node.info().trait == Trait::elementwise &&
+         size_of(operand.dtype()) == size_of(node.output().dtype);
+}
+
+class Planner {
+ public:
+  Planner(const Graph& graph, const Backend& backend, const PlanOptions& options)
+      : backend_(backend), options_(options), plan_(std::make_shared<Plan>()) {
+    plan_->graph = lower(graph);
+  }
+
+  std::shared_ptr<const Plan> run() {
+    const Graph& graph = plan_->graph;
+    for (size_t i = 0; i < graph.inputs.size(); ++i) {
+      buffer_of_[graph.inputs[i]] =
+          add({PlanBuffer::Kind::argument, static_cast<int64_t>(i), graph.inputs[i].type().bytes()});
+      plan_->arguments.push_back(buffer_of_[graph.inputs[i]]);
+      plan_->argument_bytes += round_up_to_alignment(graph.inputs[i].type().bytes());
+    }
+    pair_donations();
+    schedule_ = make_schedule(graph, overwrites_);
+    drop_unsafe_overwrites();
+    place_results();
+    make_launches();
+    place_arena();
+    return plan_;
+  }
+
+ private:
+  int add(PlanBuffer buffer) {
+    plan_->buffers.push_back(buffer);
+    return static_cast<int>(plan_->buffers.size()) - 1;
+  }
+
+  // Each donated argument meets the first free result of its type.
+  void pair_donations() {
+    const Graph& graph = plan_->graph;
+    std::vector<bool> taken(graph.outputs.size());
+    for (size_t i = 0; i < options_.donated.size(); ++i) {
+      if (!options_.donated[i]) continue;
+      const Tensor& argument = graph.inputs[i];
+      bool passed_through = false;
+      for (const Tensor& output : graph.outputs) passed_through |= root_of(output) == argument;
+      if (passed_through) continue;
+      for (size_t j = 0; j < graph.outputs.size(); ++j) {
+        const Tensor root = root_of(graph.outputs[j]);
+        if (taken[j] || is_given(root.node()) || root.type().bytes() != argument.type().bytes() ||
+            root.dtype() != argument.dtype() || root.shape() != argument.shape())
+          continue;
+        taken[j] = true;
+        // Another result in the same memory must not be paired a second time.
+        for (size_t k = 0; k < graph.outputs.size(); ++k)
+          if (root_of(graph.outputs[k]) == root) taken[k] = true;
+        overwrites_.emplace_back(argument, root);
+        break;
+      }
+    }
+  }
+
+  // A node that reads the argument and writes the result must be able to do so in place.
+  void drop_unsafe_overwrites() {
+    std::erase_if(overwrites_, [](const auto& pair) {
+      const Node& writer = pair.second.node();
+      for (size_t i = 0; i < writer.inputs().size(); ++i)
+        if (root_of(writer.input(static_cast<int>(i))) == pair.first &&
+            (pair.second.output() != 0 || !may_overwrite(writer, static_cast<int>(i))))
+          return true;
+      return false;
+    });
+  }
+
+  void place_results() {
+    const Graph& graph = plan_->graph;
+    for (size_t j = 0; j < graph.outputs.size(); ++j) {
+      const Tensor root = root_of(graph.outputs[j]);
+      const auto found = buffer_of_.find(root);
+      if (found != buffer_of_.end() && !options_.region) {
+        plan_->results.push_back(found->second);
+        plan_->donor.push_back(-1);
+        continue;
+      }
+      const int buffer = add({PlanBuffer::Kind::result, static_cast<int64_t>(j), root.type().bytes()});
+      plan_->results.push_back(buffer);
+      plan_->donor.push_back(-1);
+      if (found != buffer_of_.end()) {
+        copies_.emplace_back(found->second, buffer);
+        continue;
+      }
+      buffer_of_[root] = buffer;
+      for (const auto& [argument, result] : overwrites_)
+        if (result == root)
+          for (size_t i = 0; i < graph.inputs.size(); ++i)
+            if (graph.inputs[i] == argument) plan_->donor.back() = static_cast<int>(i);
+      if (plan_->donor.back() < 0)
+        plan_->result_bytes += round_up_to_alignment(root.type().bytes());
+    }
+  }
+
+  int buffer_for(const Tensor& t) {
+    const Tensor root = root_of(t);
+    const auto [at, fresh] = buffer_of_.try_emplace(root, -1);
+    if (fresh) at->second = add({PlanBuffer::Kind::arena, 0, root.type().bytes()});
+    return at->second;
+  }
+
+  void make_launches() {
+    for (const LaunchGroup& group : schedule_.launches) {
+      CAIRN_ASSERT(group.nodes.size() == 1);
+      const Node* node = group.nodes[0];
+      Launch launch;
+      launch.node = node;
+      for (const Tensor& t : node->inputs()) launch.inputs.push_back(buffer_for(t));
+      for (int i = 0; i < node->output_count(); ++i)
+        launch.outputs.push_back(buffer_for(Tensor(const_cast<Node*>(node), i)));
+      if (node->op() == Op::loop) {
+        launch.kind = Launch::Kind::loop;
+        add_region(launch, Attr::body);
+        size_t carried = 0;
+        for (int64_t i = 0; i < node->attrs().integer(Attr::carried); ++i)
+          carried += round_up_to_alignment(node->output(static_cast<int>(i)).bytes());
+        // The step number, one more set of carried values, and the body's arena.
+        add_workspace(launch, kBufferAlignment + carried + launch.regions[0]->arena_bytes);
+      } else if (node->op() == Op::cond) {
+        launch.kind = Launch::Kind::cond;
+        add_region(launch, Attr::then);
+        add_region(launch, Attr::otherwise);
+        add_workspace(launch, std::max(launch.regions[0]->arena_bytes, launch.regions[1]->arena_bytes));
+      } else {
+        launch.kernel = backend_.kernel(*node);
+      }
+      plan_->launches.push_back(std::move(launch));
+    }
+    for (const auto& [from, to] : copies_) {
+      Launch launch;
+      launch.kind = Launch::Kind::copy;
+      launch.inputs = {from};
+      launch.outputs = {to};
+      plan_->launches.push_back(std::move(launch));
+    }
+  }
+
+  void add_region(Launch& launch, Attr attr) {
+    PlanOptions options;
+    options.region = true;
+    options.eager = options_.eager;
+    launch.regions.push_back(make_plan(*launch.node->attrs().graph(attr), backend_, options));
+  }
+
+  void add_workspace(Launch& launch, size_t bytes) {
+    launch.workspace = add({PlanBuffer::Kind::arena, 0, bytes});
+  }
+
+  void place_arena() {
+    ArenaPlanner arena(plan_->buffers.size());
+    for (size_t at = 0; at < plan_->launches.size(); ++at) {
+      const Launch& launch = plan_->launches[at];
+      for (int b : launch.inputs) arena.use(b, static_cast<int>(at));
+      for (int b : launch.outputs) arena.use(b, static_cast<int>(at));
+      if (launch.workspace >= 0) arena.use(launch.workspace, static_cast<int>(at));
+    }
+    for (size_t b = 0; b < plan_->buffers.size(); ++b)
+      if (plan_->buffers[b].kind == PlanBuffer::Kind::arena)
+        arena.require(static_cast<int>(b), plan_->buffers[b].bytes);
+    for (size_t at = 0; at < plan_->launches.size(); ++at) {
+      const Launch& launch = plan_->launches[at];
+      int in_place = -1;
+      if (launch.node && launch.outputs.size() == 1)
+        for (size_t i = 0; i < launch.inputs.size() && in_place < 0; ++i)
+          if (may_overwrite(*launch.node, static_cast<int>(i)) &&
+              arena.dies_at(launch.inputs[i], static_cast<int>(at)))
+            in_place = launch.inputs[i];
+      arena.step(static_cast<int>(at), launch.outputs, launch.workspace, in_place);
+    }
+    for (size_t b = 0; b < plan_->buffers.size(); ++b)
+      if (plan_->buffers[b].kind == PlanBuffer::Kind::arena)
+        plan_->buffers[b].index = arena.offset(static_cast<int>(b));
+    plan_->arena_bytes = arena.bytes();
+  }
+
+  const Backend& backend_;
+  const PlanOptions& options_;
+  std::shared_ptr<Plan> plan_;
+  Schedule schedule_;
+  TensorMap<int> buffer_of_;
+  std::vector<std::pair<Tensor, Tensor>> overwrites_;  // donated argument, result in its memory
+  std::vector<std::pair<int, int>> copies_;            // buffers, for results that are given values
+};
+
+}  // namespace
+
+std::shared_ptr<const Plan> make_plan(const Graph& graph, const Backend& backend,
+                                      const PlanOptions& options) {
+  return Planner(graph, backend, options).run();
+}
+
+std::string to_text(const Plan& plan) {
+  const auto buffer = [&](int b) {
+    const PlanBuffer& info = plan.buffers[static_cast<size_t>(b)];
+    switch (info.kind) {
+      case PlanBuffer::Kind::argument: return fmt::format("argument{}", info.index);
+      case PlanBuffer::Kind::result: return fmt::format("result{}", info.index);
+      case PlanBuffer::Kind::arena: break;
+    }
+    return fmt::format("arena[{}+{}]", info.index, info.bytes);
+  };
+  const auto list = [&](const std::vector<int>& buffers) {
+    std::vector<std::string> names;
+    for (int b : buffers) names.push_back(buffer(b));
+    return fmt::format("{}", fmt::join(names, ", "));
+  };
+  std::string text = fmt::format("plan @{} peak={} arguments={} results={} arena={} {{\n", plan.graph.name,
+                                 plan.peak_bytes(), plan.argument_bytes, plan.result_bytes, plan.arena_bytes);
+  for (const Launch& launch : plan.launches) {
+    text += fmt::format("  {} = {}({})", list(launch.outputs),
+                        launch.node ? name(launch.node->op()) : "copy", list(launch.inputs));
+    if (launch.workspace >= 0) text += " workspace " + buffer(launch.workspace);
+    if (launch.node && launch.node->location().line()) text += "  // " + locate(launch.node->location());
+    text += "\n";
+  }
+  text += fmt::format("  return {}\n}}\n", list(plan.results));
+  return text;
+}
+
+}  // namespace cairn

@@ -1,0 +1,72 @@
+// Plan: a graph made executable. Launches in order, and for every value where its bytes lie.
+//
+// Buffers are of three kinds. Arguments and results are buffers of their own; everything between
+// lives at a fixed offset of one arena. The planned peak is the sum of the three in requested bytes
+// rounded to 64, and the executor allocates exactly that.
+//
+// A plan is immutable and may run in several threads at once: an execution brings its own arena.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cairn/graph/graph.h"
+#include "cairn/runtime/kernel.h"
+#include "cairn/runtime/schedule.h"
+
+namespace cairn {
+
+struct Plan;
+
+struct PlanBuffer {
+  enum class Kind : uint8_t { argument, result, arena };
+  Kind kind;
+  int64_t index;  // argument or result number; offset in the arena
+  size_t bytes;   // requested
+};
+
+struct Launch {
+  enum class Kind : uint8_t { kernel, loop, cond, copy };
+  Kind kind = Kind::kernel;
+  const Node* node = nullptr;
+  Kernel kernel = nullptr;
+  std::vector<int> inputs;   // buffers, one per operand
+  std::vector<int> outputs;  // buffers, one per result
+  // Of loop and cond: the regions' plans, and the buffer that holds their arenas and carried values.
+  std::vector<std::shared_ptr<const Plan>> regions;
+  int workspace = -1;
+};
+
+struct PlanOptions {
+  // Arguments that the caller gives away: their buffers may become results.
+  std::vector<bool> donated;
+  // Operations in the order of building, one launch per node, no simplification.
+  bool eager = false;
+  // Results are written to memory that the caller names, arguments included among the results too
+  // (regions of loop and cond).
+  bool region = false;
+};
+
+struct Plan {
+  Graph graph;  // with every leaf as a further input; keeps the nodes alive
+  std::vector<PlanBuffer> buffers;
+  std::vector<Launch> launches;
+  std::vector<int> arguments;  // buffer of each argument
+  std::vector<int> results;    // buffer of each result; may be an argument's, or another result's
+  // For each result: the donated argument whose memory it takes over, or -1.
+  std::vector<int> donor;
+  size_t arena_bytes = 0;
+  size_t argument_bytes = 0;
+  size_t result_bytes = 0;  // newly allocated: donated ones are not counted
+  size_t peak_bytes() const { return arena_bytes + argument_bytes + result_bytes; }
+};
+
+// Throws Error when the backend cannot run an operation of the graph.
+std::shared_ptr<const Plan> make_plan(const Graph& graph, const Backend& backend,
+                                      const PlanOptions& options = {});
+
+// The launches and buffers as text, for people and tests.
+std::string to_text(const Plan& plan);
+
+}  // namespace cairn

@@ -1,0 +1,201 @@
+#include "cairn/runtime/runtime.h"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <cmath>
+#include <cstring>
+
+#include "cairn/base/clock.h"
+#include "cairn/base/environment.h"
+#include "cairn/graph/infer.h"
+#include "cairn/runtime/null/null_backend.h"
+#include "cairn/runtime/ref/ref_backend.h"
+
+namespace cairn {
+
+struct Runtime::State {
+  std::unique_ptr<ThreadPool> pool;
+  HostAllocator allocator;
+  std::unique_ptr<Backend> backend;
+  Mesh mesh;
+  std::function<void(const Plan&, std::span<const LaunchRecord>)> profiler;
+  std::atomic<int64_t> plans_made{0};
+  std::atomic<int64_t> executions{0};
+  std::atomic<int64_t> launches{0};
+
+  // Arenas at rest, kept for the next execution of their plan.
+  struct Arenas {
+    std::weak_ptr<const Plan> plan;
+    std::vector<std::shared_ptr<Buffer>> free;
+  };
+  std::mutex mutex;
+  std::unordered_map<const Plan*, Arenas> arenas;
+
+  std::shared_ptr<Buffer> take_arena(const std::shared_ptr<const Plan>& plan) {
+    if (plan->arena_bytes == 0) return nullptr;
+    {
+      const std::lock_guard lock(mutex);
+      std::erase_if(arenas, [](const auto& entry) { return entry.second.plan.expired(); });
+      Arenas& mine = arenas[plan.get()];
+      mine.plan = plan;
+      if (!mine.free.empty()) {
+        auto arena = std::move(mine.free.back());
+        mine.free.pop_back();
+        return arena;
+      }
+    }
+    return allocator.allocate(plan->arena_bytes);
+  }
+  void give_arena(const std::shared_ptr<const Plan>& plan, std::shared_ptr<Buffer> arena) {
+    if (!arena) return;
+    const std::lock_guard lock(mutex);
+    arenas[plan.get()].free.push_back(std::move(arena));
+  }
+};
+
+namespace {
+
+std::unique_ptr<Backend> make_backend(const std::string& device) {
+  if (device == "ref") return make_ref_backend();
+  if (device == "null") return make_null_backend();
+  throw_error(fmt::format("device '{}' is not in this build; use ref or null", device));
+}
+
+// The first value that is not finite, as an Error of the node that made it.
+void check_finite(const Launch& launch, std::span<void* const> outputs) {
+  if (!launch.node) return;
+  for (size_t j = 0; j < outputs.size(); ++j) {
+    const TensorType& type = launch.node->output(static_cast<int>(j));
+    if (!is_float(type.dtype)) continue;
+    visit_dtype(type.dtype, [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      if constexpr (kIsFloatType<T>) {
+        const T* values = static_cast<const T*>(outputs[j]);
+        for (int64_t i = 0; i < type.shape.elements(); ++i) {
+          if (std::isfinite(static_cast<double>(static_cast<float>(values[i])))) continue;
+          const Node& node = *launch.node;
+          std::string text = fmt::format("[{}] the first value that is not finite: element {} of a result of type {}",
+                                         name(node.op()), i, to_string(type));
+          if (node.location().line()) text += fmt::format(" (at {})", locate(node.location()));
+          if (node.scope()) text += fmt::format(" in '{}'", *node.scope());
+          throw Error(text);
+        }
+      }
+    });
+  }
+}
+
+}  // namespace
+
+Runtime::Runtime(const RuntimeOptions& options) : state_(std::make_unique<State>()) {
+  int threads = options.threads;
+  if (threads == 0) threads = read_environment().threads.value_or(physical_cores());
+  state_->pool = std::make_unique<ThreadPool>(threads);
+  state_->backend = make_backend(options.device);
+}
+Runtime::~Runtime() = default;
+
+ThreadPool& Runtime::pool() { return *state_->pool; }
+Allocator& Runtime::allocator() { return state_->allocator; }
+const Backend& Runtime::backend() const { return *state_->backend; }
+Mesh& Runtime::mesh() { return state_->mesh; }
+RuntimeStats Runtime::stats() const {
+  return {state_->plans_made.load(), state_->executions.load(), state_->launches.load()};
+}
+void Runtime::set_profiler(std::function<void(const Plan&, std::span<const LaunchRecord>)> profiler) {
+  state_->profiler = std::move(profiler);
+}
+
+Tensor Runtime::upload(const HostArray& values, std::string name) {
+  auto buffer = state_->allocator.allocate(values.bytes());
+  if (values.bytes()) std::memcpy(buffer->data, values.data(), values.bytes());
+  return Tensor::leaf({values.dtype(), values.shape()}, std::move(buffer), std::move(name));
+}
+
+std::shared_ptr<const Plan> Runtime::plan(const Graph& graph, const std::vector<bool>& donated, bool eager) {
+  ++state_->plans_made;
+  PlanOptions options;
+  options.donated = donated;
+  options.eager = eager;
+  return make_plan(graph, *state_->backend, options);
+}
+
+std::vector<Tensor> Runtime::run(const std::shared_ptr<const Plan>& plan, std::vector<Tensor> args,
+                                 const EvalOptions& options) {
+  CAIRN_ASSERT(args.size() == plan->arguments.size());
+  ++state_->executions;
+  state_->launches += static_cast<int64_t>(plan->launches.size());
+  const size_t count = plan->results.size();
+  std::vector<std::shared_ptr<Buffer>> buffers(count);
+
+  if (!backend().executes()) {
+    std::vector<Tensor> results;
+    for (size_t j = 0; j < count; ++j) {
+      auto nothing = std::make_shared<Buffer>();
+      nothing->bytes = plan->graph.outputs[j].type().bytes();
+      results.push_back(Tensor::leaf(plan->graph.outputs[j].type(), std::move(nothing)));
+    }
+    return results;
+  }
+
+  std::vector<const void*> inputs;
+  inputs.reserve(args.size());
+  for (const Tensor& arg : args) inputs.push_back(arg.buffer()->data);
+  std::vector<void*> outputs(count);
+  for (size_t j = 0; j < count; ++j) {
+    const PlanBuffer& place = plan->buffers[static_cast<size_t>(plan->results[j])];
+    if (place.kind == PlanBuffer::Kind::argument) {
+      buffers[j] = args[static_cast<size_t>(place.index)].buffer();
+    } else if (static_cast<size_t>(place.index) != j) {
+      buffers[j] = buffers[static_cast<size_t>(place.index)];
+    } else if (const int donor = plan->donor[j]; donor >= 0) {
+      buffers[j] = args[static_cast<size_t>(donor)].buffer();
+    } else {
+      buffers[j] = state_->allocator.allocate(place.bytes);
+    }
+    outputs[j] = buffers[j]->data;
+  }
+
+  ErrorSlot error;
+  ExecutionContext context{*state_->pool, state_->mesh, error};
+  std::vector<LaunchRecord> records;
+  const double start = monotonic_seconds();
+  if (options.check_finite || state_->profiler) {
+    context.observer = [&](const Launch& launch, std::span<void* const> results, double seconds) {
+      if (state_->profiler) records.push_back({launch.node, monotonic_seconds() - start - seconds, seconds});
+      if (options.check_finite) check_finite(launch, results);
+    };
+  }
+  auto arena = state_->take_arena(plan);
+  execute(*plan, inputs, outputs, arena ? static_cast<char*>(arena->data) : nullptr, context);
+  state_->give_arena(plan, std::move(arena));
+  if (state_->profiler) state_->profiler(*plan, records);
+  rethrow(error);
+
+  std::vector<Tensor> results;
+  results.reserve(count);
+  for (size_t j = 0; j < count; ++j) results.push_back(Tensor::leaf(plan->graph.outputs[j].type(), buffers[j]));
+  return results;
+}
+
+std::vector<Tensor> eval(Runtime& runtime, std::span<const Tensor> outputs, const EvalOptions& options) {
+  Graph graph;
+  graph.outputs.assign(outputs.begin(), outputs.end());
+  std::vector<Tensor> leaves;
+  for (const Node* node : topological_order(outputs)) {
+    if (node->op() == Op::input)
+      throw_error(fmt::format("[eval] the tensors depend on the input '{}', which has no value; call the "
+                              "graph or function with arguments",
+                              node->name()));
+    if (node->op() == Op::leaf) leaves.emplace_back(const_cast<Node*>(node), 0);
+  }
+  return runtime.run(runtime.plan(graph, {}, options.eager), std::move(leaves), options);
+}
+
+Tensor eval(Runtime& runtime, const Tensor& output, const EvalOptions& options) {
+  if (output.is_leaf()) return output;
+  return eval(runtime, std::span(&output, 1), options)[0];
+}
+
+}  // namespace cairn

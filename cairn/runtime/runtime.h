@@ -1,0 +1,108 @@
+// Runtime: a device with its pool of threads, its memory and its cache of plans. Passed down, never
+// global; several may live in one process.
+//
+//   Runtime runtime;                                   // the reference backend, all cores
+//   Tensor y = eval(runtime, matmul(x, w) + 1.0);      // a leaf
+//   Function step = compile(fn);                       // traced once per argument types
+//   state = step(runtime, std::move(state));           // donated: the memory is used again
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "cairn/runtime/execute.h"
+#include "cairn/runtime/plan.h"
+
+namespace cairn {
+
+struct RuntimeOptions {
+  std::string device = "ref";  // ref or null
+  int threads = 0;             // 0: CAIRN_THREADS, else one per physical core
+};
+
+struct EvalOptions {
+  // One launch per node, in the order of building, nothing simplified.
+  bool eager = false;
+  // Arguments of a Function that must give their memory to a result; when one cannot, because another
+  // handle to it lives or because a reader comes after the writer, that is an Error that says so.
+  std::vector<int> must_alias = {};
+  // Throws Error naming the first node whose result is not finite.
+  bool check_finite = false;
+};
+
+struct RuntimeStats {
+  int64_t plans_made = 0;   // misses of the plan cache
+  int64_t executions = 0;
+  int64_t launches = 0;
+};
+
+// Every node of one execution, for `cairn trace` and profiles.
+struct LaunchRecord {
+  const Node* node;  // null for a copy
+  double start;      // seconds since the execution began
+  double seconds;
+};
+
+class Runtime {
+ public:
+  explicit Runtime(const RuntimeOptions& options = {});
+  ~Runtime();
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+
+  ThreadPool& pool();
+  Allocator& allocator();
+  const Backend& backend() const;
+  // Communicators by mesh axis; set before the first use.
+  Mesh& mesh();
+  RuntimeStats stats() const;
+  // Called with the records of each execution; empty switches it off. Slows small launches down.
+  void set_profiler(std::function<void(const Plan&, std::span<const LaunchRecord>)> profiler);
+
+  // A leaf with a copy of `values` in this runtime's memory.
+  Tensor upload(const HostArray& values, std::string name = {});
+
+  // The plan for a graph; made once and kept. `donated` says which inputs the caller gives away.
+  std::shared_ptr<const Plan> plan(const Graph& graph, const std::vector<bool>& donated, bool eager);
+  // Runs a plan. `args`: the graph's inputs followed by its leaves, all leaves with values here.
+  // An argument that the plan's results take over must be the only handle to its memory.
+  std::vector<Tensor> run(const std::shared_ptr<const Plan>& plan, std::vector<Tensor> args,
+                          const EvalOptions& options = {});
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// Computes the tensors: returns leaves and changes no node. Throws the Error of an execution (an index
+// out of range, a value that is not finite) with the node's source line. Thread-safe.
+std::vector<Tensor> eval(Runtime& runtime, std::span<const Tensor> outputs, const EvalOptions& options = {});
+Tensor eval(Runtime& runtime, const Tensor& output, const EvalOptions& options = {});
+
+// A function of tensors that is traced and planned once per types of its arguments.
+class Function {
+ public:
+  explicit Function(TensorFunction fn, std::vector<std::string> argument_names = {});
+  explicit Function(Graph graph);
+  // Arguments moved in are donated; see Runtime::run.
+  std::vector<Tensor> operator()(Runtime& runtime, std::vector<Tensor> args, const EvalOptions& options = {});
+  // The graph for arguments of these types.
+  const Graph& graph(std::span<const TensorType> types);
+  // The plan that a call with these arguments would run.
+  std::shared_ptr<const Plan> plan(Runtime& runtime, std::span<const TensorType> types, bool donate = true);
+  int64_t traces() const;
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+inline Function compile(TensorFunction fn, std::vector<std::string> argument_names = {}) {
+  return Function(std::move(fn), std::move(argument_names));
+}
+
+}  // namespace cairn

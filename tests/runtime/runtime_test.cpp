@@ -1,0 +1,195 @@
+#include "cairn/runtime/runtime.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "cairn/ops/elementwise.h"
+#include "cairn/ops/linear.h"
+#include "cairn/ops/movement.h"
+#include "cairn/ops/reduce.h"
+
+namespace cairn {
+namespace {
+
+using ::testing::Test;
+
+Tensor matrix() { return Tensor::from<float>({1, 2, 3, 4, 5, 6}, {2, 3}); }
+
+TEST(Eval, ComputesAndReturnsLeaves) {
+  Runtime runtime;
+  const Tensor y = eval(runtime, matmul(matrix(), Tensor::from<float>({7, 8, 9}, {3})));
+  EXPECT_TRUE(y.is_leaf());
+  EXPECT_EQ(y.to_vector<float>(), (std::vector<float>{50, 122}));
+}
+
+TEST(Eval, BroadcastsAndPromotes) {
+  Runtime runtime;
+  const Tensor y = eval(runtime, matrix() * 2 + Tensor::from<int32_t>({10, 20, 30}, {3}));
+  EXPECT_EQ(y.dtype(), DType::f32);
+  EXPECT_EQ(y.to_vector<float>(), (std::vector<float>{12, 24, 36, 18, 30, 42}));
+}
+
+TEST(Eval, UnevaluatedTensorNamesEval) {
+  const Tensor y = matrix() + 1.0;
+  try {
+    (void)y.host();
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("eval(runtime"), std::string::npos) << e.what();
+    EXPECT_NE(std::string(e.what()).find("runtime_test.cpp"), std::string::npos) << e.what();
+  }
+}
+
+TEST(Eval, MovedFromHandleKeepsItsName) {
+  Tensor w = matrix().named("w");
+  const Tensor other = std::move(w);
+  try {
+    (void)w.shape();  // NOLINT(bugprone-use-after-move)
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("'w'"), std::string::npos) << e.what();
+  }
+}
+
+TEST(Eval, EagerGivesTheSameBits) {
+  Runtime runtime;
+  const Tensor x = matrix();
+  const Tensor y = exp(x / 3.0) - sum(x, {1}, true);
+  const auto lazy = eval(runtime, y).to_vector<float>();
+  EvalOptions eager;
+  eager.eager = true;
+  EXPECT_EQ(eval(runtime, y, eager).to_vector<float>(), lazy);
+}
+
+TEST(Eval, OutOfRangeIndexIsReportedWithItsLine) {
+  Runtime runtime;
+  const Tensor index = Tensor::from<int32_t>({0, 7}, {2});
+  const Tensor y = make(Op::gather, {matrix(), index}, {{Attr::axis, int64_t{0}}, {Attr::batch_dims, int64_t{0}}});
+  try {
+    eval(runtime, y);
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("index 7 is out of range"), std::string::npos) << e.what();
+  }
+}
+
+TEST(FunctionTest, DonatesWhatIsMovedIn) {
+  Runtime runtime;
+  Function step = compile([](std::span<const Tensor> a) { return std::vector<Tensor>{a[0] * 2.0 + a[1]}; });
+  Tensor state = runtime.upload(HostArray::from<float>(std::vector<float>{1, 2, 3}, {3}), "state");
+  const Tensor bias = runtime.upload(HostArray::from<float>(std::vector<float>{1, 1, 1}, {3}));
+  const void* address = state.buffer()->data;
+  for (int i = 0; i < 3; ++i) {
+    std::vector<Tensor> args;
+    args.push_back(std::move(state));
+    args.push_back(bias);
+    state = step(runtime, std::move(args))[0];
+    EXPECT_EQ(state.buffer()->data, address);
+  }
+  EXPECT_EQ(state.to_vector<float>(), (std::vector<float>{15, 23, 31}));
+  EXPECT_EQ(bias.to_vector<float>(), (std::vector<float>{1, 1, 1}));
+  EXPECT_EQ(runtime.stats().plans_made, 1);
+  EXPECT_EQ(step.traces(), 1);
+}
+
+TEST(FunctionTest, SharedArgumentIsNotOverwritten) {
+  Runtime runtime;
+  Function step = compile([](std::span<const Tensor> a) { return std::vector<Tensor>{a[0] + 1.0}; });
+  Tensor state = runtime.upload(HostArray::from<float>(std::vector<float>{1, 2}, {2}));
+  const Tensor kept = state;
+  const Tensor next = step(runtime, {std::move(state)})[0];
+  EXPECT_EQ(kept.to_vector<float>(), (std::vector<float>{1, 2}));
+  EXPECT_EQ(next.to_vector<float>(), (std::vector<float>{2, 3}));
+  EvalOptions strict;
+  strict.must_alias = {0};
+  std::vector<Tensor> args{kept};
+  EXPECT_THROW(step(runtime, std::move(args), strict), Error);
+}
+
+TEST(FunctionTest, ReadersOfTheOldValueComeBeforeTheWriter) {
+  Runtime runtime;
+  Function step = compile([](std::span<const Tensor> a) {
+    const Tensor updated = a[0] + 1.0;
+    const Tensor old_sum = sum(a[0]);  // built after the writer, must run before it
+    return std::vector<Tensor>{updated, old_sum};
+  });
+  Tensor state = runtime.upload(HostArray::from<float>(std::vector<float>{1, 2}, {2}));
+  std::vector<Tensor> args;
+  args.push_back(std::move(state));
+  EvalOptions strict;
+  strict.must_alias = {0};
+  const auto results = step(runtime, std::move(args), strict);
+  EXPECT_EQ(results[0].to_vector<float>(), (std::vector<float>{2, 3}));
+  EXPECT_EQ(results[1].item<float>(), 3);
+}
+
+TEST(PlanTest, PeakIsWhatTheAllocatorSees) {
+  Runtime runtime;
+  Function f = compile([](std::span<const Tensor> a) {
+    const Tensor h = tanh(matmul(a[0], a[1]));
+    return std::vector<Tensor>{sum(h * h, {0}), max(h)};
+  });
+  const size_t before = runtime.allocator().bytes_in_use();
+  runtime.allocator().reset_peak();
+  std::vector<Tensor> args{runtime.upload(HostArray::from<float>(std::vector<float>(40, 0.5f), {8, 5})),
+                           runtime.upload(HostArray::from<float>(std::vector<float>(35, 0.25f), {5, 7}))};
+  std::vector<TensorType> types{args[0].type(), args[1].type()};
+  const auto results = f(runtime, args);
+  EXPECT_EQ(runtime.allocator().peak_bytes() - before, f.plan(runtime, types, false)->peak_bytes());
+}
+
+// %c = carried, k = 0..n-1: c = c * 2 + x[k]; stacks c.
+std::vector<Tensor> doubling_loop(const Tensor& n, const Tensor& start, const Tensor& xs, bool reverse) {
+  Graph body = trace(
+      [](std::span<const Tensor> a) {
+        const Tensor c = a[1] * 2.0 + a[2];
+        return std::vector<Tensor>{c, c};
+      },
+      std::vector<TensorType>{{DType::i32, {}}, {DType::f32, {}}, {DType::f32, {}}});
+  Attrs attrs{{Attr::body, std::make_shared<const Graph>(body)},
+              {Attr::max, int64_t{4}},
+              {Attr::carried, int64_t{1}},
+              {Attr::scanned, int64_t{1}}};
+  if (reverse) attrs.set(Attr::reverse, true);
+  return make_many(Op::loop, {n, start, xs}, attrs);
+}
+
+TEST(LoopTest, CarriesScansAndStacks) {
+  Runtime runtime;
+  const Tensor xs = Tensor::from<float>({1, 2, 3, 4}, {4});
+  for (const int steps : {0, 1, 3, 4}) {
+    const auto results = eval(runtime, doubling_loop(Tensor::scalar(steps, DType::i32), Tensor::scalar(1.0, DType::f32), xs, false));
+    std::vector<float> stacked(4, 0.0f);
+    float c = 1;
+    for (int k = 0; k < steps; ++k) stacked[static_cast<size_t>(k)] = c = c * 2 + static_cast<float>(k + 1);
+    EXPECT_EQ(results[0].item<float>(), c);
+    EXPECT_EQ(results[1].to_vector<float>(), stacked);
+  }
+  const auto results = eval(runtime, doubling_loop(Tensor::scalar(3, DType::i32), Tensor::scalar(1.0, DType::f32), xs, true));
+  EXPECT_EQ(results[1].to_vector<float>(), (std::vector<float>{25, 12, 5, 0}));
+}
+
+TEST(NullDevice, PlansAndAllocatesNothing) {
+  RuntimeOptions options;
+  options.device = "null";
+  Runtime runtime(options);
+  const Tensor y = eval(runtime, sum(full({1 << 20, 1 << 10}, 1.0) * 2.0));
+  EXPECT_EQ(y.shape(), Shape{});
+  EXPECT_EQ(runtime.allocator().peak_bytes(), 0u);
+  EXPECT_GT(runtime.stats().launches, 0);
+}
+
+TEST(RuntimeTest, EvalFromSeveralThreads) {
+  Runtime runtime;
+  const Tensor x = matrix();
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&] {
+      for (int i = 0; i < 50; ++i) EXPECT_EQ(eval(runtime, sum(x * 2.0)).item<float>(), 42);
+    });
+  for (auto& thread : threads) thread.join();
+}
+
+}  // namespace
+}  // namespace cairn
