@@ -1,18 +1,20 @@
 """Small files as NumPy, safetensors, Pillow and Python's own tarfile write them, for the tests of cairn/io.
 
-    python tools/goldens/make_files.py --out tests/golden/files
+    python tools/goldens/make_files.py --out tests/golden/files [--pngsuite pngsuite.tar]
 
-Needs numpy, safetensors, pillow and ml_dtypes. Element k of every array is (7k mod 23) - 11 (without the -11
+Needs numpy, safetensors, pillow, ml_dtypes and pypng. Element k of every array is (7k mod 23) - 11 (without the -11
 where the type is unsigned; k mod 3 == 0 where it is bool), so that a test knows it without reading a second file.
 """
 
 import argparse
 import io
 import tarfile
+import zlib
 from pathlib import Path
 
 import ml_dtypes
 import numpy as np
+import png
 import safetensors.numpy
 from PIL import Image
 
@@ -93,15 +95,45 @@ def make_tars(out):
             tar.addfile(link)
 
 
+def make_pngsuite(out, archive):
+    """Per picture of PngSuite, as pypng decodes it: name, height, width, channels, CRC-32 of its pixels scaled to 8
+    bits and, where it has 16, of the pixels as little-endian u16 (else -)."""
+    lines = []
+    with tarfile.open(archive) as tar:
+        for member in sorted(tar.getmembers(), key=lambda m: m.name):
+            if not member.name.endswith(".png"):
+                continue
+            reader = png.Reader(bytes=tar.extractfile(member).read())
+            width, height, rows, info = reader.read()
+            depth, planes = info["bitdepth"], info["planes"]
+            pixels = np.array([list(row) for row in rows], np.int64).reshape(height, width, planes)
+            if "palette" in info:
+                pixels = np.array(info["palette"], np.int64)[pixels[:, :, 0]]
+                depth = 8
+            elif "transparent" in info:
+                key = np.atleast_1d(info["transparent"])
+                alpha = np.where((pixels == key).all(axis=-1), 0, 2**depth - 1)
+                pixels = np.concatenate([pixels, alpha[:, :, None]], axis=-1)
+            eight = pixels // 257 + (pixels % 257 > 128) if depth == 16 else pixels * (255 // (2**depth - 1))
+            wide = f"{zlib.crc32(pixels.astype('<u2').tobytes()):08x}" if depth == 16 else "-"
+            lines.append(f"{member.name} {height} {width} {pixels.shape[-1]} "
+                         f"{zlib.crc32(eight.astype(np.uint8).tobytes()):08x} {wide}")
+    (out / "pngsuite.txt").write_text("\n".join(lines) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
-    out = parser.parse_args().out
+    parser.add_argument("--pngsuite", type=Path, help="pngsuite.tar of the test data, to make pngsuite.txt again")
+    arguments = parser.parse_args()
+    out = arguments.out
     out.mkdir(parents=True, exist_ok=True)
     make_safetensors(out)
     make_numpy(out)
     make_images(out)
     make_tars(out)
+    if arguments.pngsuite:
+        make_pngsuite(out, arguments.pngsuite)
 
 
 if __name__ == "__main__":
