@@ -1,0 +1,120 @@
+#include "cairn/text/tokenizer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "cairn/text/utf8.h"
+
+namespace cairn::text {
+namespace {
+
+// White space at the end of `text`, and at its front, in bytes.
+size_t trailing_space(std::string_view text) {
+  size_t end = text.size();
+  while (end > 0) {
+    size_t begin = end - 1;
+    while (begin > 0 && end - begin < 4 && (text[begin] & 0xC0) == 0x80) --begin;
+    const Utf8Character character = decode_utf8(text.substr(begin, end - begin));
+    if (character.size != end - begin || !is_white_space(character.code_point)) break;
+    end = begin;
+  }
+  return text.size() - end;
+}
+
+size_t leading_space(std::string_view text) {
+  size_t size = 0;
+  while (size < text.size()) {
+    const Utf8Character character = decode_utf8(text.substr(size));
+    if (!is_white_space(character.code_point)) break;
+    size += character.size;
+  }
+  return size;
+}
+
+}  // namespace
+
+Tokenizer::Tokenizer(Vocabulary vocabulary) : vocabulary_(std::move(vocabulary)) {
+  const auto& added = vocabulary_.added;
+  for (uint32_t i = 0; i < added.size(); ++i) {
+    CAIRN_ASSERT(!added[i].content.empty());
+    added_by_byte_[static_cast<uint8_t>(added[i].content[0])].push_back(i);
+  }
+  for (auto& list : added_by_byte_) {
+    std::stable_sort(list.begin(), list.end(), [&](uint32_t a, uint32_t b) {
+      return added[a].content.size() > added[b].content.size();
+    });
+  }
+}
+
+std::vector<Tokenizer::Segment> Tokenizer::find_added(std::string_view text,
+                                                      bool parse_special) const {
+  std::vector<Segment> segments;
+  size_t done = 0;
+  for (size_t i = 0; i < text.size();) {
+    const AddedToken* found = nullptr;
+    for (const uint32_t index : added_by_byte_[static_cast<uint8_t>(text[i])]) {
+      const AddedToken& token = vocabulary_.added[index];
+      if (token.special && !parse_special) continue;
+      if (text.substr(i, token.content.size()) == token.content) {
+        found = &token;
+        break;
+      }
+    }
+    if (!found) {
+      ++i;
+      continue;
+    }
+    std::string_view before = text.substr(done, i - done);
+    if (found->lstrip) before.remove_suffix(trailing_space(before));
+    if (!before.empty()) segments.push_back({before, std::nullopt});
+    segments.push_back({text.substr(i, found->content.size()), found->id});
+    i += found->content.size();
+    if (found->rstrip) i += leading_space(text.substr(i));
+    done = i;
+  }
+  if (done < text.size()) segments.push_back({text.substr(done), std::nullopt});
+  return segments;
+}
+
+std::vector<int32_t> Tokenizer::encode(std::string_view text, EncodeOptions options) const {
+  std::vector<int32_t> ids;
+  if (options.add_special) ids = vocabulary_.prefix;
+  encode_segments(text, find_added(text, options.parse_special), ids);
+  if (options.add_special) {
+    ids.insert(ids.end(), vocabulary_.suffix.begin(), vocabulary_.suffix.end());
+  }
+  return ids;
+}
+
+std::string Tokenizer::decode(std::span<const int32_t> ids) const { return decode_ids(ids, true); }
+
+std::string Tokenizer::decode_continuation(std::span<const int32_t> ids) const {
+  return decode_ids(ids, false);
+}
+
+std::string_view Tokenizer::token_bytes(int32_t id) const {
+  if (id < 0 || id >= vocabulary_size()) {
+    throw_error(fmt::format("[tokenizer] id {} is not in the vocabulary of {} tokens", id,
+                            vocabulary_size()));
+  }
+  return vocabulary_.tokens[static_cast<size_t>(id)];
+}
+
+std::optional<int32_t> Tokenizer::token_id(std::string_view bytes) const {
+  for (const AddedToken& token : vocabulary_.added) {
+    if (token.content == bytes) return token.id;
+  }
+  if (bytes.empty()) return std::nullopt;
+  const auto& tokens = vocabulary_.tokens;
+  const auto found = std::find(tokens.begin(), tokens.end(), bytes);
+  if (found == tokens.end()) return std::nullopt;
+  return static_cast<int32_t>(found - tokens.begin());
+}
+
+bool Tokenizer::is_special(int32_t id) const {
+  return std::any_of(vocabulary_.added.begin(), vocabulary_.added.end(),
+                     [&](const AddedToken& token) { return token.special && token.id == id; });
+}
+
+}  // namespace cairn::text

@@ -1,0 +1,109 @@
+// Tokenizers: text to ids and back.
+//
+// `Tokenizer` is a plug point: byte-level BPE, characters, bytes and llama2.c's BPE are one class
+// behind it (bpe_tokenizer.h); WordPiece and Unigram would be others. The base finds added tokens
+// in the text and adds BOS and EOS; a kind encodes the plain text between them.
+//
+// Ids are int32 and bytes are std::string: a token may be part of a character. Utf8Stream (utf8.h)
+// makes text of a stream of tokens.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cairn/base/error.h"
+
+namespace cairn::text {
+
+// A token that is found in the text as it stands, before anything else.
+struct AddedToken {
+  int32_t id = 0;
+  std::string content;
+  bool special = true;  // found only with parse_special; others are always found
+  bool lstrip = false;  // takes the white space before it along
+  bool rstrip = false;  // and after it
+};
+
+// What every kind has: its tokens and what surrounds a text.
+struct Vocabulary {
+  std::vector<std::string> tokens;  // bytes by id; an id without a token is empty
+  std::vector<AddedToken> added;    // contents differ and are not empty
+  std::vector<int32_t> prefix;      // ids that add_special puts before a text
+  std::vector<int32_t> suffix;      // and after it
+  std::optional<int32_t> bos;
+  std::optional<int32_t> eos;
+};
+
+struct EncodeOptions {
+  bool add_special = false;    // add what the model expects around a text (BOS, EOS)
+  bool parse_special = false;  // read special tokens in the text as tokens, not as plain text
+};
+
+class Tokenizer {
+ public:
+  explicit Tokenizer(Vocabulary vocabulary);
+  virtual ~Tokenizer() = default;
+
+  // Every method is const, keeps no state and may be called from many threads.
+
+  // `text` is any bytes; what happens to bytes that are not UTF-8 is up to the kind. Throws Error
+  // on a character or byte that the vocabulary cannot express, naming it and its position.
+  std::vector<int32_t> encode(std::string_view text, EncodeOptions options = {}) const;
+
+  // The bytes of a text given by all its ids. Throws Error on an id outside of the vocabulary.
+  std::string decode(std::span<const int32_t> ids) const;
+
+  // The bytes that `ids` add to a text that has begun with other ids (generation, streaming). It
+  // differs from decode for SentencePiece kinds, whose texts begin with a space that decode drops.
+  std::string decode_continuation(std::span<const int32_t> ids) const;
+
+  // Ids are below this.
+  int32_t vocabulary_size() const { return static_cast<int32_t>(vocabulary_.tokens.size()); }
+  // The token's bytes; an added token's text. Throws Error on an id outside of the vocabulary.
+  std::string_view token_bytes(int32_t id) const;
+  // The id of an added token's text ("<|endoftext|>"), else of a token's bytes.
+  std::optional<int32_t> token_id(std::string_view bytes) const;
+  bool is_special(int32_t id) const;
+  std::optional<int32_t> bos() const { return vocabulary_.bos; }
+  std::optional<int32_t> eos() const { return vocabulary_.eos; }
+  const Vocabulary& vocabulary() const { return vocabulary_; }
+
+  // The whole tokenizer as a Hugging Face tokenizer.json, which `tokenizers` and load_tokenizer
+  // read with equal results. Throws Error when that form cannot express it.
+  virtual std::string to_json() const = 0;
+
+ protected:
+  // A part of a text: plain text, or an added token.
+  struct Segment {
+    std::string_view text;
+    std::optional<int32_t> token;
+  };
+  // Appends the ids of the segments of one text; error positions count from text.data().
+  virtual void encode_segments(std::string_view text, std::span<const Segment> segments,
+                               std::vector<int32_t>& ids) const = 0;
+  virtual std::string decode_ids(std::span<const int32_t> ids, bool starts_text) const = 0;
+
+ private:
+  std::vector<Segment> find_added(std::string_view text, bool parse_special) const;
+  Vocabulary vocabulary_;
+  // Indices into vocabulary_.added by first byte, longest content first.
+  std::array<std::vector<uint32_t>, 256> added_by_byte_;
+};
+
+// Reads what people have: a folder (tokenizer.json with tokenizer_config.json where there is one;
+// vocab.json or encoder.json with merges.txt or vocab.bpe; one llama2.c tok*.bin), or one of these
+// files (the partner of a vocabulary or merges file lies beside it). The Error names the file.
+Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::filesystem::path& path);
+
+// Writes tokenizer.json and tokenizer_config.json into an existing folder, so that transformers'
+// AutoTokenizer and load_tokenizer give this tokenizer, BOS and EOS included.
+Status save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& folder);
+
+}  // namespace cairn::text

@@ -1,0 +1,46 @@
+// The file formats of tokenizers, from and to bytes. load_tokenizer (tokenizer.h) finds the files.
+//
+// Every reader takes foreign bytes: what is damaged, contradicts itself or is not supported is an
+// Error that names it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "cairn/base/error.h"
+#include "cairn/text/bpe_tokenizer.h"
+#include "cairn/text/tokenizer.h"
+
+namespace cairn::text {
+
+// Hugging Face's tokenizer.json with a BPE model: byte-level (pre-tokenizers ByteLevel, Split,
+// Digits and sequences of them), by characters, or Llama's with byte fallback; TemplateProcessing;
+// added tokens. Truncation and padding are ignored: they are not part of the tokenizer.
+// `config` is the text of tokenizer_config.json, for BOS and EOS; without it they follow from the
+// template, or from well-known names.
+Result<std::unique_ptr<Tokenizer>> parse_tokenizer_json(std::string_view json,
+                                                        std::string_view config = {});
+
+// GPT-2's original pair of files: vocabulary (encoder.json, vocab.json) and merges (vocab.bpe,
+// merges.txt). Its pattern cuts the text; <|endoftext|> is special, BOS and EOS.
+Result<std::unique_ptr<Tokenizer>> parse_gpt2_files(std::string_view vocabulary,
+                                                    std::string_view merges);
+
+// llama2.c's tokenizer.bin: i32 longest token, then for each token f32 score, i32 length, bytes.
+// Ids 0, 1, 2 are unknown, BOS and EOS, then come the 256 bytes. add_special adds BOS. Differences
+// from llama2.c, where it differs from SentencePiece: control tokens never come from plain text.
+Result<std::unique_ptr<Tokenizer>> parse_llama2c_tokenizer(std::string_view bytes);
+
+// See Tokenizer::to_json. `description.vocabulary` is not read.
+std::string write_tokenizer_json(const Vocabulary& vocabulary, const BpeDescription& description);
+
+// tokenizer_config.json beside it, with the names of BOS and EOS and the class that makes
+// transformers read tokenizer.json as it stands.
+std::string write_tokenizer_config(const Tokenizer& tokenizer);
+
+// BOS and EOS for vocabularies whose files do not say: the ends of the template, else the
+// well-known names among the special tokens (<|endoftext|>, <s> and </s>, Llama 3's).
+void guess_bos_and_eos(Vocabulary& vocabulary);
+
+}  // namespace cairn::text
