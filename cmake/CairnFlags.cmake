@@ -2,6 +2,10 @@
 # -ffp-contract=off: a product and a sum never fuse behind our back; strict numerics depend on it.
 # The baseline is x86-64 v1; faster paths are compiled per function file and chosen at run time.
 add_compile_options(-Wall -Wextra -Wno-missing-field-initializers -ffp-contract=off)
+# Source paths in messages and debug information start at the clone, wherever it lies.
+file(RELATIVE_PATH up ${CMAKE_BINARY_DIR} ${CMAKE_SOURCE_DIR})
+string(REGEX REPLACE "/$" "" up "${up}")
+add_compile_options(-ffile-prefix-map=${CMAKE_SOURCE_DIR}/= -ffile-prefix-map=${up}/=)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # Warnings that GCC 12 and 13 give wrongly for std::string, std::vector and std::variant.
   add_compile_options(-Wno-maybe-uninitialized -Wno-restrict -Wno-array-bounds -Wno-stringop-overflow)

@@ -91,6 +91,8 @@ function(cairn_add_tests folder)
   endforeach()
   target_link_libraries(test_${folder} PRIVATE ${ARG_LIBRARIES} GTest::gtest_main GTest::gmock)
   target_compile_definitions(test_${folder} PRIVATE CAIRN_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  # The tests' own code need not be fast: -O1 compiles it in 70 % of the time of -O2.
+  target_compile_options(test_${folder} PRIVATE $<$<CONFIG:Release>:-O1>)
   add_test(NAME ${folder} COMMAND test_${folder})
   foreach(property IN ITEMS TIMEOUT LABELS)
     if(ARG_${property})
