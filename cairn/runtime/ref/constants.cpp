@@ -44,11 +44,20 @@ void dense(const KernelArgs& args) {
 void random_bits(const KernelArgs& args) {
   const int64_t keys = args.node.input(1).shape().elements();
   const int64_t n = keys ? args.node.output().shape.elements() / keys : 0;
+  const auto& attrs = args.node.attrs();
+  const auto stream = static_cast<uint32_t>(attrs.has(Attr::stream) ? attrs.integer(Attr::stream) : 0);
   for (int64_t k = 0; k < keys; ++k) {
     const auto* words = static_cast<const uint32_t*>(args.inputs[0]) + 2 * k;
     const PhiloxKey key = {words[0], words[1]};
     const auto offset = static_cast<uint64_t>(static_cast<const int64_t*>(args.inputs[1])[k]);
     uint32_t* out = static_cast<uint32_t*>(args.outputs[0]) + k * n;
+    if (stream) {  // keys, a few words each
+      for (int64_t i = 0; i < n; ++i) {
+        const uint64_t at = offset + static_cast<uint64_t>(i);
+        out[i] = philox4x32({static_cast<uint32_t>(at / 4), static_cast<uint32_t>(at / 4 >> 32), stream, 0}, key)[at % 4];
+      }
+      continue;
+    }
     args.pool.parallel_for(n, kGrain, [&](int64_t begin, int64_t end) {
       philox_fill(key, offset + static_cast<uint64_t>(begin), {out + begin, static_cast<size_t>(end - begin)});
     });

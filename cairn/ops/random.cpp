@@ -1,0 +1,95 @@
+#include "cairn/ops/random.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "cairn/base/philox.h"
+#include "cairn/ops/elementwise.h"
+#include "cairn/ops/index.h"
+#include "cairn/ops/movement.h"
+#include "cairn/ops/reduce.h"
+
+namespace cairn {
+namespace {
+
+Tensor bits(const Tensor& key, const Shape& shape, const Tensor& offset, int64_t stream) {
+  Attrs attrs{{Attr::shape, Ints(shape)}};
+  if (stream) attrs.set(Attr::stream, stream);
+  std::vector<Tensor> operands{key, cast(offset, DType::i64)};
+  vary_together(operands);
+  return make(Op::random_bits, std::move(operands), std::move(attrs));
+}
+
+}  // namespace
+
+Tensor random_key(uint64_t seed) {
+  const uint32_t words[] = {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)};
+  return make(Op::dense, {}, {{Attr::literal, HostArray::from<uint32_t>(words, {2})}});
+}
+
+Tensor fold_in(const Tensor& key, Operand number) {
+  // Lanes 0 and 1 of block `number`.
+  return bits(key, {2}, multiply(number.is_number() ? number.as(DType::i64) : cast(number.tensor(), DType::i64), 4), 1);
+}
+
+Tensor fold_in(const Tensor& key, std::string_view name) {
+  const PhiloxKey hash = fold_in(PhiloxKey{0, 0}, name);
+  const uint64_t number = (hash[0] | static_cast<uint64_t>(hash[1]) << 32) >> 3;
+  return bits(key, {2}, Tensor::scalar(static_cast<int64_t>(number << 2), DType::i64), 2);
+}
+
+std::vector<Tensor> split_key(const Tensor& key, int count) {
+  std::vector<Tensor> keys;
+  for (int i = 0; i < count; ++i) keys.push_back(fold_in(key, i));
+  return keys;
+}
+
+Tensor random_bits(const Tensor& key, const Shape& shape, Operand offset) {
+  return bits(key, shape, offset.is_number() ? offset.as(DType::i64) : offset.tensor(), 0);
+}
+
+Tensor uniform(const Tensor& key, const Shape& shape, DType dtype, double low, double high) {
+  Tensor u;
+  if (dtype == DType::f64) {
+    Shape twice = shape;
+    twice.push_back(2);
+    const Tensor words = cast(random_bits(key, twice), DType::f64);
+    const Tensor first = squeeze(slice_axis(words, -1, 0, 1), {-1});
+    const Tensor second = squeeze(slice_axis(words, -1, 1, 2), {-1});
+    // 32 bits and 21 bits: 53 in all.
+    u = floor(second * 0x1p-11) * 0x1p-53 + first * 0x1p-32;
+  } else {
+    u = cast(shift_right(random_bits(key, shape), 8), DType::f32) * 0x1p-24;
+  }
+  if (low != 0 || high != 1) u = u * (high - low) + low;
+  return cast(u, dtype);
+}
+
+Tensor normal(const Tensor& key, const Shape& shape, DType dtype) {
+  const DType wide = dtype == DType::f64 ? DType::f64 : DType::f32;
+  // Uniform in (-1, 1): the middle of each of 2^24 (2^53) cells, so that neither end occurs.
+  const double half_cell = wide == DType::f64 ? 0x1p-53 : 0x1p-24;
+  const Tensor u = uniform(key, shape, wide) * 2.0 - (1.0 - half_cell);
+  return cast(erf_inv(u) * std::sqrt(2.0), dtype);
+}
+
+Tensor bernoulli(const Tensor& key, Operand p, const Shape& shape) {
+  return less(uniform(key, shape), p);
+}
+
+Tensor categorical(const Tensor& key, const Tensor& logits) {
+  // log(-log(u)) with u in (0, 1).
+  const Tensor u = uniform(key, logits.shape()) + 0x1p-25;
+  return argmax(cast(logits, DType::f32) - log(negate(log(u))), -1);
+}
+
+Tensor permutation(const Tensor& key, int64_t n) { return argsort(random_bits(key, {n})); }
+
+Tensor random_integers(const Tensor& key, const Shape& shape, int64_t low, int64_t high) {
+  if (high <= low) throw_error(fmt::format("[random_integers] the range {}..{} is empty", low, high));
+  const Tensor u = uniform(key, shape, DType::f64);
+  return cast(floor(u * static_cast<double>(high - low)) + static_cast<double>(low), DType::i32);
+}
+
+}  // namespace cairn
