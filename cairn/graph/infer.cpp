@@ -32,6 +32,7 @@ void InferContext::raise(std::string what) const {
 }
 
 TensorType InferContext::result(DType dtype, Shape shape) const {
+  if (!is_possible(dtype, shape)) fail("the result would be {}{}, which has too many elements", cairn::name(dtype), to_string(shape));
   TensorType type{dtype, shape};
   for (const Tensor& t : inputs) {
     if (is_constant(t)) continue;
@@ -63,20 +64,20 @@ namespace {
 
 Types infer_leaf(const InferContext&) { return {}; }  // built by Tensor::leaf and Tensor::input
 
-void check_sizes(const InferContext& c, const Shape& shape) {
-  if (checked_elements({shape.begin(), static_cast<size_t>(shape.size())}) < 0)
+void check_sizes(const InferContext& c, DType dtype, const Shape& shape) {
+  if (!is_possible(dtype, shape))
     c.fail("shape {} has a negative size or too many elements", to_string(shape));
 }
 
 Types infer_full(const InferContext& c) {
   const Shape shape(c.attrs.ints(Attr::shape));
-  check_sizes(c, shape);
+  check_sizes(c, c.attrs.dtype(Attr::dtype), shape);
   return {{c.attrs.dtype(Attr::dtype), shape}};
 }
 
 Types infer_iota(const InferContext& c) {
   const Shape shape(c.attrs.ints(Attr::shape));
-  check_sizes(c, shape);
+  check_sizes(c, c.attrs.dtype(Attr::dtype), shape);
   c.axis(shape.rank());
   if (c.attrs.dtype(Attr::dtype) == DType::b8) c.fail("counts, so its dtype cannot be bool");
   return {{c.attrs.dtype(Attr::dtype), shape}};
@@ -218,6 +219,14 @@ std::vector<TensorType> infer(Op op, std::span<const Tensor> inputs, const Attrs
   if (row.trait == Trait::elementwise) detail::check_elementwise(c);
   const auto rule = detail::kTable[static_cast<int>(op)];
   return rule ? rule(c) : detail::infer_elementwise(c);
+}
+
+bool is_possible(DType dtype, const Shape& shape) {
+  constexpr int64_t kLimit = int64_t{1} << 62;
+  for (const int64_t size : shape)
+    if (size < 0 || size >= kLimit) return false;
+  const int64_t elements = checked_elements({shape.begin(), static_cast<size_t>(shape.size())});
+  return elements >= 0 && elements < kLimit / static_cast<int64_t>(size_of(dtype));
 }
 
 std::string locate(const std::source_location& location) {

@@ -26,6 +26,11 @@ struct InferContext {
 
   // A result of the given dtype and shape with the placement and varying axes of the operands.
   TensorType result(DType dtype, Shape shape) const;
+  // A size computed in 128 bits; fails when it is negative or too large for a tensor.
+  int64_t size(__int128 value) const {
+    if (value < 0 || value >= __int128{1} << 62) fail("a size of the result does not fit 62 bits");
+    return static_cast<int64_t>(value);
+  }
   // The attribute `axis` (or another key) checked against `rank`.
   int axis(int rank, Attr key = Attr::axis) const;
   // The attribute `axes`, checked: in range, without repeats.

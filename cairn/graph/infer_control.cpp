@@ -47,6 +47,10 @@ const std::string& varying_axis(const InferContext& c) {
   return axis;
 }
 
+void check_possible(const InferContext& c, const TensorType& type) {
+  if (!is_possible(type.dtype, type.shape)) c.fail("the result {} has too many elements", to_string(type));
+}
+
 int64_t divided(const InferContext& c, int64_t size, std::string_view what) {
   const int64_t ranks = c.attrs.integer(Attr::size);
   if (size % ranks) c.fail("{} of size {} does not divide among {} ranks", what, size, ranks);
@@ -111,6 +115,7 @@ Types infer_loop(const InferContext& c) {
                to_string(c.type(static_cast<int>(i) + 1)), to_string(type));
     } else {
       type.shape.insert(0, max);
+      check_possible(c, type);
     }
     types.push_back(type);
   }
@@ -162,7 +167,9 @@ Types infer_all_reduce(const InferContext& c) {
 Types infer_all_gather(const InferContext& c) {
   const std::string& axis = varying_axis(c);
   TensorType type = c.type(0);
-  type.shape[c.axis(type.shape.rank())] *= c.attrs.integer(Attr::size);
+  const int at = c.axis(type.shape.rank());
+  type.shape[at] = c.size(__int128{type.shape[at]} * c.attrs.integer(Attr::size));
+  check_possible(c, type);
   if (c.op == Op::all_gather_invariant) remove_axis(type, axis);
   return {type};
 }
@@ -182,7 +189,7 @@ Types infer_all_to_all(const InferContext& c) {
   const int split = c.axis(type.shape.rank(), Attr::split_axis);
   const int concat = c.axis(type.shape.rank(), Attr::concat_axis);
   type.shape[split] = divided(c, type.shape[split], "split_axis");
-  type.shape[concat] *= c.attrs.integer(Attr::size);
+  type.shape[concat] = c.size(__int128{type.shape[concat]} * c.attrs.integer(Attr::size));
   return {type};
 }
 

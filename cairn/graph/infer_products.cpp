@@ -100,10 +100,10 @@ Types infer_convolution(const InferContext& c) {
     const int64_t lhs = c.attrs.ints(Attr::lhs_dilation)[i];
     const int64_t rhs = c.attrs.ints(Attr::rhs_dilation)[i];
     if (stride < 1 || lhs < 1 || rhs < 1) c.fail("strides and dilations are at least 1");
-    const int64_t size = x[i + 2] ? (x[i + 2] - 1) * lhs + 1 : 0;
-    const int64_t padded = size + c.attrs.ints(Attr::low)[i] + c.attrs.ints(Attr::high)[i];
-    const int64_t window = w[i + 2] ? (w[i + 2] - 1) * rhs + 1 : 0;
-    out.push_back(padded < window || padded < 0 ? 0 : (padded - window) / stride + 1);
+    const __int128 size = x[i + 2] ? __int128{x[i + 2] - 1} * lhs + 1 : 0;
+    const __int128 padded = size + c.attrs.ints(Attr::low)[i] + c.attrs.ints(Attr::high)[i];
+    const __int128 window = w[i + 2] ? __int128{w[i + 2] - 1} * rhs + 1 : 0;
+    out.push_back(padded < window || padded < 0 ? 0 : c.size((padded - window) / stride + 1));
   }
   return {c.result(dtype, out)};
 }
@@ -180,7 +180,7 @@ Types infer_quantize(const InferContext& c) {
   if (out.rank() < 1 || out.back() % format.block_elements)
     c.fail("the last axis must be a multiple of the block of {} elements of {}", format.block_elements,
            format.name);
-  out.back() = out.back() / format.block_elements * format.block_bytes;
+  out.back() = c.size(__int128{out.back() / format.block_elements} * format.block_bytes);
   return {c.result(DType::u8, out)};
 }
 
@@ -192,7 +192,7 @@ Types infer_dequantize(const InferContext& c) {
   if (out.rank() < 1 || out.back() % format.block_bytes)
     c.fail("the last axis must be a multiple of the {} bytes of a block of {}", format.block_bytes,
            format.name);
-  out.back() = out.back() / format.block_bytes * format.block_elements;
+  out.back() = c.size(__int128{out.back() / format.block_bytes} * format.block_elements);
   return {c.result(c.attrs.dtype(Attr::dtype), out)};
 }
 
