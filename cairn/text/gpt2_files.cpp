@@ -22,7 +22,8 @@ std::vector<std::pair<std::string_view, std::string_view>> read_lines(std::strin
     if (line.ends_with('\r')) line.remove_suffix(1);
     if (line.empty() || (number == 1 && line.starts_with("#version"))) continue;
     const size_t space = line.find(' ');
-    if (space == 0 || space + 1 >= line.size() || line.find(' ', space + 1) != line.npos) {
+    if (space == line.npos || space == 0 || space + 1 == line.size() ||
+        line.find(' ', space + 1) != line.npos) {
       throw_error(
           fmt::format("line {} of the merges is '{}', expected two tokens with a space between",
                       number, replace_invalid_utf8(line.substr(0, 100))));
