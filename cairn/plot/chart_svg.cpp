@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "cairn/plot/chart.h"
 #include "cairn/plot/colors.h"
@@ -101,19 +102,13 @@ std::string line_path(const Pixels& p) {
 // One circle a point, of those in the same half pixel only the first.
 std::string circles(const Series& s, const Pixels& p, double radius) {
   std::string out;
-  std::vector<std::pair<int64_t, int64_t>> seen;
+  std::set<std::pair<int64_t, int64_t>> places;
   std::vector<size_t> kept;
-  for (size_t i = 0; i < p.xs.size(); ++i)
-    if (!std::isnan(p.xs[i]) && !std::isnan(p.ys[i])) kept.push_back(i);
-  const auto place = [&](size_t i) {
-    return std::pair{std::llround(p.xs[i] * 2), std::llround(p.ys[i] * 2)};
-  };
-  std::stable_sort(kept.begin(), kept.end(),
-                   [&](size_t a, size_t b) { return place(a) < place(b); });
-  kept.erase(std::unique(kept.begin(), kept.end(),
-                         [&](size_t a, size_t b) { return place(a) == place(b); }),
-             kept.end());
-  std::sort(kept.begin(), kept.end());
+  for (size_t i = 0; i < p.xs.size(); ++i) {
+    if (std::isnan(p.xs[i]) || std::isnan(p.ys[i])) continue;
+    if (places.emplace(std::llround(p.xs[i] * 2), std::llround(p.ys[i] * 2)).second)
+      kept.push_back(i);
+  }
   const bool titles = kept.size() <= kTooltips;
   for (size_t i : kept) {
     out += fmt::format("<circle class=\"cp-dot\" cx=\"{}\" cy=\"{}\" r=\"{}\"", number(p.xs[i]),

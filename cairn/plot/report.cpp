@@ -90,65 +90,60 @@ std::string table_html(const Table& table) {
 std::string picture_html(const Report::Picture& picture) {
   // A small image is enlarged: as squares, since smoothing would hide what its pixels are.
   const bool small = picture.image.shape().rank() > 1 && picture.image.shape()[1] < 400;
+  std::string caption;
+  if (!picture.caption.empty())
+    caption = fmt::format("<figcaption>{}</figcaption>", escaped(picture.caption));
   return fmt::format(
-      "<figure class=\"card\"><img{3} alt=\"{0}\" "
-      "src=\"data:image/png;base64,{1}\">"
-      "{2}</figure>\n",
-      escaped(picture.caption), base64(io::encode_png(picture.image)),
-      picture.caption.empty()
-          ? std::string()
-          : fmt::format("<figcaption>{}</figcaption>", escaped(picture.caption)),
-      small ? " class=\"pixels\"" : "");
+      "<figure class=\"card\"><img{} alt=\"{}\" src=\"data:image/png;base64,{}\">{}</figure>\n",
+      small ? " class=\"pixels\"" : "", escaped(picture.caption),
+      base64(io::encode_png(picture.image)), caption);
+}
+
+std::string text_html(const Report::Text& text) {
+  std::string title;
+  if (!text.title.empty()) title = fmt::format("<h3>{}</h3>", escaped(text.title));
+  return fmt::format("<div class=\"card\">{}<pre>{}</pre></div>\n", title, escaped(text.text));
+}
+
+// The first chart takes the whole width. Shrunk to a phone its text would be 4 pixels high, so
+// there is a second rendering for narrow screens.
+std::string chart_html(const Chart& chart, bool first) {
+  const std::string small = to_svg(chart, {440, 300});
+  if (!first) return fmt::format("<div class=\"card\">{}</div>\n", small);
+  return fmt::format("<div class=\"card wide\">{}</div>\n<div class=\"card narrow\">{}</div>\n",
+                     to_svg(chart, {960, 380}), small);
 }
 
 }  // namespace
 
 std::string to_html(const Report& report) {
+  const std::string title = escaped(report.title);
   std::string out = fmt::format(
       "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-      "<meta name=\"viewport\" "
-      "content=\"width=device-width,initial-scale=1\">\n"
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src "
-      "'none'; "
-      "style-src 'unsafe-inline'; img-src data:\">\n"
-      "<title>{0}</title>\n<style>{1}</style>\n</"
-      "head>\n<body>\n<main>\n<header><h1>{0}</h1>{2}"
-      "</header>\n",
-      escaped(report.title), kStyle,
-      report.subtitle.empty() ? std::string() : fmt::format("<p>{}</p>", escaped(report.subtitle)));
+      "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
+      "<meta http-equiv=\"Content-Security-Policy\" content=\"{}\">\n"
+      "<title>{}</title>\n<style>{}</style>\n</head>\n<body>\n<main>\n<header><h1>{}</h1>",
+      "default-src 'none'; style-src 'unsafe-inline'; img-src data:", title, kStyle, title);
+  if (!report.subtitle.empty()) out += fmt::format("<p>{}</p>", escaped(report.subtitle));
+  out += "</header>\n";
   if (!report.summary.empty()) out += facts(report.summary, "cards");
   if (!report.charts.empty()) {
     out += "<h2>Curves</h2>\n<div class=\"charts\">\n";
-    for (const Chart& chart : report.charts) {
-      // The first chart takes the whole width. Shrunk to a phone its text would
-      // be 4 pixels high, so there is a second rendering for narrow screens.
-      const std::string small = to_svg(chart, {440, 300});
-      out += &chart == report.charts.data() ? fmt::format(
-                                                  "<div class=\"card wide\">{}</div>\n<div "
-                                                  "class=\"card narrow\">{}</div>\n",
-                                                  to_svg(chart, {960, 380}), small)
-                                            : fmt::format("<div class=\"card\">{}</div>\n", small);
-    }
+    for (size_t i = 0; i < report.charts.size(); ++i) out += chart_html(report.charts[i], i == 0);
     out += "</div>\n";
   }
-  if (!report.samples.empty()) {
-    out += "<h2>Samples</h2>\n";
-    for (const auto& [title, text] : report.samples)
-      out += fmt::format("<div class=\"card\">{}<pre>{}</pre></div>\n",
-                         title.empty() ? std::string() : fmt::format("<h3>{}</h3>", escaped(title)),
-                         escaped(text));
-  }
+  if (!report.samples.empty()) out += "<h2>Samples</h2>\n";
+  for (const Report::Text& sample : report.samples) out += text_html(sample);
   if (!report.pictures.empty()) {
     out += "<h2>Pictures</h2>\n<div class=\"pictures\">\n";
-    for (const auto& picture : report.pictures) out += picture_html(picture);
+    for (const Report::Picture& picture : report.pictures) out += picture_html(picture);
     out += "</div>\n";
   }
   for (const Table& table : report.tables) out += table_html(table);
   if (!report.configuration.empty())
     out += fmt::format(
-        "<h2>Configuration</h2>\n<details "
-        "class=\"card\"><summary>As it ran</summary>"
-        "<pre>{}</pre></details>\n",
+        "<h2>Configuration</h2>\n"
+        "<details class=\"card\"><summary>As it ran</summary><pre>{}</pre></details>\n",
         escaped(report.configuration));
   if (!report.machine.empty())
     out += "<h2>Machine</h2>\n<div class=\"card\">" + facts(report.machine, "facts") + "</div>\n";

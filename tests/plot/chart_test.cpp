@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <random>
 #include <sstream>
 
 #include "cairn/base/error.h"
@@ -298,6 +300,32 @@ TEST(ChartSvg, ManyPointsStaySmall) {
   }
   chart.series = {cloud};
   EXPECT_EQ(count(to_svg(chart), "<circle"), 70u + 1);  // the distinct places, and the legend
+}
+
+TEST(ChartSvg, AnyNumbersGiveAPicture) {
+  std::mt19937 random(3);
+  const double values[] = {0,      -0.0, 1,        -1,        1e300, -1e300,    1e308, 5e-324,
+                           1e-300, NAN,  INFINITY, -INFINITY, 1e-7,  12345.678, 1e16,  -3e-5};
+  for (int round = 0; round < 300; ++round) {
+    Chart chart;
+    chart.log_x = random() % 3 == 0;
+    chart.log_y = random() % 3 == 0;
+    for (size_t s = random() % 4; s > 0; --s) {
+      Series series;
+      if (random() % 2) series.kind = Series::Kind::scatter;
+      series.faint = random() % 4 == 0;
+      for (size_t i = random() % 60; i > 0; --i) {
+        series.xs.push_back(values[random() % std::size(values)]);
+        series.ys.push_back(values[random() % std::size(values)]);
+      }
+      chart.series.push_back(series);
+    }
+    const std::string svg = to_svg(chart, {300, 200});
+    EXPECT_EQ(test::markup_problem(svg), "");
+    EXPECT_EQ(svg.find("nan"), std::string::npos);
+    EXPECT_EQ(svg.find("inf"), std::string::npos);
+    EXPECT_EQ(count(to_text(chart, plain(40, 12)), "\n"), 12u);
+  }
 }
 
 TEST(ChartSvg, FaintSeriesSharesTheColorOfTheNext) {
