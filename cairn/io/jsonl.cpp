@@ -94,6 +94,11 @@ Result<JsonlReader> JsonlReader::open(const std::string& path, std::vector<std::
   return JsonlReader(std::move(lines).value(), std::move(fields));
 }
 
+JsonlReader JsonlReader::parse(SharedBytes bytes, const std::string& name,
+                               std::vector<std::string> fields) {
+  return JsonlReader(LineReader::parse(std::move(bytes), name), std::move(fields));
+}
+
 Result<std::optional<std::vector<std::string>>> JsonlReader::next() {
   using Values = std::optional<std::vector<std::string>>;
   for (;;) {
@@ -107,7 +112,7 @@ Result<std::optional<std::vector<std::string>>> JsonlReader::next() {
       Json::sax_parse(text.begin(), text.end(), &reader);
       return Values(reader.take());
     } catch (const Error& error) {
-      return read_error(lines_.path(), fmt::format("line {} {}", lines_.number(), error.what()));
+      return read_error(lines_.name(), fmt::format("line {} {}", lines_.number(), error.what()));
     }
   }
 }

@@ -14,6 +14,9 @@ class JsonlReader {
  public:
   // `fields` are the names wanted of each line's object.
   static Result<JsonlReader> open(const std::string& path, std::vector<std::string> fields);
+  // The same for bytes that are already there.
+  static JsonlReader parse(SharedBytes bytes, const std::string& name,
+                           std::vector<std::string> fields);
 
   // The fields' texts of the next line, in the order asked for; empty after the last line. Blank
   // lines are skipped. A line that is no JSON object, or where a field is missing or not text, is

@@ -35,8 +35,8 @@ struct LineReader::Source {
   }
 };
 
-LineReader::LineReader(std::unique_ptr<Source> source, std::string path, uint64_t max_line)
-    : source_(std::move(source)), path_(std::move(path)), max_line_(max_line) {}
+LineReader::LineReader(std::unique_ptr<Source> source, std::string name, uint64_t max_line)
+    : source_(std::move(source)), name_(std::move(name)), max_line_(max_line) {}
 LineReader::LineReader(LineReader&&) noexcept = default;
 LineReader& LineReader::operator=(LineReader&&) noexcept = default;
 LineReader::~LineReader() = default;
@@ -44,18 +44,22 @@ LineReader::~LineReader() = default;
 Result<LineReader> LineReader::open(const std::string& path, uint64_t max_line) {
   auto file = map_file(path);
   if (!file) return file.error();
+  return parse(std::move(file).value(), path, max_line);
+}
+
+LineReader LineReader::parse(SharedBytes bytes, const std::string& name, uint64_t max_line) {
   auto source = std::make_unique<Source>();
-  source->file = std::move(file).value();
+  source->file = std::move(bytes);
   if (is_gzip(source->file.bytes())) {
     source->gzip.emplace(source->file.bytes());
   } else {
     source->rest = source->file.text();
   }
-  return LineReader(std::move(source), path, max_line);
+  return LineReader(std::move(source), name, max_line);
 }
 
 Result<std::optional<std::string_view>> LineReader::next() {
-  return read_result(path_, [&]() -> std::optional<std::string_view> {
+  return read_result(name_, [&]() -> std::optional<std::string_view> {
     Source& source = *source_;
     size_t searched = 0;
     size_t end = source.rest.find('\n');

@@ -84,11 +84,25 @@ class Writer {
   png_infop info;
 };
 
+// Every chunk up to IEND lies inside the file. The library takes the memory that a chunk's length
+// asks for (up to 2 GiB, and fills it) before it reads.
+void check_chunks(std::span<const std::byte> bytes) {
+  ByteReader reader(bytes);
+  reader.seek(8, "signature");
+  for (;;) {
+    const auto length = reader.big<uint32_t>("PNG chunks");
+    const std::string_view type = reader.take_text(4, "PNG chunks");
+    reader.take(uint64_t{length} + 4, "PNG chunks");
+    if (type == "IEND") return;
+  }
+}
+
 }  // namespace
 
 namespace detail {
 
 HostArray decode_png(std::span<const std::byte> bytes, const ImageOptions& options) {
+  check_chunks(bytes);
   Reader reader(bytes);
   png_structp png = reader.png;
   png_infop info = reader.info;

@@ -124,16 +124,20 @@ std::string_view name(FileKind kind) {
 Result<FileProbe> probe_file(const std::string& path) {
   const auto file = map_file(path);
   if (!file) return file.error();
-  const auto bytes = file.value().bytes();
+  return probe_bytes(file.value().bytes(), path);
+}
+
+Result<FileProbe> probe_bytes(std::span<const std::byte> bytes, const std::string& name) {
   if (!is_gzip(bytes))
-    return FileProbe{kind_of(bytes.first(std::min(bytes.size(), kHead)), bytes.size(), path),
+    return FileProbe{kind_of(bytes.first(std::min(bytes.size(), kHead)), bytes.size(), name),
                      false};
-  const auto head = gunzip_head(bytes, path, kHead);
+  const auto head = gunzip_head(bytes, name, kHead);
   if (!head) return head.error();
-  const std::string_view name = std::string_view(path).substr(0, path.size() - 3);
   const std::optional<uint64_t> size =
       head.value().size() < kHead ? std::optional<uint64_t>(head.value().size()) : std::nullopt;
-  return FileProbe{kind_of(head.value().bytes(), size, path.ends_with(".gz") ? name : path), true};
+  std::string_view inner = name;
+  if (inner.ends_with(".gz")) inner.remove_suffix(3);
+  return FileProbe{kind_of(head.value().bytes(), size, inner), true};
 }
 
 }  // namespace cairn::io

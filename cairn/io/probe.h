@@ -39,5 +39,7 @@ struct FileProbe {
 // by more: IDX and llama2.c by their sizes, TOML by its name too. That a file is of a kind does not
 // mean that it is whole. An empty file is text.
 Result<FileProbe> probe_file(const std::string& path);
+// The same for the bytes of a whole file of this name.
+Result<FileProbe> probe_bytes(std::span<const std::byte> bytes, const std::string& name);
 
 }  // namespace cairn::io

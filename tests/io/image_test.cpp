@@ -140,6 +140,10 @@ TEST(Png, CorruptFilesAreErrors) {
   std::string no_data = good;
   no_data.erase(33, no_data.size() - 33 - 12);
   EXPECT_THAT(error_of(no_data), HasSubstr("PNG: "));
+  // A chunk that says it has 1.3 GiB: found before memory for it is taken.
+  std::string lying = good;
+  lying.replace(33, 4, big32(0x56000000));
+  EXPECT_THAT(error_of(lying), HasSubstr("ends in its PNG chunks"));
   std::string text_mode = good;
   text_mode.erase(4, 1);
   EXPECT_THAT(error_of(text_mode), HasSubstr("does not start like"));
