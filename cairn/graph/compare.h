@@ -2,10 +2,10 @@
 //
 // Two graphs are the same when their nodes, numbered as in numbering.h, agree one by one:
 // operation, attributes, operands, and for leaves and inputs the type. A leaf and an input of one
-// type are alike, so live tensors compare with the graph that was traced or cached for them. Names,
-// scopes, source lines and the contents of leaves do not count, and neither do the functions of a
-// CustomDefinition: they act on derivatives, before anything is cached. A leaf inside a region is
-// like a literal: it equals itself only.
+// type are alike, so live tensors compare with the graph that was traced or cached for them, whose
+// inputs they bind in that order. Names, scopes, source lines and the contents of leaves do not
+// count, and neither do the functions of a CustomDefinition: they act on derivatives, before
+// anything is cached. A leaf inside a region is like a literal: it equals itself only.
 #pragma once
 
 #include <span>

@@ -145,7 +145,7 @@ void Printer::name_results(const Node& node, Names& names) {
   std::vector<std::string> results = given_names(node);
   for (int i = 0; i < node.output_count(); ++i) {
     std::string& name = results[static_cast<size_t>(i)];
-    if (name.empty() && !output_names_.empty()) {
+    if ((name.empty() || is_automatic_name(name)) && !output_names_.empty()) {
       const auto found = output_names_.find(Tensor(const_cast<Node*>(&node), i));
       if (found != output_names_.end()) name = found->second;
     }
