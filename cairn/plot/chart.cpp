@@ -27,6 +27,7 @@ Series function_series(std::string label, const std::function<double(double)>& f
 Series smoothed(const Series& series, int window) {
   if (window < 1) throw_error(fmt::format("[smoothed] a window of {}: expected 1 or more", window));
   Series result = series;
+  result.faint = false;
   for (size_t i = 0; i < series.ys.size(); ++i) {
     const size_t first =
         i + 1 > static_cast<size_t>(window) ? i + 1 - static_cast<size_t>(window) : 0;

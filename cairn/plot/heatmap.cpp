@@ -102,7 +102,7 @@ std::string scale_line(const Heatmap& map, int width, const TerminalStyle& style
     const double t = static_cast<double>(i % bar) / (bar - 1);
     const Rgb c = color_at(style.color ? map.map : ColorMap::gray, t);
     const uint8_t rgb[3] = {c.r, c.g, c.b};
-    std::copy(rgb, rgb + 3, &bytes[static_cast<size_t>(3 * i)]);
+    std::copy(rgb, rgb + 3, &bytes[3 * static_cast<size_t>(i)]);
   }
   std::string colors = image_to_text(strip, {bar, 1, style.unicode, style.color});
   colors.pop_back();  // the end of the line

@@ -50,8 +50,7 @@ double full_scale(std::span<const double> values, bool percentile) {
   const double largest = *last;
   if (!percentile) return largest;
   const auto at =
-      magnitudes.begin() +
-      static_cast<std::ptrdiff_t>(0.995 * static_cast<double>(magnitudes.size() - 1) + 0.5);
+      magnitudes.begin() + std::llround(0.995 * static_cast<double>(magnitudes.size() - 1));
   std::nth_element(magnitudes.begin(), at, magnitudes.end());
   return *at > 0 ? *at : largest;
 }

@@ -183,7 +183,10 @@ TEST(Chart, FunctionSeriesIncludesBothEnds) {
 }
 
 TEST(Chart, SmoothedLooksBackOnly) {
-  const Series s = smoothed({"", {0, 1, 2, 3, 4}, {1, 3, NAN, 5, 9}}, 2);
+  Series raw = {"", {0, 1, 2, 3, 4}, {1, 3, NAN, 5, 9}};
+  raw.faint = true;
+  const Series s = smoothed(raw, 2);
+  EXPECT_FALSE(s.faint);
   EXPECT_EQ(s.ys, (std::vector<double>{1, 2, 3, 5, 7}));
   EXPECT_TRUE(std::isnan(smoothed({"", {0}, {NAN}}, 3).ys[0]));
   EXPECT_THROW(smoothed({"", {0}, {1}}, 0), Error);
