@@ -63,7 +63,7 @@ class TextReader {
   Token token_;
 };
 
-// The candidate with the fewest letters inserted, removed or changed.
+// The candidate that the fewest changes of letters lead to; the first of several.
 std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates);
 
 }  // namespace cairn::detail
