@@ -1,6 +1,10 @@
 // e^(x^2) erfc(x) on 48 intervals, eight to an octave from 7/16 to 28: the value at the middle in
 // two parts, then the coefficients of h, h^2, ... h^11 for the distance h from the middle. Minimax
 // fits to 2^-60. Included by math_error.cpp.
+#pragma once
+
+namespace cairn::math::detail {
+
 // clang-format off
 inline constexpr double kErfcx[48][13] = {
     // [0.4375, 0.46875)
@@ -101,3 +105,5 @@ inline constexpr double kErfcx[48][13] = {
     {0.02088160799042094, 1.0217540541033705e-18, -0.0007723356127817775, 2.854644531294831e-05, -1.0543928881154606e-06, 3.89186669153841e-08, -1.435552559451995e-09, 5.2915936957003007e-11, -1.9492193859646677e-12, 7.175293991089889e-14, -2.6395469771096356e-15, 9.742904596754553e-17, -3.579243032506451e-18},
 };
 // clang-format on
+
+}  // namespace cairn::math::detail

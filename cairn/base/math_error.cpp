@@ -2,11 +2,10 @@
 #include <cmath>
 
 #include "cairn/base/math.h"
+#include "cairn/base/math_erfc_table.h"
 
 namespace cairn::math {
 namespace {
-
-#include "cairn/base/math_erfc_table.h"
 
 using detail::add_ordered;
 using detail::multiply;
@@ -23,7 +22,7 @@ ErfcParts erfc_parts(double a) {
   const uint64_t u = detail::bits(a);
   const uint64_t index = (u >> 49) - (detail::bits(0.4375) >> 49);
   const double h = a - detail::from_bits((u & 0xfffe000000000000u) | 0x0001000000000000u);
-  const double* c = kErfcx[index];
+  const double* c = detail::kErfcx[index];
   const double h2 = h * h, h4 = h2 * h2;
   const double low = (c[3] + h * c[4]) + h2 * (c[5] + h * c[6]);
   const double high = ((c[7] + h * c[8]) + h2 * (c[9] + h * c[10])) + h4 * (c[11] + h * c[12]);
