@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs the packages of tools/dependencies/apt.txt that are missing: install_dependencies.sh
-# SECTION... (build, test, check; all of them when none is named). Takes a few milliseconds when
+# SECTION... (build, test, check, long; all but long when none is named). Takes a few milliseconds when
 # nothing is missing: dpkg's database is the only thing asked. As root, or through sudo.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -5,7 +5,7 @@ script tests, and close with one line: N passed, N failed, N skipped.
 ctest knows what there is (ctest --show-only=json-v1); its labels say what a test is:
   (none)   a GoogleTest program; each of its cases counts
   script   any command; counts as one case; exit status 77 means skipped
-  fuzz     a fuzz target that replays its corpus and mutates for a moment; counts as one case
+  fuzz     a fuzz target: replays its corpus and mutates for a moment; counts as one case
   long     only with --long (together with any of the above)
 Programs run one at a time: the tests use threads themselves. Programs that can do more with --long
 look at CAIRN_TEST_LONG=1.
@@ -16,6 +16,7 @@ import fnmatch
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -166,10 +167,11 @@ def outputs_by_case(output):
 def run_google_test(totals, name, command, timeout, cwd, env, pattern):
     """Each case of the program counts. A program that dies counts as the failure of the case that
     it was in."""
-    begin(name)
     arguments = ["--gtest_color=no"]
     if pattern:
         arguments.append(f"--gtest_filter={pattern}")
+    else:
+        begin(name)
     status, output, seconds = run(command + arguments, timeout, cwd, env)
     cases = outputs_by_case(output)
     passed = sum(1 for result, _ in cases.values() if result == "OK")
@@ -180,6 +182,10 @@ def run_google_test(totals, name, command, timeout, cwd, env, pattern):
         broken = ["(the program)"]  # it died outside a case, or says that it failed and not where
     if not cases and not pattern and not broken:
         broken = ["(no tests in it)"]
+    if pattern:
+        if not cases and not broken:
+            return  # nothing of this program was asked for
+        begin(name)
     end(passed, len(failures) + len(broken), len(skips), seconds)
     for case in failures:
         show(f"{name}: {case}", cases[case][1])
@@ -203,21 +209,18 @@ def ctest_entries(directory):
                properties.get("TIMEOUT"), properties.get("WORKING_DIRECTORY", directory))
 
 
-def run_programs(totals, preset, options, env, scripts):
-    """All that ctest lists for one build directory; without `scripts`, only GoogleTest programs and
-    fuzz targets."""
-    if options.long:
-        env = {**env, "CAIRN_TEST_LONG": "1"}
+def run_programs(totals, preset, options, env=None, kinds=("program", "script", "fuzz"),
+                 long=False):
+    """What ctest lists for one build directory, of these kinds."""
+    env = {**(env or {}), **({"CAIRN_TEST_LONG": "1"} if long else {})}
     for name, command, labels, timeout, cwd in ctest_entries(ROOT / "build" / preset):
-        single = labels & {"script", "fuzz"}
-        if "long" in labels and not options.long:
-            continue
-        if "script" in labels and not scripts:
+        kind = next(iter(labels & {"script", "fuzz"}), "program")
+        if kind not in kinds or ("long" in labels and not long):
             continue
         if options.quick and name != "base":
             continue
         timeout = timeout or (LONG_TIMEOUT_SECONDS if options.long else TIMEOUT_SECONDS)
-        if not single:
+        if kind == "program":
             run_google_test(totals, name, command, timeout, cwd, env, options.pattern)
         elif matches(name, options.pattern):
             run_single(totals, name, command, timeout, cwd, env)
@@ -238,7 +241,21 @@ def sanitized(totals, sanitizer, options):
     preset, env = SANITIZERS[sanitizer]
     print(f"== with -fsanitize={sanitizer} (build/{preset})", flush=True)
     if build_all(totals, preset):
-        run_programs(totals, preset, options, env, scripts=False)
+        run_programs(totals, preset, options, env, kinds=("program", "fuzz"))
+
+
+def long_only(totals, options):
+    """What --long does after all the rest, each with the tests of an ordinary run."""
+    for threads in ("1", "3"):
+        print(f"== with CAIRN_THREADS={threads}", flush=True)
+        run_programs(totals, "release", options, {"CAIRN_THREADS": threads}, kinds=("program",))
+    for sanitizer in SANITIZERS:
+        sanitized(totals, sanitizer, options)
+    print("== with libFuzzer (build/fuzz)", flush=True)
+    if not shutil.which("clang++-19"):
+        totals.add(0, [], ["libFuzzer: clang++-19 is not installed"])
+    elif build_all(totals, "fuzz", ["tests/fuzz/all"]):
+        run_programs(totals, "fuzz", options, kinds=("fuzz",))
 
 
 def main():
@@ -263,13 +280,9 @@ def main():
             mode = "long" if options.long else "quick" if options.quick else None
             run_single(totals, name, command + extra.get(mode, []), LONG_TIMEOUT_SECONDS, ROOT)
     if built:
-        run_programs(totals, "release", options, {}, scripts=not options.quick)
-    if options.long and built:
-        for threads in ("1", "3"):
-            print(f"== with CAIRN_THREADS={threads}", flush=True)
-            run_programs(totals, "release", options, {"CAIRN_THREADS": threads}, scripts=False)
-        for sanitizer in SANITIZERS:
-            sanitized(totals, sanitizer, options)
+        run_programs(totals, "release", options, long=options.long)
+    if built and options.long:
+        long_only(totals, options)
     return totals.close()
 
 
