@@ -1,9 +1,9 @@
-// What each elementwise primitive does to one number: the table that the reference backend, constant
-// folding and the tile interpreter share.
+// What each elementwise primitive does to one number: the table that the reference backend,
+// constant folding and the tile interpreter share.
 //
-// A row is `Scalar<op>::of(x...)` on the type of computation: double, float, an integer or bool. f16
-// and bf16 compute in float and round when stored. Transcendentals are computed in double and rounded
-// once, with the same bits on any x86-64 (base/math.h). Edge cases are those of
+// A row is `Scalar<op>::of(x...)` on the type of computation: double, float, an integer or bool.
+// f16 and bf16 compute in float and round when stored. Transcendentals are computed in double and
+// rounded once, with the same bits on any x86-64 (base/math.h). Edge cases are those of
 // docs/edge-semantics.md; integers wrap.
 #pragma once
 
@@ -20,8 +20,7 @@ namespace cairn {
 
 // The type in which elements of T are computed.
 template <class T>
-using ComputeType =
-    std::conditional_t<std::is_arithmetic_v<T>, T, float>;
+using ComputeType = std::conditional_t<std::is_arithmetic_v<T>, T, float>;
 
 template <class T>
 ComputeType<T> load_element(T value) {
@@ -46,7 +45,8 @@ T wrap(T x, T y, F f) {
   } else {
     using U = std::make_unsigned_t<T>;
     using Wide = std::common_type_t<U, unsigned>;
-    return static_cast<T>(f(static_cast<Wide>(static_cast<U>(x)), static_cast<Wide>(static_cast<U>(y))));
+    return static_cast<T>(
+        f(static_cast<Wide>(static_cast<U>(x)), static_cast<Wide>(static_cast<U>(y))));
   }
 }
 template <class T, class F>
@@ -58,8 +58,8 @@ constexpr int kBits = static_cast<int>(sizeof(T) * 8);
 
 }  // namespace detail
 
-// Conversion of one element: float to integer truncates and saturates, NaN gives 0; anything to bool
-// is "not zero" (NaN is true); narrowing integers wrap.
+// Conversion of one element: float to integer truncates and saturates, NaN gives 0; anything to
+// bool is "not zero" (NaN is true); narrowing integers wrap.
 template <class To, class From>
 To cast_element(From value) {
   const auto x = load_element(value);
@@ -69,7 +69,8 @@ To cast_element(From value) {
     if (x != x) return 0;
     // 2^(bits-1) or 2^bits is exact in float and double; the largest integer may not be.
     constexpr double kLow = static_cast<double>(std::numeric_limits<To>::min());
-    constexpr double kPast = 2.0 * static_cast<double>(uint64_t{1} << (std::numeric_limits<To>::digits - 1));
+    constexpr double kPast =
+        2.0 * static_cast<double>(uint64_t{1} << (std::numeric_limits<To>::digits - 1));
     const double d = static_cast<double>(x);
     if (d <= kLow) return std::numeric_limits<To>::min();
     if (d >= kPast) return std::numeric_limits<To>::max();
@@ -96,18 +97,21 @@ To cast_element(From value) {
 template <Op kOp>
 struct Scalar;
 
-// --- one operand ----------------------------------------------------------------------------------
-#define CAIRN_SCALAR1(op, expression)      \
-  template <>                              \
-  struct Scalar<Op::op> {                  \
-    template <class T>                     \
-    static T of(T x) {                     \
-      return static_cast<T>(expression);   \
-    }                                      \
+// --- one operand
+// ----------------------------------------------------------------------------------
+#define CAIRN_SCALAR1(op, expression)    \
+  template <>                            \
+  struct Scalar<Op::op> {                \
+    template <class T>                   \
+    static T of(T x) {                   \
+      return static_cast<T>(expression); \
+    }                                    \
   };
 
 CAIRN_SCALAR1(negate, detail::wrap(T(0), x, [](auto, auto b) { return -b; }))
-CAIRN_SCALAR1(abs, x < T(0) || (std::is_floating_point_v<T> && x == T(0)) ? Scalar<Op::negate>::of(x < T(0) ? x : T(-0.0)) : x)
+CAIRN_SCALAR1(abs, x < T(0) || (std::is_floating_point_v<T> && x == T(0))
+                       ? Scalar<Op::negate>::of(x < T(0) ? x : T(-0.0))
+                       : x)
 CAIRN_SCALAR1(sign, x > T(0) ? T(1) : x < T(0) ? T(-1) : x)
 CAIRN_SCALAR1(floor, std::floor(x))
 CAIRN_SCALAR1(ceil, std::ceil(x))
@@ -122,17 +126,19 @@ CAIRN_SCALAR1(tanh, detail::real(x, math::tanh))
 CAIRN_SCALAR1(logistic, detail::real(x, math::logistic))
 CAIRN_SCALAR1(sqrt, std::sqrt(x))
 CAIRN_SCALAR1(erf, detail::real(x, math::erf))
+CAIRN_SCALAR1(erfc, detail::real(x, math::erfc))
 CAIRN_SCALAR1(erf_inv, detail::real(x, math::erf_inv))
 #undef CAIRN_SCALAR1
 
-// --- two operands ---------------------------------------------------------------------------------
-#define CAIRN_SCALAR2(op, expression)      \
-  template <>                              \
-  struct Scalar<Op::op> {                  \
-    template <class T>                     \
-    static auto of(T x, T y) {             \
-      return expression;                   \
-    }                                      \
+// --- two operands
+// ---------------------------------------------------------------------------------
+#define CAIRN_SCALAR2(op, expression) \
+  template <>                         \
+  struct Scalar<Op::op> {             \
+    template <class T>                \
+    static auto of(T x, T y) {        \
+      return expression;              \
+    }                                 \
   };
 
 namespace detail {
@@ -201,7 +207,7 @@ CAIRN_SCALAR2(power, static_cast<T>(math::pow(static_cast<double>(x), static_cas
 CAIRN_SCALAR2(atan2, static_cast<T>(math::atan2(static_cast<double>(x), static_cast<double>(y))))
 CAIRN_SCALAR2(maximum, detail::maximum(x, y))
 CAIRN_SCALAR2(minimum, detail::minimum(x, y))
-CAIRN_SCALAR2(bitwise_and, static_cast<T>(x & y))
+CAIRN_SCALAR2(bitwise_and, static_cast<T>(x& y))
 CAIRN_SCALAR2(bitwise_or, static_cast<T>(x | y))
 CAIRN_SCALAR2(bitwise_xor, static_cast<T>(x ^ y))
 CAIRN_SCALAR2(shift_left, detail::shift_left(x, y))
@@ -232,6 +238,7 @@ bool visit_unary(Op op, F&& f) {
     case Op::logistic: f(std::integral_constant<Op, Op::logistic>{}); return true;
     case Op::sqrt: f(std::integral_constant<Op, Op::sqrt>{}); return true;
     case Op::erf: f(std::integral_constant<Op, Op::erf>{}); return true;
+    case Op::erfc: f(std::integral_constant<Op, Op::erfc>{}); return true;
     case Op::erf_inv: f(std::integral_constant<Op, Op::erf_inv>{}); return true;
     default: return false;
   }
@@ -266,15 +273,20 @@ template <Op kOp, class T>
 constexpr bool applies() {
   constexpr bool kFloat = kIsFloatType<T>;
   constexpr bool kFloat8 = std::is_same_v<T, Float8E4M3> || std::is_same_v<T, Float8E5M2>;
-  if constexpr (kFloat8) return false;
-  else if constexpr (kOp == Op::equal || kOp == Op::less || kOp == Op::less_equal) return true;
-  else if constexpr (kOp == Op::bitwise_and || kOp == Op::bitwise_or || kOp == Op::bitwise_xor) return !kFloat;
-  else if constexpr (kOp == Op::shift_left || kOp == Op::shift_right) return !kFloat && !std::is_same_v<T, bool>;
+  if constexpr (kFloat8)
+    return false;
+  else if constexpr (kOp == Op::equal || kOp == Op::less || kOp == Op::less_equal)
+    return true;
+  else if constexpr (kOp == Op::bitwise_and || kOp == Op::bitwise_or || kOp == Op::bitwise_xor)
+    return !kFloat;
+  else if constexpr (kOp == Op::shift_left || kOp == Op::shift_right)
+    return !kFloat && !std::is_same_v<T, bool>;
   else if constexpr (kOp == Op::negate || kOp == Op::abs || kOp == Op::sign || kOp == Op::add ||
                      kOp == Op::subtract || kOp == Op::multiply || kOp == Op::divide ||
                      kOp == Op::remainder || kOp == Op::maximum || kOp == Op::minimum)
     return !std::is_same_v<T, bool>;
-  else return kFloat;
+  else
+    return kFloat;
 }
 
 }  // namespace cairn

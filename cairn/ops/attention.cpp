@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "cairn/ops/elementwise.h"
+#include "cairn/ops/helpers.h"
 #include "cairn/ops/index.h"
 #include "cairn/ops/linear.h"
 #include "cairn/ops/movement.h"
@@ -11,12 +12,17 @@
 #include "cairn/ops/reduce.h"
 
 namespace cairn {
+
+using detail::fail;
+
 namespace {
 
-// Keys or values of each row, gathered from the pool: (blocks in all, H, S, D) → (B, H, blocks * S, D).
+// Keys or values of each row, gathered from the pool: (blocks in all, H, S, D) → (B, H, blocks * S,
+// D).
 Tensor paged(const Tensor& pool, const Tensor& table) {
   const Tensor blocks = transpose(take(pool, table, 0), {0, 2, 1, 3, 4});  // (B, H, blocks, S, D)
-  return reshape(blocks, {blocks.size(0), blocks.size(1), blocks.size(2) * blocks.size(3), blocks.size(4)});
+  return reshape(blocks,
+                 {blocks.size(0), blocks.size(1), blocks.size(2) * blocks.size(3), blocks.size(4)});
 }
 
 // A value per row of the batch, 0-d or [batch], as [batch or 1, 1, 1, 1].
@@ -24,13 +30,15 @@ Tensor per_row(const Tensor& x) { return reshape(x, {x.rank() ? x.size(0) : 1, 1
 
 }  // namespace
 
-AttentionResult attention(const Tensor& q, const Tensor& k_in, const Tensor& v_in, const AttentionOptions& options) {
+AttentionResult attention(const Tensor& q, const Tensor& k_in, const Tensor& v_in,
+                          const AttentionOptions& options) {
   const Tensor k = options.block_table.defined() ? paged(k_in, options.block_table) : k_in;
   const Tensor v = options.block_table.defined() ? paged(v_in, options.block_table) : v_in;
-  if (q.rank() != 4 || k.rank() != 4 || v.rank() != 4 || q.size(3) != k.size(3) || k.size(2) != v.size(2) ||
-      k.size(1) != v.size(1) || k.size(1) == 0 || q.size(1) % k.size(1))
-    throw_error(fmt::format("[attention] q {}, k {}, v {} do not fit [batch, heads, tokens, width]",
-                            to_string(q.shape()), to_string(k.shape()), to_string(v.shape())));
+  if (q.rank() != 4 || k.rank() != 4 || v.rank() != 4 || q.size(3) != k.size(3) ||
+      k.size(2) != v.size(2) || k.size(1) != v.size(1) || k.size(1) == 0 || q.size(1) % k.size(1))
+    fail("attention",
+         fmt::format("q {}, k {}, v {} do not fit [batch, heads, tokens, width]",
+                     to_string(q.shape()), to_string(k.shape()), to_string(v.shape())));
   const int64_t B = q.size(0), H = q.size(1), T = q.size(2), D = q.size(3);
   const int64_t G = k.size(1), S = k.size(2);
   const DType wide = q.dtype() == DType::f64 ? DType::f64 : DType::f32;
@@ -47,15 +55,18 @@ AttentionResult attention(const Tensor& q, const Tensor& k_in, const Tensor& v_i
     seen = seen.defined() ? bitwise_and(seen, condition) : condition;
   };
   if (options.causal || options.window > 0) {
-    const Tensor start = options.query_start.defined() ? per_row(cast(options.query_start, DType::i32))
-                                                       : full({1, 1, 1, 1}, S - T, DType::i32);
+    const Tensor start = options.query_start.defined()
+                             ? per_row(cast(options.query_start, DType::i32))
+                             : full({1, 1, 1, 1}, S - T, DType::i32);
     const Tensor distance = start + iota({1, 1, T, S}, 2) - iota({1, 1, T, S}, 3);  // query - key
     if (options.causal) require(distance >= 0);
     if (options.window > 0) require(distance < options.window);
   }
-  if (options.kv_lengths.defined()) require(iota({1, 1, 1, S}, 3) < per_row(cast(options.kv_lengths, DType::i32)));
+  if (options.kv_lengths.defined())
+    require(iota({1, 1, 1, S}, 3) < per_row(cast(options.kv_lengths, DType::i32)));
   if (options.query_segments.defined())
-    require(equal(reshape(options.query_segments, {B, 1, T, 1}), reshape(options.key_segments, {B, 1, 1, S})));
+    require(equal(reshape(options.query_segments, {B, 1, T, 1}),
+                  reshape(options.key_segments, {B, 1, 1, S})));
   if (options.mask.defined()) require(options.mask);
   if (seen.defined()) scores = where(seen, scores, -INFINITY);
 
@@ -71,7 +82,8 @@ AttentionResult attention(const Tensor& q, const Tensor& k_in, const Tensor& v_i
   if (sinks.defined()) total = total + exp(sinks - top);
   const Tensor nothing = equal(total, 0);
   const Tensor weights = e / where(nothing, 1.0, total);
-  const Tensor out = reshape(matmul(reshape(weights, {B, G, H / G * T, S}), cast(v, wide)), {B, H, T, v.size(3)});
+  const Tensor out =
+      reshape(matmul(reshape(weights, {B, G, H / G * T, S}), cast(v, wide)), {B, H, T, v.size(3)});
   const Tensor lse = where(nothing, -INFINITY, log(where(nothing, 1.0, total)) + top);
   return {cast(out, q.dtype()), reshape(cast(lse, DType::f32), {B, H, T})};
 }

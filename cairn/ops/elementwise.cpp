@@ -54,6 +54,7 @@ Tensor tanh(Operand x) { return real_unary(Op::tanh, x); }
 Tensor sigmoid(Operand x) { return real_unary(Op::logistic, x); }
 Tensor sqrt(Operand x) { return real_unary(Op::sqrt, x); }
 Tensor erf(Operand x) { return real_unary(Op::erf, x); }
+Tensor erfc(Operand x) { return real_unary(Op::erfc, x); }
 Tensor erf_inv(Operand x) { return real_unary(Op::erf_inv, x); }
 Tensor stop_gradient(Operand x) { return unary(Op::stop_gradient, x); }
 
@@ -61,7 +62,6 @@ Tensor add(Operand x, Operand y) { return binary(Op::add, x, y); }
 Tensor subtract(Operand x, Operand y) { return binary(Op::subtract, x, y); }
 Tensor multiply(Operand x, Operand y) { return binary(Op::multiply, x, y); }
 Tensor divide(Operand x, Operand y) { return real_binary(Op::divide, x, y); }
-Tensor truncate_divide(Operand x, Operand y) { return binary(Op::divide, x, y); }
 Tensor fmod(Operand x, Operand y) { return binary(Op::remainder, x, y); }
 Tensor power(Operand x, Operand y) { return real_binary(Op::power, x, y); }
 Tensor atan2(Operand y, Operand x) { return real_binary(Op::atan2, y, x); }
@@ -99,7 +99,8 @@ Tensor where(Operand condition, Operand x, Operand y) {
 
 Tensor full(const Shape& shape, Number value, DType dtype) {
   const Number typed = is_float(dtype) ? Number(value.as_double()) : value;
-  return make(Op::full, {}, {{Attr::value, typed}, {Attr::dtype, dtype}, {Attr::shape, Ints(shape)}});
+  return make(Op::full, {},
+              {{Attr::value, typed}, {Attr::dtype, dtype}, {Attr::shape, Ints(shape)}});
 }
 Tensor zeros(const Shape& shape, DType dtype) { return full(shape, 0, dtype); }
 Tensor ones(const Shape& shape, DType dtype) { return full(shape, 1, dtype); }

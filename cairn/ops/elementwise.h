@@ -7,7 +7,8 @@
 
 namespace cairn {
 
-// Conversion to `dtype`; x itself when it has it. Float to integer truncates and saturates, NaN gives 0.
+// Conversion to `dtype`; x itself when it has it. Float to integer truncates and saturates, NaN
+// gives 0.
 Tensor cast(const Tensor& x, DType dtype);
 
 Tensor negate(Operand x);
@@ -15,6 +16,7 @@ Tensor abs(Operand x);
 Tensor sign(Operand x);
 Tensor floor(Operand x);
 Tensor ceil(Operand x);
+Tensor trunc(Operand x);  // towards zero
 Tensor round(Operand x);  // ties to even
 Tensor exp(Operand x);
 Tensor expm1(Operand x);
@@ -22,11 +24,27 @@ Tensor log(Operand x);
 Tensor log1p(Operand x);
 Tensor sin(Operand x);
 Tensor cos(Operand x);
+Tensor tan(Operand x);
+Tensor asin(Operand x);  // NaN outside [-1, 1], as acos and atanh
+Tensor acos(Operand x);
+Tensor atan(Operand x);
+Tensor sinh(Operand x);
+Tensor cosh(Operand x);
 Tensor tanh(Operand x);
+Tensor asinh(Operand x);
+Tensor acosh(Operand x);  // NaN below 1
+Tensor atanh(Operand x);
 Tensor sigmoid(Operand x);
 Tensor sqrt(Operand x);
+Tensor rsqrt(Operand x);
+Tensor square(Operand x);
+Tensor reciprocal(Operand x);
 Tensor erf(Operand x);
+Tensor erfc(Operand x);  // 1 - erf(x), accurate in the tail
 Tensor erf_inv(Operand x);
+// The normal distribution's quantile, sqrt(2) erf_inv(2p - 1): p is seen through 2p - 1, so below
+// half an epsilon it counts as 0. NaN outside [0, 1].
+Tensor ndtri(Operand p);
 // x, as a constant for derivatives.
 Tensor stop_gradient(Operand x);
 
@@ -35,19 +53,33 @@ Tensor subtract(Operand x, Operand y);
 Tensor multiply(Operand x, Operand y);
 // True division: integers become f32 first, as in NumPy.
 Tensor divide(Operand x, Operand y);
-// Truncating division of integers: x/0 = -1, MIN/-1 = MIN.
+// The quotient towards zero; integers: x/0 = -1, MIN/-1 = MIN.
 Tensor truncate_divide(Operand x, Operand y);
+// The quotient towards -inf, as Python's //; integers: x/0 = -1, MIN/-1 = MIN.
+Tensor floor_divide(Operand x, Operand y);
 // Sign of x, as C's fmod; integers: x%0 = x.
 Tensor fmod(Operand x, Operand y);
+// Sign of y, as Python's %; integers: x%0 = x.
+Tensor remainder(Operand x, Operand y);
 Tensor power(Operand x, Operand y);
 Tensor atan2(Operand y, Operand x);
+// sqrt(x^2 + y^2) without overflow between; inf when either is infinite.
+Tensor hypot(Operand x, Operand y);
+// log(e^x + e^y) without overflow.
+Tensor logaddexp(Operand x, Operand y);
 Tensor maximum(Operand x, Operand y);
 Tensor minimum(Operand x, Operand y);
 Tensor bitwise_and(Operand x, Operand y);
 Tensor bitwise_or(Operand x, Operand y);
 Tensor bitwise_xor(Operand x, Operand y);
+Tensor bitwise_not(Operand x);
 Tensor shift_left(Operand x, Operand y);
 Tensor shift_right(Operand x, Operand y);
+// Of whether operands are not zero; bool.
+Tensor logical_and(Operand x, Operand y);
+Tensor logical_or(Operand x, Operand y);
+Tensor logical_xor(Operand x, Operand y);
+Tensor logical_not(Operand x);
 
 Tensor equal(Operand x, Operand y);
 Tensor not_equal(Operand x, Operand y);
@@ -55,10 +87,17 @@ Tensor less(Operand x, Operand y);
 Tensor less_equal(Operand x, Operand y);
 Tensor greater(Operand x, Operand y);
 Tensor greater_equal(Operand x, Operand y);
+// bool; integers are finite.
+Tensor is_nan(Operand x);
+Tensor is_inf(Operand x);
+Tensor is_finite(Operand x);
+// |x - y| <= absolute + relative |y|, and equal infinities; two NaN only if equal_nan.
+Tensor isclose(Operand x, Operand y, double relative = 1e-5, double absolute = 1e-8,
+               bool equal_nan = false);
 // x where the condition holds, else y.
 Tensor where(Operand condition, Operand x, Operand y);
 
-// Literals: std::source_location makes each a 0-d or filled constant of the caller's line.
+// One number everywhere.
 Tensor full(const Shape& shape, Number value, DType dtype = DType::f32);
 Tensor zeros(const Shape& shape, DType dtype = DType::f32);
 Tensor ones(const Shape& shape, DType dtype = DType::f32);

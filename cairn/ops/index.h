@@ -7,35 +7,38 @@
 
 namespace cairn {
 
-// x[..., indices, ...] along `axis`; negative indices count from the end. Out of range is an Error at
-// the evaluation. `indices` may have any rank.
-Tensor take(const Tensor& x, Operand indices, int axis = 0);
+// x[..., indices, ...] along `axis`; negative indices count from the end. Out of range is an Error
+// at the evaluation. `indices` may have any rank.
+Tensor take(Operand x, Operand indices, int axis = 0);
 // NumPy's take_along_axis: indices have x's rank; other axes broadcast.
-Tensor take_along_axis(const Tensor& x, const Tensor& indices, int axis);
+Tensor take_along_axis(Operand x, const Tensor& indices, int axis);
 // x with updates written (set), added, multiplied, or joined by max or min at x[..., indices, ...];
 // updates have the shape of take(x, indices, axis). In index order.
-Tensor index_set(const Tensor& x, Operand indices, Operand updates, int axis = 0);
-Tensor index_add(const Tensor& x, Operand indices, Operand updates, int axis = 0);
-Tensor index_multiply(const Tensor& x, Operand indices, Operand updates, int axis = 0);
-Tensor index_max(const Tensor& x, Operand indices, Operand updates, int axis = 0);
-Tensor index_min(const Tensor& x, Operand indices, Operand updates, int axis = 0);
-// updates at x[..., indices[i], ...] where indices have x's rank but for `axis` (scatter of PyTorch).
-Tensor put_along_axis(const Tensor& x, const Tensor& indices, const Tensor& updates, int axis,
+Tensor index_set(Operand x, Operand indices, Operand updates, int axis = 0);
+Tensor index_add(Operand x, Operand indices, Operand updates, int axis = 0);
+Tensor index_multiply(Operand x, Operand indices, Operand updates, int axis = 0);
+Tensor index_max(Operand x, Operand indices, Operand updates, int axis = 0);
+Tensor index_min(Operand x, Operand indices, Operand updates, int axis = 0);
+// updates at x[..., indices[i], ...] where indices have x's rank but for `axis` (scatter of
+// PyTorch).
+Tensor put_along_axis(Operand x, const Tensor& indices, const Tensor& updates, int axis,
                       std::string_view kind = "set");
 
 // Stable; NaN last in either order.
-Tensor sort(const Tensor& x, int axis = -1, bool descending = false);
-Tensor argsort(const Tensor& x, int axis = -1, bool descending = false);
+Tensor sort(Operand x, int axis = -1, bool descending = false);
+Tensor argsort(Operand x, int axis = -1, bool descending = false);
 // k largest along the last axis, descending, and their i32 indices.
-std::pair<Tensor, Tensor> top_k(const Tensor& x, int k);
+std::pair<Tensor, Tensor> top_k(Operand x, int k);
 struct Unique {
   Tensor values;   // [size], ascending, filled up with `fill`
   Tensor inverse;  // i32 of x's shape: values[inverse] = x
+  Tensor counts;   // i32 [size]: how often each occurs; 0 for those filled up
   Tensor count;    // i32, 0-d: how many values are real
 };
-// Distinct values of an integer tensor, as JAX's unique with a static size. More than `size` distinct
-// values: the smallest `size` are kept and `inverse` of the rest is size - 1; `count` says the truth.
-Unique unique(const Tensor& x, int64_t size, Number fill = 0);
+// Distinct values, as JAX's unique with a static size; NaN counts as one value. More than `size`
+// distinct values: the smallest `size` are kept and `inverse` of the rest is size - 1; `count` says
+// the truth.
+Unique unique(Operand x, int64_t size, Number fill = 0);
 
 // 1 at the index along a new last axis; rows of zeros for indices out of range.
 Tensor one_hot(Operand indices, int64_t classes, DType dtype = DType::f32);
@@ -43,18 +46,23 @@ Tensor one_hot(Operand indices, int64_t classes, DType dtype = DType::f32);
 Tensor iota(const Shape& shape, int axis, DType dtype = DType::i32);
 Tensor arange(int64_t stop, DType dtype = DType::i32);
 Tensor arange(double start, double stop, double step, DType dtype = DType::f32);
-Tensor linspace(double start, double stop, int64_t count, DType dtype = DType::f32);
-Tensor eye(int64_t rows, int64_t columns = -1, DType dtype = DType::f32);
+// `count` numbers from start to stop, the last of which is left out without endpoint.
+Tensor linspace(double start, double stop, int64_t count, DType dtype = DType::f32,
+                bool endpoint = true);
+// Ones on diagonal k (positive: above the main one).
+Tensor eye(int64_t rows, int64_t columns = -1, int k = 0, DType dtype = DType::f32);
 // Zero above (below) diagonal k of the last two axes.
-Tensor tril(const Tensor& x, int k = 0);
-Tensor triu(const Tensor& x, int k = 0);
-// Diagonal of the last two axes; a matrix with x on its diagonal.
-Tensor diagonal(const Tensor& x);
-Tensor diag(const Tensor& x);
-Tensor trace_of(const Tensor& x);
+Tensor tril(Operand x, int k = 0);
+Tensor triu(Operand x, int k = 0);
+// Diagonal k of the last two axes; a matrix with the last axis of x as its diagonal k.
+Tensor diagonal(Operand x, int k = 0);
+Tensor diag(Operand x, int k = 0);
+Tensor trace_of(Operand x, int k = 0);
 // Elements shifted by `shift` along `axis`; what leaves one end enters the other.
-Tensor roll(const Tensor& x, int64_t shift, int axis);
-Tensor repeat(const Tensor& x, int64_t times, int axis);  // each element `times` times
-Tensor tile(const Tensor& x, const Ints& times);
+Tensor roll(Operand x, int64_t shift, int axis);
+Tensor repeat(Operand x, int64_t times, int axis);  // each element `times` times
+// Element i of the axis times[i] times.
+Tensor repeat(Operand x, std::span<const int64_t> times, int axis);
+Tensor tile(Operand x, const Ints& times);
 
 }  // namespace cairn

@@ -3,13 +3,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
+#include <limits>
 
 #include "cairn/ops/elementwise.h"
+#include "cairn/ops/helpers.h"
 
 namespace cairn {
 
-Tensor reshape(const Tensor& x, const Shape& shape) {
+using detail::fail;
+
+Tensor reshape(Operand input, const Shape& shape) {
+  const Provenance provenance(input.where());
+  const Tensor x = input.value();
   Shape full = shape;
   int free = -1;
   int64_t known = 1;
@@ -22,14 +27,17 @@ Tensor reshape(const Tensor& x, const Shape& shape) {
   }
   if (free >= 0) {
     if (known == 0 || x.elements() % known)
-      throw_error(fmt::format("[reshape] {} elements do not fill shape {}", x.elements(), to_string(shape)));
+      fail("reshape",
+           fmt::format("{} elements do not fill shape {}", x.elements(), to_string(shape)));
     full[free] = x.elements() / known;
   }
   if (full == x.shape()) return x;
   return make(Op::reshape, {x}, {{Attr::shape, Ints(full)}});
 }
 
-Tensor flatten(const Tensor& x, int first_axis, int last_axis) {
+Tensor flatten(Operand input, int first_axis, int last_axis) {
+  const Provenance provenance(input.where());
+  const Tensor x = input.value();
   if (x.rank() == 0) return reshape(x, {1});
   const int first = normalize_axis("flatten", first_axis, x.rank());
   const int last = normalize_axis("flatten", last_axis, x.rank());
@@ -44,25 +52,31 @@ Tensor flatten(const Tensor& x, int first_axis, int last_axis) {
   return reshape(x, shape);
 }
 
-Tensor squeeze(const Tensor& x, Ints axes) {
+Tensor squeeze(Operand input, Ints axes) {
+  const Provenance provenance(input.where());
+  const Tensor x = input.value();
   Shape shape;
   const Ints normal = axes.empty() ? Ints() : normalize_axes("squeeze", axes, x.rank());
   for (int i = 0; i < x.rank(); ++i) {
     const bool drop = axes.empty() ? x.shape()[i] == 1 : normal.contains(i);
     if (drop && x.shape()[i] != 1)
-      throw_error(fmt::format("[squeeze] axis {} of {} is not of size 1", i, to_string(x.shape())));
+      fail("squeeze", fmt::format("axis {} of {} is not of size 1", i, to_string(x.shape())));
     if (!drop) shape.push_back(x.shape()[i]);
   }
   return reshape(x, shape);
 }
 
-Tensor expand_dims(const Tensor& x, int axis) {
+Tensor expand_dims(Operand input, int axis) {
+  const Provenance provenance(input.where());
+  const Tensor x = input.value();
   Shape shape = x.shape();
   shape.insert(normalize_axis("expand_dims", axis, x.rank() + 1), 1);
   return reshape(x, shape);
 }
 
-Tensor transpose(const Tensor& x, Ints axes) {
+Tensor transpose(Operand input, Ints axes) {
+  const Provenance provenance(input.where());
+  const Tensor x = input.value();
   Ints order;
   if (axes.empty())
     for (int i = x.rank() - 1; i >= 0; --i) order.push_back(i);
@@ -73,7 +87,9 @@ Tensor transpose(const Tensor& x, Ints axes) {
   return make(Op::transpose, {x}, {{Attr::axes, order}});
 }
 
-Tensor swap_axes(const Tensor& x, int a, int b) {
+Tensor swap_axes(Operand input, int a, int b) {
+  const Provenance provenance(input.where());
+  const Tensor x = input.value();
   Ints order;
   for (int i = 0; i < x.rank(); ++i) order.push_back(i);
   std::swap(order[normalize_axis("swap_axes", a, x.rank())],
@@ -81,7 +97,9 @@ Tensor swap_axes(const Tensor& x, int a, int b) {
   return transpose(x, order);
 }
 
-Tensor move_axis(const Tensor& x, int from, int to) {
+Tensor move_axis(Operand input, int from, int to) {
+  const Provenance provenance(input.where());
+  const Tensor x = input.value();
   const int source = normalize_axis("move_axis", from, x.rank());
   const int target = normalize_axis("move_axis", to, x.rank());
   Ints order;
@@ -91,17 +109,22 @@ Tensor move_axis(const Tensor& x, int from, int to) {
   return transpose(x, order);
 }
 
-Tensor flip(const Tensor& x, Ints axes) {
+Tensor flip(Operand input, Ints axes) {
+  const Provenance provenance(input.where());
+  const Tensor x = input.value();
   return make(Op::reverse, {x}, {{Attr::axes, normalize_axes("flip", axes, x.rank())}});
 }
 
-Tensor slice(const Tensor& x, std::initializer_list<Index> indices) {
+Tensor slice(Operand x, std::initializer_list<Index> indices) {
   return slice(x, std::span(indices.begin(), indices.size()));
 }
 
-Tensor slice(const Tensor& x, std::span<const Index> indices) {
+Tensor slice(Operand input, std::span<const Index> indices) {
+  const Provenance provenance(input.where());
+  const Tensor x = input.value();
   if (static_cast<int>(indices.size()) > x.rank())
-    throw_error(fmt::format("[slice] {} indices for a tensor of shape {}", indices.size(), to_string(x.shape())));
+    fail("slice",
+         fmt::format("{} indices for a tensor of shape {}", indices.size(), to_string(x.shape())));
   Ints start, stop, step, reversed;
   Shape shape;
   for (int i = 0; i < x.rank(); ++i) {
@@ -109,18 +132,19 @@ Tensor slice(const Tensor& x, std::span<const Index> indices) {
     Slice s;
     bool drop = false;
     if (i < static_cast<int>(indices.size())) {
-      if (const At* at = std::get_if<At>(&indices[i])) {
-        const int64_t index = at->index < 0 ? at->index + size : at->index;
-        if (index < 0 || index >= size)
-          throw_error(fmt::format("[slice] index {} is out of range for axis {} of size {}", at->index, i, size));
-        s = {index, index + 1};
-        drop = true;
-      } else {
-        s = std::get<Slice>(indices[i]);
-      }
+      s = indices[static_cast<size_t>(i)].slice();
+      drop = indices[static_cast<size_t>(i)].drops();
     }
-    if (s.step == 0) throw_error("[slice] the step cannot be 0");
-    const auto resolve = [size](std::optional<int64_t> v, int64_t otherwise, int64_t low, int64_t high) {
+    if (drop) {
+      const int64_t index = *s.start < 0 ? *s.start + size : *s.start;
+      if (index < 0 || index >= size)
+        fail("slice",
+             fmt::format("index {} is out of range for axis {} of size {}", *s.start, i, size));
+      s = {index, index + 1};
+    }
+    if (s.step == 0) fail("slice", "the step cannot be 0");
+    const auto resolve = [size](std::optional<int64_t> v, int64_t otherwise, int64_t low,
+                                int64_t high) {
       if (!v) return otherwise;
       return std::clamp(*v < 0 ? *v + size : *v, low, high);
     };
@@ -144,14 +168,20 @@ Tensor slice(const Tensor& x, std::span<const Index> indices) {
     if (!drop) shape.push_back((last - first + stride - 1) / stride);
   }
   bool whole = reversed.empty();
-  for (int i = 0; i < x.rank(); ++i) whole &= start[i] == 0 && stop[i] == x.shape()[i] && step[i] == 1;
-  Tensor result = whole ? x : make(Op::slice, {x}, {{Attr::start, start}, {Attr::stop, stop}, {Attr::step, step}});
+  for (int i = 0; i < x.rank(); ++i)
+    whole &= start[i] == 0 && stop[i] == x.shape()[i] && step[i] == 1;
+  Tensor result =
+      whole ? x
+            : make(Op::slice, {x}, {{Attr::start, start}, {Attr::stop, stop}, {Attr::step, step}});
   if (!reversed.empty()) result = flip(result, reversed);
   return reshape(result, shape);
 }
 
-Tensor slice_axis(const Tensor& x, int axis, int64_t start, int64_t stop, int64_t step) {
-  std::vector<Index> indices(static_cast<size_t>(normalize_axis("slice_axis", axis, x.rank())) + 1, Slice{});
+Tensor slice_axis(Operand input, int axis, int64_t start, int64_t stop, int64_t step) {
+  const Provenance provenance(input.where());
+  const Tensor x = input.value();
+  std::vector<Index> indices(static_cast<size_t>(normalize_axis("slice_axis", axis, x.rank())) + 1,
+                             Slice{});
   indices.back() = Slice{start, stop, step};
   return slice(x, indices);
 }
@@ -165,45 +195,55 @@ void append_starts(std::vector<Tensor>& operands, std::span<const Operand> start
 
 }  // namespace
 
-Tensor dynamic_slice(const Tensor& x, std::span<const Operand> starts, const Shape& sizes) {
+Tensor dynamic_slice(Operand input, std::span<const Operand> starts, const Shape& sizes) {
+  const Provenance provenance(input.where());
+  const Tensor x = input.value();
   std::vector<Tensor> operands{x};
   append_starts(operands, starts);
   return make(Op::dynamic_slice, std::move(operands), {{Attr::shape, Ints(sizes)}});
 }
 
-Tensor dynamic_update_slice(const Tensor& x, const Tensor& update, std::span<const Operand> starts) {
+Tensor dynamic_update_slice(Operand input, const Tensor& update, std::span<const Operand> starts) {
+  const Provenance provenance(input.where());
+  const Tensor x = input.value();
   std::vector<Tensor> operands{x, update};
   append_starts(operands, starts);
   return make(Op::dynamic_update_slice, std::move(operands));
 }
 
-Tensor concatenate(std::span<const Tensor> parts, int axis) {
-  if (parts.empty()) throw_error("[concatenate] needs at least one tensor");
-  if (parts.size() == 1) return parts[0];
+Tensor concatenate(std::span<const Tensor> parts, int axis, const std::source_location& where) {
+  const Provenance provenance(where);
+  if (parts.empty()) fail("concatenate", "needs at least one tensor");
   const std::vector<Operand> operands(parts.begin(), parts.end());
   const DType dtype = result_dtype("concatenate", operands);
+  const int at = normalize_axis("concatenate", axis, parts[0].rank());
+  if (parts.size() == 1) return parts[0];
   std::vector<Tensor> same;
   for (const Tensor& t : parts) same.push_back(cast(t, dtype));
   vary_together(same);
-  const int at = normalize_axis("concatenate", axis, parts[0].rank());
   return make(Op::concatenate, std::move(same), {{Attr::axis, int64_t{at}}});
 }
 
-Tensor stack(std::span<const Tensor> parts, int axis) {
+Tensor stack(std::span<const Tensor> parts, int axis, const std::source_location& where) {
+  const Provenance provenance(where);
   std::vector<Tensor> expanded;
   for (const Tensor& t : parts) expanded.push_back(expand_dims(t, axis));
   return concatenate(expanded, axis);
 }
 
-std::vector<Tensor> split(const Tensor& x, int count, int axis) {
+std::vector<Tensor> split(Operand input, int count, int axis) {
+  const Provenance provenance(input.where());
+  const Tensor x = input.value();
   const int64_t size = x.size(axis);
   if (count < 1 || size % count)
-    throw_error(fmt::format("[split] axis {} of {} does not divide into {} equal parts", axis,
-                            to_string(x.shape()), count));
+    fail("split", fmt::format("axis {} of {} does not divide into {} equal parts", axis,
+                              to_string(x.shape()), count));
   return split_sizes(x, std::vector<int64_t>(static_cast<size_t>(count), size / count), axis);
 }
 
-std::vector<Tensor> split_sizes(const Tensor& x, std::span<const int64_t> sizes, int axis) {
+std::vector<Tensor> split_sizes(Operand input, std::span<const int64_t> sizes, int axis) {
+  const Provenance provenance(input.where());
+  const Tensor x = input.value();
   std::vector<Tensor> parts;
   int64_t start = 0;
   for (int64_t size : sizes) {
@@ -211,15 +251,57 @@ std::vector<Tensor> split_sizes(const Tensor& x, std::span<const int64_t> sizes,
     start += size;
   }
   if (start != x.size(axis))
-    throw_error(fmt::format("[split] sizes add up to {}, axis {} has {}", start, axis, x.size(axis)));
+    fail("split", fmt::format("sizes add up to {}, axis {} has {}", start, axis, x.size(axis)));
   return parts;
 }
 
-Tensor pad(const Tensor& x, const Ints& low, const Ints& high, Operand value) {
-  std::vector<Tensor> operands{x, value.is_number() ? value.as(x.dtype()) : cast(value.tensor(), x.dtype())};
+Tensor pad(Operand input, const Ints& low, const Ints& high, Operand value) {
+  const Provenance provenance(input.where());
+  const Tensor x = input.value();
+  std::vector<Tensor> operands{
+      x, value.is_number() ? value.as(x.dtype()) : cast(value.tensor(), x.dtype())};
   vary_together(operands);
   return make(Op::pad, std::move(operands),
               {{Attr::low, low}, {Attr::high, high}, {Attr::interior, Ints(x.rank(), 0)}});
+}
+
+Tensor pad(Operand input, const Ints& low, const Ints& high, PadMode mode) {
+  const Provenance provenance(input.where());
+  Tensor x = input.value();
+  if (low.size() != x.rank() || high.size() != x.rank())
+    fail("pad", fmt::format("low {} and high {} need one number per axis of {}", to_string(low),
+                            to_string(high), to_string(x.shape())));
+  for (int axis = 0; axis < x.rank(); ++axis) {
+    const int64_t n = x.size(axis);
+    const int64_t limit = mode == PadMode::reflect ? n - 1
+                          : n > 0                  ? std::numeric_limits<int64_t>::max()
+                                                   : 0;
+    for (const int64_t width : {low[axis], high[axis]})
+      if (width < 0 || width > std::max<int64_t>(limit, 0))
+        fail("pad", fmt::format("width {} does not fit axis {} of size {}", width, axis, n));
+    // `count` elements before or behind: the first or last repeated, or those next to it reversed.
+    const auto border = [&](int64_t count, bool before) {
+      if (mode == PadMode::reflect)
+        return flip(
+            before ? slice_axis(x, axis, 1, count + 1) : slice_axis(x, axis, n - 1 - count, n - 1),
+            {axis});
+      Shape shape = x.shape();
+      shape[axis] = count;
+      return broadcast_to(before ? slice_axis(x, axis, 0, 1) : slice_axis(x, axis, n - 1, n),
+                          shape);
+    };
+    std::vector<Tensor> parts;
+    if (low[axis]) parts.push_back(border(low[axis], true));
+    parts.push_back(x);
+    if (high[axis]) parts.push_back(border(high[axis], false));
+    x = concatenate(parts, axis);
+  }
+  return x;
+}
+
+Tensor transfer(Operand x, Placement placement) {
+  const Provenance provenance(x.where());
+  return make(Op::transfer, {x.value()}, {{Attr::placement, placement}});
 }
 
 }  // namespace cairn

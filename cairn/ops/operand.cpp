@@ -5,10 +5,13 @@
 #include <algorithm>
 #include <set>
 
-#include "cairn/graph/infer.h"
 #include "cairn/ops/elementwise.h"
+#include "cairn/ops/helpers.h"
 
 namespace cairn {
+
+using detail::fail;
+
 namespace {
 
 // Order of the weak kinds in the lattice.
@@ -35,10 +38,9 @@ DType result_dtype(std::string_view op, std::span<const Operand> operands) {
     }
     const auto joined = promote(*strong, o.tensor().dtype());
     if (!joined)
-      throw_error(fmt::format("[{}] {} and {} have no common type: 8-bit floats take part in cast, "
-                              "quantize and matmul only; cast first (at {})",
-                              op, name(*strong), name(o.tensor().dtype()),
-                              locate(o.where())));
+      fail(op, fmt::format("{} and {} have no common type: 8-bit floats take part in cast, "
+                           "quantize and matmul only; cast first",
+                           name(*strong), name(o.tensor().dtype())));
     strong = joined;
   }
   if (!strong) return *weak;
@@ -59,8 +61,8 @@ Shape broadcast_shapes(std::string_view op, std::span<const Shape> shapes) {
       } else if (s[i] != 1 && s[i] != size) {
         std::string all;
         for (const Shape& t : shapes) all += " " + to_string(t);
-        throw_error(fmt::format("[{}] shapes{} do not broadcast: axis {} has sizes {} and {} (at {})",
-                                op, all, i + offset, size, s[i], locate(Provenance::current())));
+        fail(op, fmt::format("shapes{} do not broadcast: axis {} has sizes {} and {}", all,
+                             i + offset, size, s[i]));
       }
     }
   }
@@ -72,8 +74,8 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
   Ints axes;
   const int offset = shape.rank() - x.rank();
   if (offset < 0)
-    throw_error(fmt::format("[broadcast_to] {} has more dimensions than {}", to_string(x.shape()),
-                            to_string(shape)));
+    fail("broadcast_to",
+         fmt::format("{} has more dimensions than {}", to_string(x.shape()), to_string(shape)));
   for (int i = 0; i < x.rank(); ++i) axes.push_back(i + offset);
   return make(Op::broadcast, {x}, {{Attr::shape, Ints(shape)}, {Attr::axes, axes}});
 }
@@ -116,7 +118,7 @@ std::vector<Tensor> broadcast_together(std::string_view op, std::span<const Oper
 int normalize_axis(std::string_view op, int64_t axis, int rank) {
   const int64_t at = axis < 0 ? axis + rank : axis;
   if (at < 0 || at >= rank)
-    throw_error(fmt::format("[{}] axis {} is out of range for {} dimensions", op, axis, rank));
+    fail(op, fmt::format("axis {} is out of range for {} dimensions", axis, rank));
   return static_cast<int>(at);
 }
 
@@ -128,7 +130,7 @@ Ints normalize_axes(std::string_view op, const Ints& axes, int rank) {
   }
   for (int64_t axis : axes) {
     const int at = normalize_axis(op, axis, rank);
-    if (result.contains(at)) throw_error(fmt::format("[{}] axis {} is named twice", op, axis));
+    if (result.contains(at)) fail(op, fmt::format("axis {} is named twice", axis));
     result.push_back(at);
   }
   std::sort(result.begin(), result.end());

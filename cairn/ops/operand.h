@@ -13,13 +13,12 @@ namespace cairn {
 
 class Operand {
  public:
-  Operand(const Tensor& tensor,
-          const std::source_location& where = std::source_location::current())
+  Operand(const Tensor& tensor, const std::source_location& where = std::source_location::current())
       : tensor_(tensor), where_(where) {}
   template <class T>
     requires std::is_arithmetic_v<T>
   Operand(T value, const std::source_location& where = std::source_location::current())
-      : where_(where) {
+      : is_number_(true), where_(where) {
     if constexpr (std::is_floating_point_v<T>) {
       number_ = Number(static_cast<double>(value));
       weak_ = DType::f32;
@@ -29,7 +28,7 @@ class Operand {
     }
   }
 
-  bool is_number() const { return !tensor_.defined(); }
+  bool is_number() const { return is_number_; }
   const Number& number() const { return number_; }
   // The type that a lone number gets: f32, i32 or bool.
   DType weak_dtype() const { return weak_; }
@@ -42,6 +41,7 @@ class Operand {
 
  private:
   Tensor tensor_;
+  bool is_number_ = false;  // an empty tensor is none: it keeps its own error
   Number number_;
   DType weak_ = DType::f32;
   std::source_location where_;

@@ -6,11 +6,15 @@
 
 #include "cairn/base/philox.h"
 #include "cairn/ops/elementwise.h"
+#include "cairn/ops/helpers.h"
 #include "cairn/ops/index.h"
 #include "cairn/ops/movement.h"
 #include "cairn/ops/reduce.h"
 
 namespace cairn {
+
+using detail::fail;
+
 namespace {
 
 Tensor bits(const Tensor& key, const Shape& shape, const Tensor& offset, int64_t stream) {
@@ -28,28 +32,41 @@ Tensor random_key(uint64_t seed) {
   return make(Op::dense, {}, {{Attr::literal, HostArray::from<uint32_t>(words, {2})}});
 }
 
-Tensor fold_in(const Tensor& key, Operand number) {
+Tensor fold_in(Operand input, Operand number) {
+  const Provenance provenance(input.where());
+  const Tensor key = input.value();
   // Lanes 0 and 1 of block `number`.
-  return bits(key, {2}, multiply(number.is_number() ? number.as(DType::i64) : cast(number.tensor(), DType::i64), 4), 1);
+  return bits(
+      key, {2},
+      multiply(number.is_number() ? number.as(DType::i64) : cast(number.tensor(), DType::i64), 4),
+      1);
 }
 
-Tensor fold_in(const Tensor& key, std::string_view name) {
+Tensor fold_in(Operand input, std::string_view name) {
+  const Provenance provenance(input.where());
+  const Tensor key = input.value();
   const PhiloxKey hash = fold_in(PhiloxKey{0, 0}, name);
   const uint64_t number = (hash[0] | static_cast<uint64_t>(hash[1]) << 32) >> 3;
   return bits(key, {2}, Tensor::scalar(static_cast<int64_t>(number << 2), DType::i64), 2);
 }
 
-std::vector<Tensor> split_key(const Tensor& key, int count) {
+std::vector<Tensor> split_key(Operand input, int count) {
+  const Provenance provenance(input.where());
+  const Tensor key = input.value();
   std::vector<Tensor> keys;
   for (int i = 0; i < count; ++i) keys.push_back(fold_in(key, i));
   return keys;
 }
 
-Tensor random_bits(const Tensor& key, const Shape& shape, Operand offset) {
+Tensor random_bits(Operand input, const Shape& shape, Operand offset) {
+  const Provenance provenance(input.where());
+  const Tensor key = input.value();
   return bits(key, shape, offset.is_number() ? offset.as(DType::i64) : offset.tensor(), 0);
 }
 
-Tensor uniform(const Tensor& key, const Shape& shape, DType dtype, double low, double high) {
+Tensor uniform(Operand input, const Shape& shape, DType dtype, double low, double high) {
+  const Provenance provenance(input.where());
+  const Tensor key = input.value();
   Tensor u;
   if (dtype == DType::f64) {
     Shape twice = shape;
@@ -66,7 +83,9 @@ Tensor uniform(const Tensor& key, const Shape& shape, DType dtype, double low, d
   return cast(u, dtype);
 }
 
-Tensor normal(const Tensor& key, const Shape& shape, DType dtype) {
+Tensor normal(Operand input, const Shape& shape, DType dtype) {
+  const Provenance provenance(input.where());
+  const Tensor key = input.value();
   const DType wide = dtype == DType::f64 ? DType::f64 : DType::f32;
   // Uniform in (-1, 1): the middle of each of 2^24 (2^53) cells, so that neither end occurs.
   const double half_cell = wide == DType::f64 ? 0x1p-53 : 0x1p-24;
@@ -74,20 +93,26 @@ Tensor normal(const Tensor& key, const Shape& shape, DType dtype) {
   return cast(erf_inv(u) * std::sqrt(2.0), dtype);
 }
 
-Tensor bernoulli(const Tensor& key, Operand p, const Shape& shape) {
+Tensor bernoulli(Operand input, Operand p, const Shape& shape) {
+  const Provenance provenance(input.where());
+  const Tensor key = input.value();
   return less(uniform(key, shape), p);
 }
 
-Tensor categorical(const Tensor& key, const Tensor& logits) {
+Tensor categorical(Operand input, const Tensor& logits) {
+  const Provenance provenance(input.where());
+  const Tensor key = input.value();
   // log(-log(u)) with u in (0, 1).
   const Tensor u = uniform(key, logits.shape()) + 0x1p-25;
   return argmax(cast(logits, DType::f32) - log(negate(log(u))), -1);
 }
 
-Tensor permutation(const Tensor& key, int64_t n) { return argsort(random_bits(key, {n})); }
+Tensor permutation(Operand key, int64_t n) { return argsort(random_bits(key, {n})); }
 
-Tensor random_integers(const Tensor& key, const Shape& shape, int64_t low, int64_t high) {
-  if (high <= low) throw_error(fmt::format("[random_integers] the range {}..{} is empty", low, high));
+Tensor random_integers(Operand input, const Shape& shape, int64_t low, int64_t high) {
+  const Provenance provenance(input.where());
+  const Tensor key = input.value();
+  if (high <= low) fail("random_integers", fmt::format("the range {}..{} is empty", low, high));
   const Tensor u = uniform(key, shape, DType::f64);
   return cast(floor(u * static_cast<double>(high - low)) + static_cast<double>(low), DType::i32);
 }

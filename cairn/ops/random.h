@@ -1,5 +1,5 @@
-// Random numbers from explicit keys. A key is a u32[2] tensor; nothing is hidden, so the same key gives
-// the same numbers on any number of threads or ranks.
+// Random numbers from explicit keys. A key is a u32[2] tensor; nothing is hidden, so the same key
+// gives the same numbers on any number of threads or ranks.
 #pragma once
 
 #include "cairn/ops/operand.h"
@@ -8,27 +8,30 @@ namespace cairn {
 
 // The key of a seed: its low and high word.
 Tensor random_key(uint64_t seed);
-// A new key from a key and a number (0-d integer, at least 0 and below 2^61): equal to base/philox.h's
-// fold_in.
-Tensor fold_in(const Tensor& key, Operand number);
+// A new key from a key and a number (0-d integer, at least 0 and below 2^61): equal to
+// base/philox.h's fold_in.
+Tensor fold_in(Operand key, Operand number);
 // A new key from a key and a name: stream 2 at the first 61 bits of the name's own hash.
-Tensor fold_in(const Tensor& key, std::string_view name);
+Tensor fold_in(Operand key, std::string_view name);
 // `count` keys: fold_in with 0, 1, ...
-std::vector<Tensor> split_key(const Tensor& key, int count);
+std::vector<Tensor> split_key(Operand key, int count);
 
 // u32 bits; element i is Philox4x32-10 at i + offset (0-d i64).
-Tensor random_bits(const Tensor& key, const Shape& shape, Operand offset = 0);
-// Uniform in [low, high). u = (bits >> 8) * 2^-24 for f32 and smaller; f64 takes 53 bits of two words.
-Tensor uniform(const Tensor& key, const Shape& shape, DType dtype = DType::f32, double low = 0, double high = 1);
+Tensor random_bits(Operand key, const Shape& shape, Operand offset = 0);
+// Uniform in [low, high). u = (bits >> 8) * 2^-24 for f32 and smaller; f64 takes 53 bits of two
+// words.
+Tensor uniform(Operand key, const Shape& shape, DType dtype = DType::f32, double low = 0,
+               double high = 1);
 // sqrt(2) * erf_inv(u) with u uniform in (-1, 1): the inverse of the normal distribution.
-Tensor normal(const Tensor& key, const Shape& shape, DType dtype = DType::f32);
+Tensor normal(Operand key, const Shape& shape, DType dtype = DType::f32);
 // True with probability p (a number or a tensor that broadcasts to `shape`).
-Tensor bernoulli(const Tensor& key, Operand p, const Shape& shape);
-// Indices along the last axis of `logits`, drawn by the Gumbel-max rule; i32 of the other axes' shape.
-Tensor categorical(const Tensor& key, const Tensor& logits);
+Tensor bernoulli(Operand key, Operand p, const Shape& shape);
+// Indices along the last axis of `logits`, drawn by the Gumbel-max rule; i32 of the other axes'
+// shape.
+Tensor categorical(Operand key, const Tensor& logits);
 // i32: 0 ... n-1 in random order (the order of n random words; equal words keep their order).
-Tensor permutation(const Tensor& key, int64_t n);
+Tensor permutation(Operand key, int64_t n);
 // Integers in [low, high), i32.
-Tensor random_integers(const Tensor& key, const Shape& shape, int64_t low, int64_t high);
+Tensor random_integers(Operand key, const Shape& shape, int64_t low, int64_t high);
 
 }  // namespace cairn

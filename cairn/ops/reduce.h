@@ -14,12 +14,19 @@ Tensor max(Operand x, Ints axes = {}, bool keep_dims = false);
 Tensor min(Operand x, Ints axes = {}, bool keep_dims = false);
 // f16 and bf16 are summed in f32; integers become f32.
 Tensor mean(Operand x, Ints axes = {}, bool keep_dims = false);
-// Sum of squared deviations over n - correction (PyTorch's correction = 1 is not the default here; NumPy's 0 is).
+// Sum of squared deviations over n - correction (PyTorch's correction = 1 is not the default here;
+// NumPy's 0 is).
 Tensor variance(Operand x, Ints axes = {}, int correction = 0, bool keep_dims = false);
 Tensor standard_deviation(Operand x, Ints axes = {}, int correction = 0, bool keep_dims = false);
 Tensor any(Operand x, Ints axes = {}, bool keep_dims = false);
 Tensor all(Operand x, Ints axes = {}, bool keep_dims = false);
-// log(sum(exp(x))) without overflow.
+// bool, 0-d: isclose everywhere.
+Tensor allclose(Operand x, Operand y, double relative = 1e-5, double absolute = 1e-8,
+                bool equal_nan = false);
+// The vector norm of order 1, 2 or inf over axes. Its derivative at a zero vector is 0, as in
+// PyTorch.
+Tensor norm(Operand x, double order = 2, Ints axes = {}, bool keep_dims = false);
+// log(sum(exp(x))) without overflow; -inf of no elements.
 Tensor logsumexp(Operand x, Ints axes = {}, bool keep_dims = false);
 // i32 index of the first largest (smallest) along `axis`; a NaN counts as such.
 Tensor argmax(Operand x, int axis = -1, bool keep_dims = false);
@@ -28,5 +35,7 @@ Tensor cumsum(Operand x, int axis = -1, bool reverse = false);
 Tensor cumprod(Operand x, int axis = -1, bool reverse = false);
 Tensor cummax(Operand x, int axis = -1, bool reverse = false);
 Tensor cummin(Operand x, int axis = -1, bool reverse = false);
+// Running logsumexp, each with the largest element so far taken out.
+Tensor logcumsumexp(Operand x, int axis = -1, bool reverse = false);
 
 }  // namespace cairn

@@ -16,7 +16,7 @@ constexpr std::array<Kernel, kOpCount> make_table() {
   };
   set(ref::unary, {Op::negate, Op::abs, Op::sign, Op::floor, Op::ceil, Op::round, Op::exp, Op::expm1,
                    Op::log, Op::log1p, Op::sin, Op::cos, Op::tanh, Op::logistic, Op::sqrt, Op::erf,
-                   Op::erf_inv});
+                   Op::erfc, Op::erf_inv});
   set(ref::binary, {Op::add, Op::subtract, Op::multiply, Op::divide, Op::remainder, Op::power, Op::atan2,
                     Op::maximum, Op::minimum, Op::bitwise_and, Op::bitwise_or, Op::bitwise_xor,
                     Op::shift_left, Op::shift_right, Op::equal, Op::less, Op::less_equal});
