@@ -18,30 +18,19 @@ constexpr size_t kBufferBytes = 1 << 16;
 
 std::string_view advice(int error_number) {
   switch (error_number) {
-    case ENOENT:
-      return "check the name, and that its folder exists";
-    case ENOTDIR:
-      return "a part of the path is a file, not a folder; check the path";
-    case EISDIR:
-      return "it is a folder; name a file in it";
+    case ENOENT: return "check the name, and that its folder exists";
+    case ENOTDIR: return "a part of the path is a file, not a folder; check the path";
+    case EISDIR: return "it is a folder; name a file in it";
     case EACCES:
-    case EPERM:
-      return "check the permissions of the file and its folder";
-    case EROFS:
-      return "choose a folder that can be written to";
-    case ENOSPC:
-      return "free some space on that disk or choose another folder";
-    case EDQUOT:
-      return "your quota there is used up; free some space or choose another folder";
-    case EFBIG:
-      return "the file is larger than its limit; raise it with `ulimit -f unlimited`";
+    case EPERM: return "check the permissions of the file and its folder";
+    case EROFS: return "choose a folder that can be written to";
+    case ENOSPC: return "free some space on that disk or choose another folder";
+    case EDQUOT: return "your quota there is used up; free some space or choose another folder";
+    case EFBIG: return "the file is larger than its limit; raise it with `ulimit -f unlimited`";
     case EMFILE:
-    case ENFILE:
-      return "too many files are open; raise the limit with `ulimit -n`";
-    case ENOMEM:
-      return "free some memory";
-    default:
-      return "check the path and the disk";
+    case ENFILE: return "too many files are open; raise the limit with `ulimit -n`";
+    case ENOMEM: return "free some memory";
+    default: return "check the path and the disk";
   }
 }
 

@@ -1,6 +1,7 @@
 #include "cairn/io/inflate.h"
 
 #include <fmt/format.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <climits>
@@ -15,43 +16,51 @@ Bytef* writable(const std::byte* p) { return reinterpret_cast<Bytef*>(const_cast
 
 }  // namespace
 
-Inflater::Inflater(std::span<const std::byte> input, int window_bits) : pending_(input) {
-  if (inflateInit2(&stream_, window_bits) != Z_OK) throw_error("there is no memory to inflate it");
+void Inflater::End::operator()(z_stream* stream) const {
+  inflateEnd(stream);
+  delete stream;
+}
+
+Inflater::Inflater(std::span<const std::byte> input, int window_bits)
+    : stream_(new z_stream{}), pending_(input) {
+  if (inflateInit2(stream_.get(), window_bits) != Z_OK)
+    throw_error("there is no memory to inflate it");
 }
 
 std::span<const std::byte> Inflater::rest() const {
   // avail_in bytes lie directly before what is pending.
-  return {pending_.data() - stream_.avail_in, pending_.size() + stream_.avail_in};
+  return {pending_.data() - stream_->avail_in, pending_.size() + stream_->avail_in};
 }
 
 void Inflater::next_member() {
-  inflateReset(&stream_);
+  inflateReset(stream_.get());
   finished_ = false;
 }
 
 size_t Inflater::read(std::span<std::byte> out) {
   size_t done = 0;
   while (done < out.size() && !finished_) {
-    if (stream_.avail_in == 0) {
+    if (stream_->avail_in == 0) {
       const size_t count = std::min(pending_.size(), kPiece);
-      stream_.next_in = writable(pending_.data());
-      stream_.avail_in = static_cast<uInt>(count);
+      stream_->next_in = writable(pending_.data());
+      stream_->avail_in = static_cast<uInt>(count);
       pending_ = pending_.subspan(count);
     }
     const size_t room = std::min(out.size() - done, kPiece);
-    stream_.next_out = writable(out.data() + done);
-    stream_.avail_out = static_cast<uInt>(room);
-    const int code = inflate(&stream_, Z_NO_FLUSH);
-    done += room - stream_.avail_out;
+    stream_->next_out = writable(out.data() + done);
+    stream_->avail_out = static_cast<uInt>(room);
+    const int code = inflate(stream_.get(), Z_NO_FLUSH);
+    done += room - stream_->avail_out;
     if (code == Z_STREAM_END) {
       finished_ = true;
     } else if (code == Z_MEM_ERROR) {
       throw_error("there is no memory to inflate it");
-    } else if (code == Z_BUF_ERROR || (code == Z_OK && stream_.avail_out > 0)) {
-      if (stream_.avail_in == 0 && pending_.empty()) throw_error("its compressed data was cut off");
+    } else if (code == Z_BUF_ERROR || (code == Z_OK && stream_->avail_out > 0)) {
+      if (stream_->avail_in == 0 && pending_.empty())
+        throw_error("its compressed data was cut off");
     } else if (code != Z_OK) {
       throw_error(fmt::format("its compressed data is damaged ({})",
-                              stream_.msg ? stream_.msg : "it asks for a dictionary"));
+                              stream_->msg ? stream_->msg : "it asks for a dictionary"));
     }
   }
   return done;

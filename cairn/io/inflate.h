@@ -1,13 +1,14 @@
 // zlib as the readers use it: one stream that inflates or deflates between spans.
 #pragma once
 
-#include <zlib.h>
-
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "cairn/base/error.h"
+
+struct z_stream_s;  // zlib's; its header stays out of ours
 
 namespace cairn::io {
 
@@ -19,9 +20,7 @@ class Inflater {
  public:
   // Keeps reading from `input`, which outlives it. Throws Error without memory.
   Inflater(std::span<const std::byte> input, int window_bits);
-  Inflater(const Inflater&) = delete;
-  Inflater& operator=(const Inflater&) = delete;
-  ~Inflater() { inflateEnd(&stream_); }
+  Inflater(Inflater&&) = default;
 
   // Fills `out` as far as the stream goes and returns how many bytes that were: fewer than asked
   // only at the end. Throws Error on damaged or cut-off data.
@@ -33,7 +32,10 @@ class Inflater {
   void next_member();
 
  private:
-  z_stream stream_ = {};
+  struct End {
+    void operator()(z_stream_s* stream) const;
+  };
+  std::unique_ptr<z_stream_s, End> stream_;
   std::span<const std::byte> pending_;  // beyond what avail_in, 32 bits wide, can hold
   bool finished_ = false;
 };

@@ -62,7 +62,7 @@ class CurrentInput {
   }
   void set(const Input& input) {
     size_ = input.size();
-    std::memcpy(memory_, input.data(), size_);
+    std::copy(input.begin(), input.end(), static_cast<uint8_t*>(memory_));
   }
   // For an input that returned and is a fault: cut to its size and kept.
   const std::string& keep() {

@@ -1,1 +1,0 @@
-target_link_libraries(cairn_io PUBLIC PNG::PNG JPEG::JPEG ZLIB::ZLIB)
