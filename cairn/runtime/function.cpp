@@ -28,6 +28,7 @@ struct Function::State {
   std::mutex mutex;
   std::list<Entry> entries;
   int64_t traces = 0;
+  std::shared_ptr<const Plan> last_plan;
 
   void add(std::vector<TensorType> types, Graph graph) {
     Entry entry{std::move(types), std::move(graph), {}, {}};
@@ -89,6 +90,11 @@ int64_t Function::traces() const {
   return state_->traces;
 }
 
+std::shared_ptr<const Plan> Function::last_plan() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->last_plan;
+}
+
 namespace {
 
 // True when the handle is the only one to the leaf and the leaf the only one to its memory.
@@ -139,6 +145,7 @@ std::vector<Tensor> Function::operator()(Runtime& runtime, std::vector<Tensor> a
     State::Entry& entry = state_->entry(types);
     plan = state_->plan(entry, runtime, donated, options.eager);
     check_aliases(*plan, args, donated, options.must_alias);
+    state_->last_plan = plan;
     args.insert(args.end(), entry.leaves.begin(), entry.leaves.end());
   }
   return runtime.run(plan, std::move(args), options);

@@ -10,37 +10,35 @@
 namespace cairn {
 namespace {
 
-// The graph with custom operations replaced by their fallbacks and leaves by further inputs.
-Graph lower(const Graph& graph) {
-  Graph lowered = graph;
+// Builds the whole graph again, in the same order (which hashes and collectives follow), with
+// `replace(result, node, its new operands)` in place of nodes for which that gives something.
+template <class F>
+Graph rewrite(const Graph& graph, F replace) {
+  Graph result = graph;
   TensorMap<Tensor> map;
   const auto mapped = [&](const Tensor& t) {
     const auto found = map.find(t);
     return found == map.end() ? t : found->second;
   };
   for (const Node* node : topological_order(graph.outputs)) {
-    const Tensor first(const_cast<Node*>(node), 0);
-    if (node->op() == Op::leaf) {
-      lowered.inputs.push_back(Tensor::input(first.type(), first.name()));
-      map[first] = lowered.inputs.back();
-      continue;
-    }
-    bool changed = node->op() == Op::custom;
     std::vector<Tensor> inputs;
     inputs.reserve(node->inputs().size());
-    for (const Tensor& t : node->inputs()) {
-      inputs.push_back(mapped(t));
-      changed |= !(inputs.back() == t);
-    }
-    if (!changed) continue;
-    const std::vector<Tensor> outputs =
-        node->op() == Op::custom ? lower({"", inputs, call(*node->attrs().graph(Attr::body), inputs), {}}).outputs
-                                 : rebuild(*node, std::move(inputs));
+    for (const Tensor& t : node->inputs()) inputs.push_back(mapped(t));
+    std::vector<Tensor> outputs = replace(result, *node, inputs);
+    if (outputs.empty()) outputs = rebuild(*node, std::move(inputs));
     for (size_t i = 0; i < outputs.size(); ++i)
       map[Tensor(const_cast<Node*>(node), static_cast<int>(i))] = outputs[i];
   }
-  for (Tensor& output : lowered.outputs) output = mapped(output);
-  return lowered;
+  for (Tensor& output : result.outputs) output = mapped(output);
+  return result;
+}
+
+// Custom operations replaced by their fallbacks, also within fallbacks.
+Graph expand_custom(const Graph& graph) {
+  return rewrite(graph, [](Graph&, const Node& node, std::span<const Tensor> inputs) -> std::vector<Tensor> {
+    if (node.op() != Op::custom) return {};
+    return call(expand_custom(*node.attrs().graph(Attr::body)), inputs);
+  });
 }
 
 // The operand whose memory result `output` of an alias node shares.
@@ -72,7 +70,7 @@ class Planner {
  public:
   Planner(const Graph& graph, const Backend& backend, const PlanOptions& options)
       : backend_(backend), options_(options), plan_(std::make_shared<Plan>()) {
-    plan_->graph = lower(graph);
+    plan_->graph = expand_custom(without_leaves(graph));
   }
 
   std::shared_ptr<const Plan> run() {
@@ -253,6 +251,14 @@ class Planner {
 };
 
 }  // namespace
+
+Graph without_leaves(const Graph& graph) {
+  return rewrite(graph, [](Graph& result, const Node& node, std::span<const Tensor>) -> std::vector<Tensor> {
+    if (node.op() != Op::leaf) return {};
+    result.inputs.push_back(Tensor::input(node.output(), node.name()));
+    return {result.inputs.back()};
+  });
+}
 
 std::shared_ptr<const Plan> make_plan(const Graph& graph, const Backend& backend,
                                       const PlanOptions& options) {

@@ -62,6 +62,10 @@ struct Plan {
   size_t peak_bytes() const { return arena_bytes + argument_bytes + result_bytes; }
 };
 
+// The graph with every leaf replaced by a further input, in topological order: a pattern that holds no
+// memory.
+Graph without_leaves(const Graph& graph);
+
 // Throws Error when the backend cannot run an operation of the graph.
 std::shared_ptr<const Plan> make_plan(const Graph& graph, const Backend& backend,
                                       const PlanOptions& options = {});

@@ -9,7 +9,9 @@
 #include "cairn/base/clock.h"
 #include "cairn/base/environment.h"
 #include "cairn/graph/infer.h"
+#include "cairn/graph/hash.h"
 #include "cairn/runtime/null/null_backend.h"
+#include "cairn/runtime/plan_cache.h"
 #include "cairn/runtime/ref/ref_backend.h"
 
 namespace cairn {
@@ -19,6 +21,7 @@ struct Runtime::State {
   HostAllocator allocator;
   std::unique_ptr<Backend> backend;
   Mesh mesh;
+  PlanCache plans;
   std::function<void(const Plan&, std::span<const LaunchRecord>)> profiler;
   std::atomic<int64_t> plans_made{0};
   std::atomic<int64_t> executions{0};
@@ -121,6 +124,15 @@ std::shared_ptr<const Plan> Runtime::plan(const Graph& graph, const std::vector<
   return make_plan(graph, *state_->backend, options);
 }
 
+std::shared_ptr<const Plan> Runtime::cached_plan(const Graph& graph, bool eager) {
+  const uint64_t hash = hash_graph(graph.outputs).sizes;
+  if (auto known = state_->plans.find(hash, graph.outputs, eager)) return known;
+  Graph pattern = without_leaves(graph);
+  auto made = plan(pattern, {}, eager);
+  state_->plans.insert(hash, std::move(pattern), eager, made);
+  return made;
+}
+
 std::vector<Tensor> Runtime::run(const std::shared_ptr<const Plan>& plan, std::vector<Tensor> args,
                                  const EvalOptions& options) {
   CAIRN_ASSERT(args.size() == plan->arguments.size());
@@ -190,7 +202,7 @@ std::vector<Tensor> eval(Runtime& runtime, std::span<const Tensor> outputs, cons
                               node->name()));
     if (node->op() == Op::leaf) leaves.emplace_back(const_cast<Node*>(node), 0);
   }
-  return runtime.run(runtime.plan(graph, {}, options.eager), std::move(leaves), options);
+  return runtime.run(runtime.cached_plan(graph, options.eager), std::move(leaves), options);
 }
 
 Tensor eval(Runtime& runtime, const Tensor& output, const EvalOptions& options) {

@@ -66,7 +66,9 @@ class Runtime {
   // A leaf with a copy of `values` in this runtime's memory.
   Tensor upload(const HostArray& values, std::string name = {});
 
-  // The plan for a graph; made once and kept. `donated` says which inputs the caller gives away.
+  // The plan of an equal graph if there was one, else a new one. `graph` has no inputs, only leaves.
+  std::shared_ptr<const Plan> cached_plan(const Graph& graph, bool eager);
+  // A new plan. `donated` says which inputs the caller gives away.
   std::shared_ptr<const Plan> plan(const Graph& graph, const std::vector<bool>& donated, bool eager);
   // Runs a plan. `args`: the graph's inputs followed by its leaves, all leaves with values here.
   // An argument that the plan's results take over must be the only handle to its memory.
@@ -86,6 +88,7 @@ Tensor eval(Runtime& runtime, const Tensor& output, const EvalOptions& options =
 // A function of tensors that is traced and planned once per types of its arguments.
 class Function {
  public:
+  Function() = default;
   explicit Function(TensorFunction fn, std::vector<std::string> argument_names = {});
   explicit Function(Graph graph);
   // Arguments moved in are donated; see Runtime::run.
@@ -95,6 +98,8 @@ class Function {
   // The plan that a call with these arguments would run.
   std::shared_ptr<const Plan> plan(Runtime& runtime, std::span<const TensorType> types, bool donate = true);
   int64_t traces() const;
+  // What the last call ran; null before the first.
+  std::shared_ptr<const Plan> last_plan() const;
 
  private:
   struct State;

@@ -74,6 +74,15 @@ TEST(Eval, OutOfRangeIndexIsReportedWithItsLine) {
   }
 }
 
+TEST(Eval, AnEqualGraphIsPlannedOnce) {
+  Runtime runtime;
+  for (int i = 0; i < 100; ++i) {
+    const Tensor x = Tensor::from<float>({static_cast<float>(i), 2, 3}, {3});
+    EXPECT_EQ(eval(runtime, sum(x * x + 1.0)).item<float>(), static_cast<float>(i * i + 16));
+  }
+  EXPECT_EQ(runtime.stats().plans_made, 1);
+}
+
 TEST(FunctionTest, DonatesWhatIsMovedIn) {
   Runtime runtime;
   Function step = compile([](std::span<const Tensor> a) { return std::vector<Tensor>{a[0] * 2.0 + a[1]}; });

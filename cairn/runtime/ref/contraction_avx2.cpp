@@ -1,0 +1,13 @@
+// contraction_kernels.inc for CpuTarget::avx2.
+#include <immintrin.h>
+
+#include "cairn/runtime/ref/contraction_kernels.h"
+
+namespace cairn::ref::detail {
+namespace {
+#include "cairn/runtime/ref/contraction_kernels.inc"
+}  // namespace
+
+const Kernels& avx2_kernels() { return kKernels; }
+
+}  // namespace cairn::ref::detail

@@ -1,0 +1,252 @@
+#include "cairn/train/train_step.h"
+
+#include <fmt/format.h>
+
+#include <regex>
+
+#include "cairn/graph/graph.h"
+#include "cairn/ops/elementwise.h"
+#include "cairn/ops/movement.h"
+#include "cairn/ops/nn.h"
+#include "cairn/ops/random.h"
+#include "cairn/ops/reduce.h"
+#include "cairn/transforms/vjp.h"
+
+namespace cairn {
+
+LossFunction mean_loss(std::function<Tensor(Context&, std::span<const Tensor>)> fn) {
+  return [fn = std::move(fn)](Context& ctx, std::span<const Tensor> batch) -> Loss {
+    const Tensor loss = fn(ctx, batch);
+    return {loss, ones({}, loss.dtype())};
+  };
+}
+
+struct TrainStep::State {
+  Runtime& runtime;
+  LossFunction loss;
+  std::unique_ptr<Optimizer> optimizer;
+  TrainStepOptions options;
+  std::vector<Field> parameters;
+  std::vector<Field> states;
+  struct PerParameter {
+    double learning_rate_scale;
+    double weight_decay;
+    size_t first_state;  // among optimizer_state
+  };
+  std::vector<PerParameter> per_parameter;
+  std::vector<Tensor> optimizer_state;
+  std::vector<std::string> optimizer_state_names;
+  std::vector<Tensor> averages;
+  Tensor key;
+  Function function;
+
+  struct Gradients {
+    std::vector<Tensor> of_parameters;  // of the total loss
+    Tensor total, count;
+    std::vector<Tensor> states;
+  };
+
+  // Gradients of one micro-batch for the given parameters and state.
+  Gradients differentiate(std::span<const Tensor> p, std::span<const Tensor> s, std::span<const Tensor> batch,
+                          const Tensor& micro_key) {
+    std::vector<Field> fields = parameters;
+    fields.insert(fields.end(), states.begin(), states.end());
+    std::vector<Tensor> bound(p.begin(), p.end());
+    bound.insert(bound.end(), s.begin(), s.end());
+    Context ctx;
+    ctx.training = true;
+    ctx.key = micro_key;
+    std::vector<Tensor> values;
+    {
+      const Bound binding(fields, bound);
+      const Loss result = loss(ctx, batch);
+      if (result.total.rank() != 0 || result.count.rank() != 0)
+        throw_error(fmt::format("[train] the loss must be two 0-d tensors, total and count; they are {} and {}",
+                                to_string(result.total.type()), to_string(result.count.type())));
+      values = {result.total, cast(result.count, result.total.dtype())};
+    }
+    std::vector<size_t> updated;
+    for (size_t i = 0; i < states.size(); ++i)
+      for (const auto& [field, value] : ctx.updates)
+        if (field == states[i].tensor) {
+          updated.push_back(i);
+          values.push_back(value);
+        }
+    ValuesAndGradients both = value_and_gradients(values, p);
+    Gradients g{std::move(both.gradients), both.values[0], both.values[1], {s.begin(), s.end()}};
+    for (size_t u = 0; u < updated.size(); ++u) g.states[updated[u]] = both.values[2 + u];
+    return g;
+  }
+
+  // Sums over micro-batches: a loop that carries gradients, total, count and state.
+  Gradients accumulate(std::span<const Tensor> p, std::span<const Tensor> s, std::span<const Tensor> batch,
+                       const Tensor& step_key) {
+    if (options.accumulate == 1) return differentiate(p, s, batch, step_key);
+    const size_t carried = p.size() + 2 + s.size();
+    std::vector<TensorType> types{{DType::i32, {}}};
+    for (const Tensor& t : p) types.push_back({t.dtype(), t.shape()});
+    for (int i = 0; i < 2; ++i) types.push_back({DType::f32, {}});
+    for (const Tensor& t : s) types.push_back(t.type());
+    for (const Tensor& t : batch) {
+      if (t.rank() == 0 || t.size(0) != options.accumulate)
+        throw_error(fmt::format("[train] with accumulate={} batch tensors need a leading axis of that size, not {}",
+                                options.accumulate, to_string(t.shape())));
+      TensorType type = t.type();
+      type.shape.erase(0);
+      types.push_back(type);
+    }
+    const Graph open = trace(
+        [&](std::span<const Tensor> a) {
+          const Gradients g = differentiate(p, a.subspan(1 + p.size() + 2, s.size()), a.subspan(1 + carried),
+                                            fold_in(step_key, a[0]));
+          std::vector<Tensor> next;
+          for (size_t i = 0; i < p.size(); ++i) next.push_back(a[1 + i] + g.of_parameters[i]);
+          next.push_back(a[1 + p.size()] + cast(g.total, DType::f32));
+          next.push_back(a[2 + p.size()] + cast(g.count, DType::f32));
+          next.insert(next.end(), g.states.begin(), g.states.end());
+          return next;
+        },
+        types);
+    std::vector<Tensor> captured;
+    const Graph body = close_over(open, captured);
+    std::vector<Tensor> operands{Tensor::scalar(options.accumulate, DType::i32)};
+    for (const Tensor& t : p) operands.push_back(zeros(t.shape(), t.dtype()));
+    operands.push_back(zeros({}));
+    operands.push_back(zeros({}));
+    operands.insert(operands.end(), s.begin(), s.end());
+    operands.insert(operands.end(), batch.begin(), batch.end());
+    operands.insert(operands.end(), captured.begin(), captured.end());
+    const std::vector<Tensor> out = make_many(Op::loop, std::move(operands),
+                                              {{Attr::body, std::make_shared<const Graph>(body)},
+                                               {Attr::max, int64_t{options.accumulate}},
+                                               {Attr::carried, static_cast<int64_t>(carried)},
+                                               {Attr::scanned, static_cast<int64_t>(batch.size())}});
+    Gradients g{{out.begin(), out.begin() + static_cast<int64_t>(p.size())}, out[p.size()], out[p.size() + 1], {}};
+    g.states.assign(out.begin() + static_cast<int64_t>(p.size()) + 2, out.end());
+    return g;
+  }
+
+  // (parameters, state, optimizer state, averages; batch..., learning rate, step, key)
+  std::vector<Tensor> build(std::span<const Tensor> args) {
+    size_t at = 0;
+    const auto take = [&](size_t n) {
+      at += n;
+      return args.subspan(at - n, n);
+    };
+    const auto p = take(parameters.size());
+    const auto s = take(states.size());
+    const auto o = take(optimizer_state.size());
+    const auto e = take(averages.size());
+    const auto batch = take(args.size() - at - 3);
+    const Tensor learning_rate = args[args.size() - 3];
+    const Tensor step = args[args.size() - 2];
+    const Tensor step_key = fold_in(args.back(), cast(step, DType::i64));
+
+    Gradients g = accumulate(p, s, batch, step_key);
+    const Scope scope("optimizer");
+    const Tensor mean_loss = g.total / g.count;
+    Tensor squares = zeros({});
+    for (Tensor& gradient : g.of_parameters) {
+      gradient = gradient / cast(g.count, gradient.dtype());
+      const Tensor wide = cast(gradient, DType::f32);
+      squares = squares + sum(wide * wide);
+    }
+    const Tensor norm = sqrt(squares);
+    // PyTorch's formula, its 1e-6 included.
+    const Tensor scale = options.clip_norm > 0 ? minimum(options.clip_norm / (norm + 1e-6), 1.0) : Tensor();
+
+    std::vector<Tensor> new_parameters, new_optimizer_state, new_averages;
+    for (size_t i = 0; i < p.size(); ++i) {
+      Tensor gradient = g.of_parameters[i];
+      if (scale.defined()) gradient = gradient * cast(scale, gradient.dtype());
+      if (options.clip_value > 0) gradient = clamp(gradient, -options.clip_value, options.clip_value);
+      const PerParameter& own = per_parameter[i];
+      const DType dtype = p[i].dtype();
+      const StepInputs inputs{cast(learning_rate, dtype) * own.learning_rate_scale, cast(step, dtype), own.weight_decay};
+      const size_t count = optimizer->state_names().size();
+      ParameterUpdate update = optimizer->update(inputs, p[i], gradient, o.subspan(own.first_state, count));
+      if (!averages.empty())
+        new_averages.push_back(e[i] * options.ema_decay + update.parameter * (1 - options.ema_decay));
+      new_parameters.push_back(std::move(update.parameter));
+      for (Tensor& t : update.state) new_optimizer_state.push_back(std::move(t));
+    }
+    std::vector<Tensor> out = std::move(new_parameters);
+    out.insert(out.end(), g.states.begin(), g.states.end());
+    out.insert(out.end(), new_optimizer_state.begin(), new_optimizer_state.end());
+    out.insert(out.end(), new_averages.begin(), new_averages.end());
+    out.push_back(mean_loss);
+    out.push_back(norm);
+    return out;
+  }
+};
+
+TrainStep::TrainStep(Runtime& runtime, Module& module, LossFunction loss, std::unique_ptr<Optimizer> optimizer,
+                     const TrainStepOptions& options)
+    : state_(new State{runtime, std::move(loss), std::move(optimizer), options, fields(module, FieldKind::parameter),
+                       fields(module, FieldKind::state), {}, {}, {}, {}, {}, {}}) {
+  State& s = *state_;
+  std::vector<Tensor> initial;
+  for (const Field& field : s.parameters) {
+    double learning_rate_scale = 1;
+    double decay = field.tensor->rank() >= 2 || options.decay_all ? s.optimizer->weight_decay() : 0;
+    for (const ParameterGroup& group : options.groups) {
+      if (!std::regex_search(field.path, std::regex(group.pattern))) continue;
+      learning_rate_scale = group.learning_rate_scale;
+      if (group.weight_decay) decay = *group.weight_decay;
+      break;
+    }
+    s.per_parameter.push_back({learning_rate_scale, decay, initial.size()});
+    for (Tensor& t : s.optimizer->initial_state(*field.tensor)) initial.push_back(std::move(t));
+    for (const std::string& name : s.optimizer->state_names())
+      s.optimizer_state_names.push_back("optimizer." + field.path + "." + name);
+    if (options.ema_decay > 0) s.averages.push_back(runtime.upload(field.tensor->host()));
+  }
+  s.optimizer_state = eval(runtime, initial);
+  // Equal values may have come out as one buffer; state needs memory of its own to stay in place.
+  for (Tensor& t : s.optimizer_state)
+    if (t.buffer().use_count() > 1) t = runtime.upload(t.host());
+  s.key = eval(runtime, random_key(options.seed));
+  std::vector<std::string> names;
+  for (NamedTensor& t : state()) names.push_back(t.name);
+  s.function = Function([state = state_.get()](std::span<const Tensor> args) { return state->build(args); }, names);
+}
+
+TrainStep::~TrainStep() = default;
+
+std::vector<NamedTensor> TrainStep::state() {
+  State& s = *state_;
+  std::vector<NamedTensor> all;
+  for (const Field& f : s.parameters) all.push_back({"model." + f.path, f.tensor});
+  for (const Field& f : s.states) all.push_back({"model." + f.path, f.tensor});
+  for (size_t i = 0; i < s.optimizer_state.size(); ++i) all.push_back({s.optimizer_state_names[i], &s.optimizer_state[i]});
+  for (size_t i = 0; i < s.averages.size(); ++i) all.push_back({"ema." + s.parameters[i].path, &s.averages[i]});
+  return all;
+}
+
+std::vector<std::pair<std::string, Tensor>> TrainStep::averages() const {
+  std::vector<std::pair<std::string, Tensor>> all;
+  for (size_t i = 0; i < state_->averages.size(); ++i) all.emplace_back(state_->parameters[i].path, state_->averages[i]);
+  return all;
+}
+
+std::shared_ptr<const Plan> TrainStep::plan() const { return state_->function.last_plan(); }
+
+TrainStep::Result TrainStep::step(std::span<const Tensor> batch, double learning_rate, int64_t step,
+                                  const EvalOptions& options) {
+  State& s = *state_;
+  const std::vector<NamedTensor> held = state();
+  std::vector<Tensor> args;
+  args.reserve(held.size() + batch.size() + 3);
+  for (const NamedTensor& t : held) args.push_back(std::move(*t.tensor));
+  args.insert(args.end(), batch.begin(), batch.end());
+  const float rate = static_cast<float>(learning_rate);
+  const float count = static_cast<float>(step);
+  args.push_back(Tensor::from<float>({rate}, {}));
+  args.push_back(Tensor::from<float>({count}, {}));
+  args.push_back(s.key);
+  std::vector<Tensor> results = s.function(s.runtime, std::move(args), options);
+  for (size_t i = 0; i < held.size(); ++i) *held[i].tensor = std::move(results[i]);
+  return {results[held.size()].item<double>(), results[held.size() + 1].item<double>()};
+}
+
+}  // namespace cairn
