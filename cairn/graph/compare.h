@@ -15,7 +15,7 @@
 namespace cairn {
 
 bool same_graph(const Graph& a, const Graph& b);
-// Of live outputs, whose leaves and inputs are numbered in topological order.
+// Of live outputs, whose leaves and inputs are numbered as operations first read them.
 bool same_graph(std::span<const Tensor> outputs_a, std::span<const Tensor> outputs_b);
 bool same_graph(std::span<const Tensor> outputs_a, const Graph& b);
 

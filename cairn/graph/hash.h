@@ -32,7 +32,8 @@ struct GraphHash {
 };
 
 GraphHash hash_graph(const Graph& graph);
-// Of live outputs: as if every leaf and input were an input of a graph, in topological order.
+// Of live outputs: as if every leaf and input were an input of a graph, in the order in which
+// operations first read them.
 GraphHash hash_graph(std::span<const Tensor> outputs);
 
 struct Numbering;

@@ -1,9 +1,10 @@
 // Numbering: the nodes of a graph counted, as hashing, comparing and printing see them.
 //
 // Leaves and inputs come first, so that a graph of placeholders and the same computation on live
-// leaves are numbered alike: the inputs that are given, then all other leaves and inputs, then the
-// operations. Among equals the order of building (Node::id) decides, as it does for eager
-// evaluation and collectives. Regions are graphs of their own and are numbered by themselves.
+// leaves are numbered alike: the inputs that are given, then all others in the order in which
+// operations first read them (not by age: state is younger after each step). Operations follow in
+// the order of building (Node::id), as for eager evaluation and collectives. Regions are graphs of
+// their own and are numbered by themselves.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +19,10 @@ namespace cairn {
 struct Numbering {
   std::vector<const Node*> leaves;      // Op::input and Op::leaf; what a plan binds, in order
   std::vector<const Node*> operations;  // all others, operands first
-  NodeMap<uint32_t> numbers;            // of the leaves, then of the operations
+  NodeMap<uint32_t> places;             // 1 + number of each
 
-  uint32_t of(const Node* node) const;  // the node must be one of the graph's
+  // The number of one of these nodes: leaves count from 0, operations from leaves.size().
+  uint32_t of(const Node* node) const;
 };
 
 // Empty handles are left out. Iterative.

@@ -97,6 +97,11 @@ size_t count_of(const Node& node, Attr key) {
   return node.attrs().has(key) ? static_cast<size_t>(node.attrs().integer(key)) : 0;
 }
 
+// False for an empty handle, and for a result that its operation does not have.
+bool has_value(const Tensor& t) {
+  return t.defined() && t.output() >= 0 && t.output() < t.node().output_count();
+}
+
 class Printer {
  public:
   explicit Printer(const PrintOptions& options) : options_(options) {}
@@ -156,12 +161,10 @@ void Printer::name_results(const Node& node, Names& names) {
 
 // Null for what has no definition here.
 const std::string* Printer::find_name(const Tensor& t, const Names& names) {
-  for (const Names* scope = &names; scope && t.defined(); scope = scope->outer) {
-    const auto* found = scope->of.find(t.node_pointer());
-    if (!found) continue;
-    const bool exists = t.output() >= 0 && t.output() < static_cast<int>(found->size());
-    return exists ? &(*found)[static_cast<size_t>(t.output())] : nullptr;
-  }
+  if (!has_value(t)) return nullptr;
+  for (const Names* scope = &names; scope; scope = scope->outer)
+    if (const auto* found = scope->of.find(t.node_pointer()))
+      return &(*found)[static_cast<size_t>(t.output())];
   return nullptr;
 }
 
@@ -175,11 +178,11 @@ void Printer::collect_leaves(const Graph& graph, NodeMap<char>& known,
   if (!searched_.insert(&graph).second) return;
   for (const Tensor& input : graph.inputs)
     if (input.defined()) known.insert(input.node_pointer());
-  for (const Node* node : topological_order(graph.outputs)) {
-    const bool is_leaf = node->op() == Op::leaf || node->op() == Op::input;
-    if (is_leaf && known.insert(node).second) leaves.push_back(node);
+  const Numbering numbering = number_nodes(graph);
+  for (const Node* leaf : numbering.leaves)
+    if (known.insert(leaf).second) leaves.push_back(leaf);
+  for (const Node* node : numbering.operations)
     for (const Graph* region : regions_of(*node)) collect_leaves(*region, known, leaves);
-  }
 }
 
 std::string Printer::print(const Graph& graph) {
@@ -206,7 +209,7 @@ std::string Printer::print(const Graph& graph) {
   }
 
   std::vector<std::string> results;
-  for (const Tensor& t : graph.outputs) results.push_back(t.defined() ? type_text(t.type()) : "?");
+  for (const Tensor& t : graph.outputs) results.push_back(has_value(t) ? type_text(t.type()) : "?");
   const std::string start =
       graph.name.empty() ? "graph(" : fmt::format("graph @{}(", spell_name(graph.name));
   const std::string end = fmt::format(") -> ({}) {{\n", join(results));
@@ -257,7 +260,7 @@ bool are_implied(const Node& node, size_t first, size_t first_operand) {
   NodeMap<size_t> position;  // of a region's input among the operands
   std::unordered_set<Tensor, TensorHash> distinct;
   for (size_t i = first; i < inputs.size(); ++i)
-    if (!inputs[i].defined() || !distinct.insert(inputs[i]).second) return false;
+    if (!has_value(inputs[i]) || !distinct.insert(inputs[i]).second) return false;
   size_t named = first;
   const auto read = [&](const Tensor& t) {
     const size_t* at = position.find(t.node_pointer());
