@@ -12,12 +12,14 @@ Three kinds of result:
   hf_*.json          small tokenizers made with `tokenizers`, which cairn must read, and their ids.
 It also loads the tokenizer.json files that cairn wrote (cairn_*.json there, which the tests compare
 with what cairn writes now) into `tokenizers` and into transformers' AutoTokenizer, and writes the
-ids that these give, for cairn to equal, to cairn_cases.json.
+ids that these give, for cairn to equal, to cairn_cases.json; and it writes the seeds of the text_*
+fuzz targets.
 """
 import argparse
 import json
 import pathlib
 import shutil
+import struct
 import tempfile
 
 import regex
@@ -114,6 +116,7 @@ SMALL_TEXTS = [
     "", " ", "The quick brown fox", " leading", "trailing ", "It's 12345 foxes, isn't it?\n\n  Yes!\n",
     "caf\u00e9 \U0001f600 \u4e16\u754c", "a\x00b\t\tc", "jumpjumpjump foxfox   dogs", "don't DON'T 3.14",
     "x" * 100, "\u00a0\u3000\u180e", "<s>a</s> <pad> b", "one <sep> two<sep>three", "\n\n\n",
+    "low\u2581line \u2581\u2581",
 ]
 
 
@@ -302,6 +305,45 @@ def check_cairn():
     write("cairn_cases.json", cases)
 
 
+def make_fuzz_seeds():
+    """Small files of each format for tests/fuzz."""
+    corpus = GOLDEN.parent.parent / "fuzz" / "corpus"
+
+    def put(target, name, data):
+        folder = corpus / f"text_{target}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
+
+    vocab = {c: i for i, c in enumerate(["a", "b", "c", "ab", "\u0120", "1", "2", "'", "<", ">", "s",
+                                         "\u010a", "\u00c3", "\u00a9", "\u00e4", "\u00b8", "\u0138",
+                                         "\u0120a", "\u00ff", "\u0100", "\u00e2", "\u0124"])}
+    merges = ["a b", "\u0120 a"]
+    added = [{"id": len(vocab), "content": "<s>", "special": True, "rstrip": True}]
+    template = {"type": "TemplateProcessing",
+                "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+                "special_tokens": {"<s>": {"id": "<s>", "ids": [len(vocab)], "tokens": ["<s>"]}}}
+    byte_level = {"added_tokens": added, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True},
+                  "decoder": {"type": "ByteLevel"}, "post_processor": template,
+                  "model": {"type": "BPE", "vocab": vocab, "merges": merges}}
+    split = dict(byte_level, pre_tokenizer={"type": "Sequence", "pretokenizers": [
+        {"type": "Split", "pattern": {"Regex": "\\s+|b"}, "behavior": "Removed", "invert": False},
+        {"type": "Split", "pattern": {"String": "a"}, "behavior": "Isolated"},
+        {"type": "Digits", "individual_digits": True},
+        {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}]})
+    characters = {"added_tokens": [], "decoder": {"type": "Fuse"},
+                  "model": {"vocab": dict(zip("ab <s>'12\n\u00e9\u4e16c", range(13))) | {"ab": 13},
+                            "merges": [["a", "b"]]}}
+    config = json.dumps({"bos_token": {"content": "<s>"}, "eos_token": None})
+    put("tokenizer_json", "byte_level", json.dumps(byte_level) + "\0" + config)
+    put("tokenizer_json", "split", json.dumps(split))
+    put("tokenizer_json", "characters", json.dumps(characters))
+    put("vocab_bpe", "small", json.dumps(vocab, ensure_ascii=False) + "\0#version: 0.2\n" + "\n".join(merges) + "\n")
+    pieces = ["<unk>", "\n<s>\n", "\n</s>\n"] + [f"<0x{b:02X}>" for b in range(256)] + \
+        [" ", "a", "b", " a", "ab", " ab", "aa", "aaa", "\u4e16"]
+    put("tok_bin", "small", struct.pack("<i", 12) + b"".join(
+        struct.pack("<fi", -i, len(p.encode())) + p.encode() for i, p in enumerate(pieces)))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=pathlib.Path, required=True, help="the folder of shared test data")
@@ -310,6 +352,7 @@ def main():
     make_gpt2(data)
     make_small()
     check_cairn()
+    make_fuzz_seeds()
 
 
 if __name__ == "__main__":

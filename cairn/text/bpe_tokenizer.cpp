@@ -65,6 +65,11 @@ class BpeTokenizer final : public Tokenizer {
       for (size_t id = 0; id < tokens.size(); ++id) {
         if (usable[id]) add_character(tokens[id], static_cast<int32_t>(id));
       }
+      // To SentencePiece U+2581 in a text is a space.
+      if (description_.prefix_space == BpeDescription::PrefixSpace::always &&
+          characters_.size() > ' ') {
+        add_character("\xE2\x96\x81", characters_[' ']);
+      }
     }
     if (description_.whole_pieces_first) {
       for (size_t id = 0; id < tokens.size(); ++id) {

@@ -87,10 +87,8 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, EncodeOptions opti
   return ids;
 }
 
-std::string Tokenizer::decode(std::span<const int32_t> ids) const { return decode_ids(ids, true); }
-
-std::string Tokenizer::decode_continuation(std::span<const int32_t> ids) const {
-  return decode_ids(ids, false);
+std::string Tokenizer::decode(std::span<const int32_t> ids, std::span<const int32_t> after) const {
+  return decode_ids(ids, after.empty() || after.back() == bos());
 }
 
 std::string_view Tokenizer::token_bytes(int32_t id) const {

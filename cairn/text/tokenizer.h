@@ -57,12 +57,11 @@ class Tokenizer {
   // on a character or byte that the vocabulary cannot express, naming it and its position.
   std::vector<int32_t> encode(std::string_view text, EncodeOptions options = {}) const;
 
-  // The bytes of a text given by all its ids. Throws Error on an id outside of the vocabulary.
-  std::string decode(std::span<const int32_t> ids) const;
-
-  // The bytes that `ids` add to a text that has begun with other ids (generation, streaming). It
-  // differs from decode for SentencePiece kinds, whose texts begin with a space that decode drops.
-  std::string decode_continuation(std::span<const int32_t> ids) const;
+  // The bytes that `ids` add to a text whose ids so far are `after` (streaming; only the last of
+  // them matters). For SentencePiece kinds that is not the sum of the tokens: a text begins with a
+  // space, which is dropped at its start and after BOS. Throws Error on an id outside of the
+  // vocabulary.
+  std::string decode(std::span<const int32_t> ids, std::span<const int32_t> after = {}) const;
 
   // Ids are below this.
   int32_t vocabulary_size() const { return static_cast<int32_t>(vocabulary_.tokens.size()); }
@@ -88,6 +87,7 @@ class Tokenizer {
   // Appends the ids of the segments of one text; error positions count from text.data().
   virtual void encode_segments(std::string_view text, std::span<const Segment> segments,
                                std::vector<int32_t>& ids) const = 0;
+  // `starts_text`: nothing comes before, or BOS.
   virtual std::string decode_ids(std::span<const int32_t> ids, bool starts_text) const = 0;
 
  private:

@@ -28,8 +28,9 @@ Result<std::unique_ptr<Tokenizer>> parse_gpt2_files(std::string_view vocabulary,
                                                     std::string_view merges);
 
 // llama2.c's tokenizer.bin: i32 longest token, then for each token f32 score, i32 length, bytes.
-// Ids 0, 1, 2 are unknown, BOS and EOS, then come the 256 bytes. add_special adds BOS. Differences
-// from llama2.c, where it differs from SentencePiece: control tokens never come from plain text.
+// Ids 0, 1, 2 are unknown, BOS and EOS, then come the 256 bytes. add_special adds BOS. Where
+// llama2.c differs from SentencePiece, this is SentencePiece: control and byte tokens never come
+// from the letters of their names, and U+2581 in a text is a space.
 Result<std::unique_ptr<Tokenizer>> parse_llama2c_tokenizer(std::string_view bytes);
 
 // See Tokenizer::to_json. `description.vocabulary` is not read.

@@ -35,10 +35,11 @@ TEST(Llama2c, DecodesTheReferenceOfStories260K) {
   EXPECT_EQ(tokenizer->bos(), 1);
   EXPECT_EQ(tokenizer->eos(), 2);
   EXPECT_EQ(tokenizer->decode(ids), text);
-  // New tokens only: the first keeps its space where the text has begun.
-  const std::span<const int32_t> after(ids.begin() + 3, ids.end());
-  EXPECT_EQ(tokenizer->decode(std::span(ids).first(3)) + tokenizer->decode_continuation(after),
-            text);
+  // Cut anywhere, the parts are the whole.
+  for (size_t cut = 0; cut <= ids.size(); ++cut) {
+    const auto before = std::span(ids).first(cut), after = std::span(ids).subspan(cut);
+    EXPECT_EQ(tokenizer->decode(before) + tokenizer->decode(after, before), text) << cut;
+  }
 }
 
 // The model wrote the text token by token, and not always in the way the encoder would; on the
@@ -65,6 +66,7 @@ TEST(Llama2c, UnknownCharactersAndBytesBecomeByteTokens) {
   const std::string all = all_bytes();
   EXPECT_EQ(tokenizer->decode(tokenizer->encode(all)), all);
   EXPECT_EQ(tokenizer->decode(tokenizer->encode("  two spaces")), "  two spaces");
+  EXPECT_EQ(tokenizer->encode("\u2581a"), tokenizer->encode(" a"));  // SentencePiece's space
 }
 
 // Llama 2's vocabulary in this format against the ids of the real SentencePiece.
