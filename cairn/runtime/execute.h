@@ -10,6 +10,7 @@ namespace cairn {
 
 struct ExecutionContext {
   ThreadPool& pool;
+  CpuTarget target;
   const Mesh& mesh;
   ErrorSlot& error;
   // Called after each launch, for profiles and checks; may be empty. `seconds` is the launch's time.

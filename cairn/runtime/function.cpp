@@ -31,9 +31,11 @@ struct Function::State {
   std::shared_ptr<const Plan> last_plan;
 
   void add(std::vector<TensorType> types, Graph graph) {
-    Entry entry{std::move(types), std::move(graph), {}, {}};
-    for (const Node* node : topological_order(entry.graph.outputs))
+    Entry entry{std::move(types), {}, {}, {}};
+    for (const Node* node : topological_order(graph.outputs))
       if (node->op() == Op::leaf) entry.leaves.emplace_back(const_cast<Node*>(node), 0);
+    // Captured leaves become arguments, in this order, before anything is simplified away.
+    entry.graph = without_leaves(graph);
     entries.push_front(std::move(entry));
     ++traces;
   }

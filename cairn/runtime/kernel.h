@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "cairn/base/cpu_features.h"
 #include "cairn/base/thread_pool.h"
 #include "cairn/core/communicator.h"
 #include "cairn/graph/tensor.h"
@@ -43,6 +44,7 @@ struct KernelArgs {
   std::span<const void* const> inputs;   // one pointer per operand, row-major contiguous
   std::span<void* const> outputs;        // one pointer per result
   ThreadPool& pool;
+  CpuTarget target;
   const Mesh& mesh;
   ErrorSlot& error;
 };

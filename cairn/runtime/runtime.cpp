@@ -12,6 +12,7 @@
 #include "cairn/graph/hash.h"
 #include "cairn/runtime/null/null_backend.h"
 #include "cairn/runtime/plan_cache.h"
+#include "cairn/transforms/simplify.h"
 #include "cairn/runtime/ref/ref_backend.h"
 
 namespace cairn {
@@ -20,6 +21,7 @@ struct Runtime::State {
   std::unique_ptr<ThreadPool> pool;
   HostAllocator allocator;
   std::unique_ptr<Backend> backend;
+  CpuTarget target;
   Mesh mesh;
   PlanCache plans;
   std::function<void(const Plan&, std::span<const LaunchRecord>)> profiler;
@@ -92,8 +94,10 @@ void check_finite(const Launch& launch, std::span<void* const> outputs) {
 }  // namespace
 
 Runtime::Runtime(const RuntimeOptions& options) : state_(std::make_unique<State>()) {
+  const Environment environment = read_environment();
   int threads = options.threads;
-  if (threads == 0) threads = read_environment().threads.value_or(physical_cores());
+  if (threads == 0) threads = environment.threads.value_or(physical_cores());
+  state_->target = choose_cpu_target(environment.target);
   state_->pool = std::make_unique<ThreadPool>(threads);
   state_->backend = make_backend(options.device);
 }
@@ -121,7 +125,8 @@ std::shared_ptr<const Plan> Runtime::plan(const Graph& graph, const std::vector<
   PlanOptions options;
   options.donated = donated;
   options.eager = eager;
-  return make_plan(graph, *state_->backend, options);
+  const Graph closed = without_leaves(graph);
+  return make_plan(eager ? closed : simplify(closed), *state_->backend, options);
 }
 
 std::shared_ptr<const Plan> Runtime::cached_plan(const Graph& graph, bool eager) {
@@ -170,7 +175,7 @@ std::vector<Tensor> Runtime::run(const std::shared_ptr<const Plan>& plan, std::v
   }
 
   ErrorSlot error;
-  ExecutionContext context{*state_->pool, state_->mesh, error};
+  ExecutionContext context{*state_->pool, state_->target, state_->mesh, error};
   std::vector<LaunchRecord> records;
   const double start = monotonic_seconds();
   if (options.check_finite || state_->profiler) {

@@ -1,0 +1,82 @@
+#include "cairn/train/schedule.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "cairn/base/error.h"
+#include "cairn/base/names.h"
+
+namespace cairn {
+namespace {
+
+double cosine_between(double from, double to, double share) { return to + 0.5 * (from - to) * (1 + std::cos(M_PI * share)); }
+
+double one_cycle(const ScheduleConfig& c, long step) {
+  const double initial = c.learning_rate / c.start_divisor;
+  const double final = initial / c.end_divisor;
+  const double top = c.peak_share * static_cast<double>(c.total_steps) - 1;
+  const double end = static_cast<double>(c.total_steps - 1);
+  const auto between = [&](double from, double to, double share) {
+    return c.linear_anneal ? from + (to - from) * share : cosine_between(from, to, share);
+  };
+  const double s = static_cast<double>(std::min(step, c.total_steps - 1));
+  return s <= top ? between(initial, c.learning_rate, s / top) : between(c.learning_rate, final, (s - top) / (end - top));
+}
+
+}  // namespace
+
+double rate_at(const ScheduleConfig& c, long step) {
+  if (step < c.warmup_steps)
+    return c.learning_rate * static_cast<double>(step + 1) / static_cast<double>(c.warmup_steps + 1);
+  const double span = static_cast<double>(std::max(c.total_steps - c.warmup_steps, 1L));
+  const double s = static_cast<double>(step - c.warmup_steps);
+  const double share = std::min(s / span, 1.0);
+  if (c.name == "constant") return c.learning_rate;
+  if (c.name == "cosine") return cosine_between(c.learning_rate, c.min_learning_rate, share);
+  if (c.name == "linear") return c.learning_rate + (c.min_learning_rate - c.learning_rate) * share;
+  if (c.name == "polynomial")
+    return (c.learning_rate - c.min_learning_rate) * std::pow(1 - share, c.power) + c.min_learning_rate;
+  if (c.name == "exponential") return std::max(c.learning_rate * std::pow(c.gamma, s), c.min_learning_rate);
+  if (c.name == "step")
+    return std::max(c.learning_rate * std::pow(c.gamma, std::floor(s / static_cast<double>(c.step_size))), c.min_learning_rate);
+  if (c.name == "multistep") {
+    const auto passed = std::count_if(c.milestones.begin(), c.milestones.end(), [&](long m) { return m <= step; });
+    return std::max(c.learning_rate * std::pow(c.gamma, static_cast<double>(passed)), c.min_learning_rate);
+  }
+  if (c.name == "one_cycle") return one_cycle(c, step);
+  if (c.name == "warm_restarts") {
+    double start = 0;
+    double length = static_cast<double>(c.step_size);
+    while (s >= start + length) {
+      start += length;
+      length *= c.cycle_growth;
+    }
+    return cosine_between(c.learning_rate, c.min_learning_rate, (s - start) / length);
+  }
+  const std::string names[] = {"constant", "cosine", "linear", "polynomial", "exponential", "step", "multistep", "one_cycle", "warm_restarts"};
+  throw_error(fmt::format("'{}' is not a schedule; {}", c.name, suggest(c.name, names)));
+}
+
+double Plateau::step(double metric) {
+  if (metric < best_ * (1 - threshold_)) {
+    best_ = metric;
+    bad_ = 0;
+  } else {
+    ++bad_;
+  }
+  if (cooling_ > 0) {
+    --cooling_;
+    bad_ = 0;
+  }
+  if (bad_ > patience_) {
+    const double lower = std::max(rate_ * factor_, min_);
+    if (rate_ - lower > 1e-8) rate_ = lower;
+    cooling_ = cooldown_;
+    bad_ = 0;
+  }
+  return rate_;
+}
+
+}  // namespace cairn
