@@ -1,0 +1,139 @@
+// Rewrites by algebra that keep every bit (see simplify.h).
+#include <cmath>
+
+#include "cairn/ops/elementwise.h"
+#include "cairn/ops/movement.h"
+#include "cairn/transforms/helpers.h"
+#include "cairn/transforms/rewrite.h"
+
+namespace cairn::detail {
+namespace {
+
+using Replacement = std::vector<Tensor>;
+
+// The value of a constant that is one number everywhere.
+std::optional<Number> number_of(const Tensor& t) {
+  const Node& node = t.node();
+  if (node.op() == Op::full) return node.attrs().number(Attr::value);
+  // A shape or mesh axes around it change nothing.
+  if (node.op() == Op::broadcast || node.op() == Op::vary || node.op() == Op::reshape) return number_of(node.input(0));
+  return std::nullopt;
+}
+
+bool is_number(const Tensor& t, double wanted) {
+  const auto n = number_of(t);
+  return n && n->as_double() == wanted && std::signbit(n->as_double()) == std::signbit(wanted);
+}
+
+// An integer zero has no sign.
+bool is_zero_that_adds_nothing(const Tensor& t) { return is_number(t, is_float(t.dtype()) ? -0.0 : 0.0); }
+
+Replacement elementwise(const Node& node) {
+  const auto in = [&](int i) { return node.input(i); };
+  switch (node.op()) {
+    case Op::negate:
+      if (in(0).node().op() == Op::negate) return {in(0).node().input(0)};
+      break;
+    case Op::cast:
+      if (in(0).dtype() == node.output().dtype) return {in(0)};
+      break;
+    case Op::add:
+      if (is_zero_that_adds_nothing(in(1))) return {in(0)};
+      if (is_zero_that_adds_nothing(in(0))) return {in(1)};
+      break;
+    case Op::subtract:
+      if (is_number(in(1), 0.0)) return {in(0)};
+      break;
+    case Op::multiply:
+      if (is_number(in(1), 1.0)) return {in(0)};
+      if (is_number(in(0), 1.0)) return {in(1)};
+      break;
+    case Op::divide:
+      if (is_number(in(1), 1.0)) return {in(0)};
+      break;
+    case Op::select:
+      if (const auto c = number_of(in(0))) return {c->as_integer() ? in(1) : in(2)};
+      if (in(1) == in(2)) return {in(1)};
+      break;
+    default:
+      break;
+  }
+  return {};
+}
+
+bool is_identity(const Ints& axes) {
+  for (int i = 0; i < axes.size(); ++i)
+    if (axes[i] != i) return false;
+  return true;
+}
+
+bool all_are(const Ints& list, int64_t value) {
+  for (const int64_t v : list)
+    if (v != value) return false;
+  return true;
+}
+
+Replacement movement(const Node& node) {
+  if (node.inputs().empty()) return {};
+  const Tensor& x = node.input(0);
+  const Node& inner = x.node();
+  const Attrs& attrs = node.attrs();
+  const bool same_shape = x.shape() == node.output().shape;
+  switch (node.op()) {
+    case Op::reshape:
+      if (same_shape) return {x};
+      if (inner.op() == Op::reshape) return {reshape(inner.input(0), node.output().shape)};
+      break;
+    case Op::transpose: {
+      const Ints& axes = attrs.ints(Attr::axes);
+      if (is_identity(axes)) return {x};
+      if (inner.op() != Op::transpose) break;
+      Ints both;
+      for (const int64_t a : axes) both.push_back(inner.attrs().ints(Attr::axes)[static_cast<int>(a)]);
+      return {transpose(inner.input(0), both)};
+    }
+    case Op::broadcast: {
+      if (same_shape) return {x};
+      if (inner.op() != Op::broadcast) break;
+      Ints both;
+      for (const int64_t a : inner.attrs().ints(Attr::axes))
+        both.push_back(attrs.ints(Attr::axes)[static_cast<int>(a)]);
+      return {make(Op::broadcast, {inner.input(0)}, {{Attr::shape, attrs.ints(Attr::shape)}, {Attr::axes, both}})};
+    }
+    case Op::slice:
+      if (same_shape) return {x};
+      break;
+    case Op::reverse:
+      if (attrs.ints(Attr::axes).empty()) return {x};
+      if (inner.op() == Op::reverse && inner.attrs().ints(Attr::axes) == attrs.ints(Attr::axes)) return {inner.input(0)};
+      break;
+    case Op::pad:
+      if (all_are(attrs.ints(Attr::low), 0) && all_are(attrs.ints(Attr::high), 0) && all_are(attrs.ints(Attr::interior), 0))
+        return {x};
+      break;
+    case Op::concatenate:
+      if (node.inputs().size() == 1) return {x};
+      break;
+    case Op::dynamic_slice:
+      // Starts are clamped, so the whole is all that fits.
+      if (same_shape) return {x};
+      break;
+    case Op::reduce:
+      if (attrs.ints(Attr::axes).empty()) return {x};
+      break;
+    default:
+      break;
+  }
+  return {};
+}
+
+}  // namespace
+
+Graph simplify_algebra(const Graph& graph, int64_t& rewrites) {
+  const Rewrite rule = [](const Node& node) {
+    return node.info().trait == Trait::elementwise ? elementwise(node) : movement(node);
+  };
+  return rewrite_graph(graph, [&] { return rule; }, rewrites);
+}
+
+}  // namespace cairn::detail
