@@ -30,8 +30,10 @@ Tensor per_row(const Tensor& x) { return reshape(x, {x.rank() ? x.size(0) : 1, 1
 
 }  // namespace
 
-AttentionResult attention(const Tensor& q, const Tensor& k_in, const Tensor& v_in,
+AttentionResult attention(Operand q_in, const Tensor& k_in, const Tensor& v_in,
                           const AttentionOptions& options) {
+  const Provenance provenance(q_in.where());
+  const Tensor q = q_in.value();
   const Tensor k = options.block_table.defined() ? paged(k_in, options.block_table) : k_in;
   const Tensor v = options.block_table.defined() ? paged(v_in, options.block_table) : v_in;
   if (q.rank() != 4 || k.rank() != 4 || v.rank() != 4 || q.size(3) != k.size(3) ||
@@ -85,7 +87,7 @@ AttentionResult attention(const Tensor& q, const Tensor& k_in, const Tensor& v_i
   const Tensor out =
       reshape(matmul(reshape(weights, {B, G, H / G * T, S}), cast(v, wide)), {B, H, T, v.size(3)});
   const Tensor lse = where(nothing, -INFINITY, log(where(nothing, 1.0, total)) + top);
-  return {cast(out, q.dtype()), reshape(cast(lse, DType::f32), {B, H, T})};
+  return {cast(out, q.dtype()), reshape(lse, {B, H, T})};
 }
 
 }  // namespace cairn

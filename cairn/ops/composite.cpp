@@ -130,9 +130,11 @@ Tensor reciprocal(Operand x) {
   const Provenance provenance(x.where());
   return 1.0 / x;
 }
+// In f64, where 2p - 1 keeps small p.
 Tensor ndtri(Operand p) {
-  return in_wide("ndtri", p,
-                 [](const Tensor& v) { return erf_inv(2.0 * v - 1.0) * std::numbers::sqrt2; });
+  const Provenance provenance(p.where());
+  const Tensor t = detail::as_float("ndtri", p);
+  return cast(erf_inv(2.0 * cast(t, DType::f64) - 1.0) * std::numbers::sqrt2, t.dtype());
 }
 
 Tensor truncate_divide(Operand x, Operand y) {

@@ -42,8 +42,8 @@ Tensor reciprocal(Operand x);
 Tensor erf(Operand x);
 Tensor erfc(Operand x);  // 1 - erf(x), accurate in the tail
 Tensor erf_inv(Operand x);
-// The normal distribution's quantile, sqrt(2) erf_inv(2p - 1): p is seen through 2p - 1, so below
-// half an epsilon it counts as 0. NaN outside [0, 1].
+// The normal distribution's quantile, sqrt(2) erf_inv(2p - 1) in f64: p below 2^-54 counts as 0.
+// NaN outside [0, 1].
 Tensor ndtri(Operand p);
 // x, as a constant for derivatives.
 Tensor stop_gradient(Operand x);

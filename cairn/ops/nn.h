@@ -62,7 +62,7 @@ struct AttentionOptions {
 };
 struct AttentionResult {
   Tensor out;        // [batch, heads, queries, value width]
-  Tensor logsumexp;  // f32 [batch, heads, queries]
+  Tensor logsumexp;  // f32 (f64 of f64) [batch, heads, queries]
 };
 // q [batch, heads, queries, width], k and v [batch, kv heads, keys, width]; heads is a multiple of
 // kv heads (grouped-query attention). A query that sees no key gives 0.

@@ -8,8 +8,9 @@
 
 #include "cairn/base/clock.h"
 #include "cairn/base/environment.h"
-#include "cairn/graph/infer.h"
 #include "cairn/graph/hash.h"
+#include "cairn/graph/infer.h"
+#include "cairn/graph/numbering.h"
 #include "cairn/runtime/null/null_backend.h"
 #include "cairn/runtime/plan_cache.h"
 #include "cairn/transforms/simplify.h"
@@ -133,6 +134,10 @@ std::shared_ptr<const Plan> Runtime::cached_plan(const Graph& graph, bool eager)
   const uint64_t hash = hash_graph(graph.outputs).sizes;
   if (auto known = state_->plans.find(hash, graph.outputs, eager)) return known;
   Graph pattern = without_leaves(graph);
+  // A plan serves all graphs of its structure, so its arguments come in the order in which that numbers
+  // the leaves, not in the order in which this graph's were made.
+  pattern.inputs.clear();
+  for (const Node* leaf : number_nodes(pattern.outputs).leaves) pattern.inputs.emplace_back(const_cast<Node*>(leaf), 0);
   auto made = plan(pattern, {}, eager);
   state_->plans.insert(hash, std::move(pattern), eager, made);
   return made;
@@ -200,12 +205,12 @@ std::vector<Tensor> eval(Runtime& runtime, std::span<const Tensor> outputs, cons
   Graph graph;
   graph.outputs.assign(outputs.begin(), outputs.end());
   std::vector<Tensor> leaves;
-  for (const Node* node : topological_order(outputs)) {
+  for (const Node* node : number_nodes(outputs).leaves) {
     if (node->op() == Op::input)
       throw_error(fmt::format("[eval] the tensors depend on the input '{}', which has no value; call the "
                               "graph or function with arguments",
                               node->name()));
-    if (node->op() == Op::leaf) leaves.emplace_back(const_cast<Node*>(node), 0);
+    leaves.emplace_back(const_cast<Node*>(node), 0);
   }
   return runtime.run(runtime.cached_plan(graph, options.eager), std::move(leaves), options);
 }
