@@ -154,7 +154,8 @@ Tensor Transformer::hidden(Context& ctx, const Tensor& ids, KvCache* cache, cons
   Tensor positions = arange(T);  // (T)
   if (cache) positions = positions + cache->length;
   Tensor x = tokens_.forward(ctx, ids);
-  if (positions_) x = x + positions_->forward(ctx, positions);
+  // The padding of a chunk may stand past the context; nothing reads it.
+  if (positions_) x = x + positions_->forward(ctx, minimum(positions, static_cast<int>(config_->context) - 1));
   x = Dropout{config_->dropout}.forward(ctx, x);
   for (size_t i = 0; i < blocks_.size(); ++i) {
     const Scope scope(fmt::format("blocks.{}", i));

@@ -1,0 +1,156 @@
+#include "cairn/models/generate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "cairn/ops/elementwise.h"
+#include "cairn/ops/index.h"
+#include "cairn/ops/movement.h"
+#include "cairn/ops/nn.h"
+#include "cairn/ops/random.h"
+#include "cairn/ops/reduce.h"
+
+namespace cairn {
+namespace {
+
+constexpr int64_t kChunk = 64;
+
+// (V) logits → i32 token. Options are 0-d tensors: temperature, top_k, top_p, min_p; key.
+Tensor sample_graph(const Tensor& logits, const Tensor& temperature, const Tensor& top_k, const Tensor& top_p,
+                    const Tensor& min_p, const Tensor& key) {
+  const int64_t V = logits.size(0);
+  const Tensor greedy = argmax(logits, 0);
+  const Tensor scaled = logits / maximum(temperature, 1e-6);
+  // Sorted by probability; a token is kept when it is among the first k, when those before it have less
+  // than top_p, and when it is likely enough beside the first.
+  const Tensor order = argsort(scaled, 0, true);
+  const Tensor sorted = take(scaled, order, 0);
+  const Tensor p = softmax(sorted, 0);
+  const Tensor before = cumsum(p, 0) - p;
+  const Tensor rank = iota({V}, 0);
+  Tensor kept = bitwise_or(less_equal(top_k, 0), rank < top_k);
+  kept = bitwise_and(kept, bitwise_or(before < top_p, equal(rank, 0)));
+  kept = bitwise_and(kept, p >= slice_axis(p, 0, 0, 1) * min_p);
+  const Tensor choice = categorical(key, where(kept, sorted, -INFINITY));
+  return where(temperature > 0, take(order, choice, 0), greedy);
+}
+
+Tensor ids_tensor(std::span<const int32_t> ids, int64_t padded) {
+  HostArray array(DType::i32, {1, padded});
+  auto out = array.mutable_span<int32_t>();
+  std::copy(ids.begin(), ids.end(), out.begin());
+  std::fill(out.begin() + static_cast<int64_t>(ids.size()), out.end(), 0);
+  return Tensor(array);
+}
+
+Tensor number(double value) { return Tensor::from<float>({static_cast<float>(value)}, {}); }
+
+}  // namespace
+
+struct Generator::State {
+  Runtime& runtime;
+  Transformer& model;
+  int64_t capacity;
+  std::vector<Field> fields;
+  std::vector<Tensor> cache;  // keys, then values, of each layer
+  int64_t length = 0;
+  Tensor logits;  // (V) of the last token
+  Function step;
+  Function sampler{[](std::span<const Tensor> a) {
+    const Tensor key = fold_in(a[5], a[6]);
+    return std::vector<Tensor>{sample_graph(a[0], a[1], a[2], a[3], a[4], key)};
+  }};
+
+  // (cache..., parameters..., ids (1, T), length, last) → cache..., logits (V) of token `last`.
+  std::vector<Tensor> build(std::span<const Tensor> args) {
+    const size_t layers = cache.size() / 2;
+    KvCache kv;
+    kv.keys.assign(args.begin(), args.begin() + static_cast<int64_t>(layers));
+    kv.values.assign(args.begin() + static_cast<int64_t>(layers), args.begin() + static_cast<int64_t>(2 * layers));
+    kv.length = args[args.size() - 2];
+    const Bound bound(fields, args.subspan(2 * layers, fields.size()));
+    Context ctx;
+    const Tensor h = model.hidden(ctx, args[args.size() - 3], &kv);  // (1, T, C)
+    const Operand starts[] = {0, args.back(), 0};
+    const Tensor last = dynamic_slice(h, starts, {1, 1, h.size(2)});
+    std::vector<Tensor> out = kv.keys;
+    out.insert(out.end(), kv.values.begin(), kv.values.end());
+    out.push_back(flatten(model.logits(ctx, last)));
+    return out;
+  }
+};
+
+Generator::Generator(Runtime& runtime, Transformer& model, int64_t capacity)
+    : state_(new State{runtime, model, capacity, fields(model), {}, 0, {}, {}}) {
+  if (model.config().position == PositionKind::learned && capacity > model.config().context)
+    throw_error(fmt::format("a cache of {} tokens does not fit the model's context of {}", capacity, model.config().context));
+  // Chunks are written whole, so the cache has room for the padding of the last one.
+  state_->capacity = capacity;
+  state_->step = Function([state = state_.get()](std::span<const Tensor> args) { return state->build(args); });
+  reset();
+}
+Generator::~Generator() = default;
+
+void Generator::reset() {
+  State& s = *state_;
+  const KvCache empty = s.model.empty_cache(1, s.capacity + kChunk);
+  std::vector<Tensor> all = empty.keys;
+  all.insert(all.end(), empty.values.begin(), empty.values.end());
+  const std::vector<Tensor> zero = eval(s.runtime, all);
+  s.cache.clear();
+  for (const Tensor& t : zero) s.cache.push_back(s.runtime.upload(t.host()));
+  s.length = 0;
+  s.logits = {};
+}
+
+int64_t Generator::length() const { return state_->length; }
+int64_t Generator::capacity() const { return state_->capacity; }
+
+void Generator::feed(std::span<const int32_t> ids) {
+  State& s = *state_;
+  if (s.length + static_cast<int64_t>(ids.size()) > s.capacity)
+    throw_error(fmt::format("{} tokens and {} more do not fit the context of {}; use a shorter prompt or fewer tokens",
+                            s.length, ids.size(), s.capacity));
+  for (const int32_t id : ids)
+    if (id < 0 || id >= s.model.config().vocabulary)
+      throw_error(fmt::format("token {} is not in the model's vocabulary of {}", id, s.model.config().vocabulary));
+  while (!ids.empty()) {
+    const int64_t count = std::min<int64_t>(static_cast<int64_t>(ids.size()), kChunk);
+    std::vector<Tensor> args = std::move(s.cache);
+    for (const Field& f : s.fields) args.push_back(*f.tensor);
+    args.push_back(ids_tensor(ids.first(static_cast<size_t>(count)), count == 1 ? 1 : kChunk));
+    args.push_back(Tensor::from<int32_t>({static_cast<int32_t>(s.length)}, {}));
+    args.push_back(Tensor::from<int32_t>({static_cast<int32_t>(count - 1)}, {}));
+    std::vector<Tensor> results = s.step(s.runtime, std::move(args));
+    s.logits = std::move(results.back());
+    results.pop_back();
+    s.cache = std::move(results);
+    s.length += count;
+    ids = ids.subspan(static_cast<size_t>(count));
+  }
+}
+
+int32_t Generator::sample(const SamplingOptions& o) {
+  State& s = *state_;
+  if (!s.logits.defined()) throw_error("there is no token to go on from: give a prompt, or begin with the model's BOS");
+  // The key folds in the position, so a sequence is the same however it was fed.
+  const Tensor key = eval(s.runtime, random_key(o.seed));
+  return s.sampler(s.runtime, {s.logits, number(o.temperature), Tensor::from<int32_t>({o.top_k}, {}), number(o.top_p),
+                               number(o.min_p), key, Tensor::from<int64_t>({s.length}, {})})[0]
+      .item<int32_t>();
+}
+
+Tensor Generator::logits() const { return state_->logits; }
+
+Tensor full_logits(Runtime& runtime, Transformer& model, std::span<const int32_t> ids, Tensor* hidden) {
+  Context ctx;
+  const Tensor h = model.hidden(ctx, ids_tensor(ids, static_cast<int64_t>(ids.size())));
+  const Tensor outputs[] = {squeeze(model.logits(ctx, h), {0}), squeeze(h, {0})};
+  const auto values = eval(runtime, outputs);
+  if (hidden) *hidden = values[1];
+  return values[0];
+}
+
+}  // namespace cairn

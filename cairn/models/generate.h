@@ -1,0 +1,50 @@
+// Generation: tokens from a language model, with a key-value cache.
+//
+// Prefill runs over the prompt in chunks of a fixed size and decode over one token, so three plans serve
+// a conversation of any length. Sampling is part of the compiled step; what it depends on (temperature,
+// top-k, ..., the key) is data.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cairn/models/transformer.h"
+
+namespace cairn {
+
+struct SamplingOptions {
+  double temperature = 0;  // 0: the most likely token
+  int top_k = 0;           // of the k most likely; 0: all
+  double top_p = 1;        // of the most likely that together have at least this probability
+  double min_p = 0;        // of those at least this times as likely as the most likely
+  uint64_t seed = 0;
+};
+
+class Generator {
+ public:
+  // `capacity`: tokens that the cache holds; at most the model's context where positions are learned.
+  Generator(Runtime& runtime, Transformer& model, int64_t capacity);
+  ~Generator();
+
+  // Forgets all tokens.
+  void reset();
+  int64_t length() const;    // tokens in the cache
+  int64_t capacity() const;
+  // Appends tokens. Throws Error with the counts when they do not fit.
+  void feed(std::span<const int32_t> ids);
+  // The next token; the caller feeds it. Needs at least one token in the cache.
+  int32_t sample(const SamplingOptions& options);
+  // f32 (V): scores of the next token.
+  Tensor logits() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// f32 (T, V) and, when `hidden` is not null, (T, C) after the final norm: one pass over all ids.
+Tensor full_logits(Runtime& runtime, Transformer& model, std::span<const int32_t> ids, Tensor* hidden = nullptr);
+
+}  // namespace cairn

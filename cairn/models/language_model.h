@@ -1,0 +1,27 @@
+// A language model with its tokenizer, from the files people have, and back.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "cairn/models/transformer.h"
+#include "cairn/text/tokenizer.h"
+
+namespace cairn {
+
+struct LanguageModel {
+  std::unique_ptr<Transformer> transformer;
+  std::unique_ptr<text::Tokenizer> tokenizer;  // null when there is none beside the weights
+  int bos = -1, eos = -1;                      // ids, -1 for none
+};
+
+// A Hugging Face folder (config.json, model.safetensors, tokenizer) or a llama2.c .bin (with a tok*.bin
+// beside it). Weights become f32. The Error names the file and what is wrong with it.
+Result<LanguageModel> load_language_model(const std::filesystem::path& path);
+
+// Writes config.json, model.safetensors and the tokenizer's files into an existing folder.
+// `values`: the fields' values in visiting order (the module's own when empty).
+Status save_language_model(const std::filesystem::path& folder, Transformer& transformer,
+                           const text::Tokenizer* tokenizer, std::span<const HostArray> values = {});
+
+}  // namespace cairn

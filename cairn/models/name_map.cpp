@@ -1,0 +1,88 @@
+#include "cairn/models/name_map.h"
+
+#include <fmt/format.h>
+
+#include <map>
+
+#include "cairn/graph/scalar.h"
+
+namespace cairn {
+namespace {
+
+// The rows (or columns) that a field has in its file tensor.
+struct Window {
+  int64_t rows, columns;       // of the field, a vector having one row
+  int64_t file_columns;        // of the file tensor's rows
+  int64_t first_row, first_column;
+  Window(const Shape& field, const FilePlace& place) {
+    rows = field.rank() > 1 ? field[0] : 1;
+    columns = rows ? field.elements() / rows : 0;
+    const int64_t r = place.transposed ? columns : rows;
+    const int64_t c = place.transposed ? rows : columns;
+    const bool side_by_side = place.transposed || field.rank() == 1;
+    file_columns = side_by_side ? c * place.parts : c;
+    first_row = side_by_side ? 0 : r * place.part;
+    first_column = side_by_side ? c * place.part : 0;
+  }
+  int64_t at(int64_t row, int64_t column, bool transposed) const {
+    const int64_t r = transposed ? column : row;
+    const int64_t c = transposed ? row : column;
+    return (first_row + r) * file_columns + first_column + c;
+  }
+};
+
+Shape file_shape(const Shape& field, const FilePlace& place) {
+  Shape shape = field;
+  if (place.transposed) std::swap(shape[0], shape[1]);
+  shape[place.transposed ? shape.rank() - 1 : 0] *= place.parts;
+  return shape;
+}
+
+}  // namespace
+
+Status load_fields(Module& module, const io::SafetensorsFile& file, const NameMap& map) {
+  for (const Field& field : fields(module)) {
+    const FilePlace place = map(field.path);
+    if (!file.find(place.name))
+      return Error(fmt::format("tensor '{}' (for {}) is missing from the file", place.name, field.path));
+    auto array = file.read(place.name);
+    if (!array) return array.error();
+    const Shape& shape = field.tensor->shape();
+    const Shape wanted = file_shape(shape, place);
+    if (array.value().shape() != wanted)
+      return Error(fmt::format("tensor '{}' has shape {}; the configuration asks for {}", place.name,
+                               to_string(array.value().shape()), to_string(wanted)));
+    HostArray values(DType::f32, shape);
+    float* out = values.mutable_span<float>().data();
+    const Window window(shape, place);
+    visit_dtype(array.value().dtype(), [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      const T* in = static_cast<const T*>(array.value().data());
+      for (int64_t r = 0; r < window.rows; ++r)
+        for (int64_t c = 0; c < window.columns; ++c)
+          out[r * window.columns + c] = cast_element<float>(in[window.at(r, c, place.transposed)]);
+    });
+    *field.tensor = Tensor(values).named(field.path);
+  }
+  return Nothing{};
+}
+
+std::vector<io::NamedArray> file_tensors(std::span<const Field> fields, std::span<const HostArray> values,
+                                         const NameMap& map) {
+  std::vector<io::NamedArray> tensors;
+  std::map<std::string, size_t> by_name;
+  for (size_t i = 0; i < fields.size(); ++i) {
+    const FilePlace place = map(fields[i].path);
+    const auto [at, fresh] = by_name.try_emplace(place.name, tensors.size());
+    if (fresh) tensors.push_back({place.name, HostArray(DType::f32, file_shape(values[i].shape(), place))});
+    float* out = tensors[at->second].array.mutable_span<float>().data();
+    const auto in = values[i].span<float>();
+    const Window window(values[i].shape(), place);
+    for (int64_t r = 0; r < window.rows; ++r)
+      for (int64_t c = 0; c < window.columns; ++c)
+        out[window.at(r, c, place.transposed)] = in[static_cast<size_t>(r * window.columns + c)];
+  }
+  return tensors;
+}
+
+}  // namespace cairn

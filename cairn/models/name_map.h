@@ -1,0 +1,32 @@
+// Fields of a module against the tensors of a file: names, and where one file tensor holds several
+// fields or a transposed one.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "cairn/io/safetensors.h"
+#include "cairn/nn/module.h"
+
+namespace cairn {
+
+// Where a field stands in a file. A file tensor of `parts` > 1 holds as many fields side by side along
+// the output axis, which is the last of a transposed matrix and the first otherwise.
+struct FilePlace {
+  std::string name;
+  bool transposed = false;
+  int part = 0;
+  int parts = 1;
+};
+using NameMap = std::function<FilePlace(const std::string& field_path)>;
+
+// Fills every field from the file, as f32. The Error names the tensor that is missing, or of the wrong
+// shape or type. Tensors of the file that no field asks for are ignored.
+Status load_fields(Module& module, const io::SafetensorsFile& file, const NameMap& map);
+
+// The tensors of a file for these fields and values (one per field, f32), joined and transposed.
+std::vector<io::NamedArray> file_tensors(std::span<const Field> fields, std::span<const HostArray> values,
+                                         const NameMap& map);
+
+}  // namespace cairn
