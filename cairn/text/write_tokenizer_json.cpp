@@ -74,11 +74,11 @@ Json decoder_json(const BpeDescription& description) {
           {"decoders", Json::array({replace, {{"type", "ByteFallback"}}, fuse, strip})}};
 }
 
-Json post_processor_json(const Vocabulary& vocabulary) {
+Json post_processor_json(const Vocabulary& vocabulary, const std::vector<std::string>& keys) {
   if (vocabulary.prefix.empty() && vocabulary.suffix.empty()) return nullptr;
   Json specials = Json::object();
   const auto special = [&](int32_t id, int type_id) -> Json {
-    const std::string& name = vocabulary.tokens[static_cast<size_t>(id)];
+    const std::string& name = keys[static_cast<size_t>(id)];
     specials[name] = {{"id", name}, {"ids", {id}}, {"tokens", {name}}};
     return {{"SpecialToken", {{"id", name}, {"type_id", type_id}}}};
   };
@@ -186,7 +186,7 @@ std::string write_tokenizer_json(const Vocabulary& vocabulary, const BpeDescript
       "\"continuing_subword_prefix\": null, \"end_of_word_suffix\": null, \"fuse_unk\": false, "
       "\"byte_fallback\": {}, \"ignore_merges\": {},\n\"vocab\": {{{}}},\n\"merges\": {}}}\n}}\n",
       added_tokens_json(vocabulary).dump(), normalizer_json(description).dump(),
-      pre_tokenizer_json(description).dump(), post_processor_json(vocabulary).dump(),
+      pre_tokenizer_json(description).dump(), post_processor_json(vocabulary, keys).dump(),
       decoder_json(description).dump(), fallback, description.whole_pieces_first, vocab,
       merges_json(description, keys));
 }

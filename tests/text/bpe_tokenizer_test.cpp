@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <thread>
+
+#include "cairn/text/train_bpe.h"
 #include "tests/text/golden.h"
 
 namespace cairn::text {
@@ -110,6 +113,18 @@ TEST(AddedTokens, OthersAreAlwaysFoundAndTakeSpaceAlong) {
   EXPECT_EQ(tokenizer->encode("a \u3000<sep>\n b"), (Ids{'a', 258, 'b'}));
   EXPECT_EQ(tokenizer->encode("a <left> b"), (Ids{'a', 259, ' ', 'b'}));
   EXPECT_EQ(tokenizer->encode(" <sep> <sep> "), (Ids{258, 258}));
+}
+
+TEST(BpeTokenizer, ManyThreadsShareOne) {
+  const std::string_view document = "the cat sat on the mat; the cat's hat is 12 years old";
+  const auto tokenizer = train_bpe({&document, 1}, 280);
+  const std::string text = repeated(std::string(document) + "\n", 200);
+  const Ids expected = tokenizer->encode(text);
+  std::vector<Ids> results(3);
+  std::vector<std::thread> threads;
+  for (Ids& ids : results) threads.emplace_back([&] { ids = tokenizer->encode(text); });
+  for (std::thread& thread : threads) thread.join();
+  for (const Ids& ids : results) EXPECT_EQ(ids, expected);
 }
 
 TEST(BpeTokenizer, MissingBytesAreNamed) {

@@ -181,6 +181,15 @@ TEST(TokenizerJson, BadFilesAreErrorsThatNameWhatIsWrong) {
   EXPECT_THAT(error_of(nested.dump()), HasSubstr("nests too deeply"));
 }
 
+// A template may name any token, one of half a character too.
+TEST(TokenizerJson, TemplatesSpellTheirTokensAsTheVocabularyDoes) {
+  BpeDescription description;
+  description.vocabulary.tokens = {"a", "\xC3"};
+  description.vocabulary.prefix = {1};
+  const std::string written = make_bpe_tokenizer(description)->to_json();
+  EXPECT_EQ(parse_tokenizer_json(written).value()->encode("", {.add_special = true}), Ids{1});
+}
+
 TEST(TokenizerJson, VocabulariesThatItCannotExpressAreErrors) {
   BpeDescription description;
   description.symbols = BpeDescription::Symbols::characters;
