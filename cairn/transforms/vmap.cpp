@@ -121,14 +121,15 @@ Graph vmap(const Graph& graph, std::span<const BatchAxis> in_axes, std::span<con
   std::vector<detail::Batched> inputs;
   for (size_t i = 0; i < graph.inputs.size(); ++i) {
     TensorType type = graph.inputs[i].type();
-    int axis = 0;
-    if (in_axes[i]) {
-      axis = normalize_axis("vmap", *in_axes[i], type.shape.rank() + 1);
-      type.shape.insert(axis, size);
+    if (!in_axes[i]) {
+      result.inputs.push_back(Tensor::input(type, graph.inputs[i].name()));
+      inputs.push_back({result.inputs.back(), false});
+      continue;
     }
+    const int axis = normalize_axis("vmap", *in_axes[i], type.shape.rank() + 1);
+    type.shape.insert(axis, size);
     result.inputs.push_back(Tensor::input(type, graph.inputs[i].name()));
-    inputs.push_back({move_axis(result.inputs.back(), axis, 0), in_axes[i].has_value()});
-    if (!in_axes[i]) inputs.back().value = result.inputs.back();
+    inputs.push_back({move_axis(result.inputs.back(), axis, 0), true});
   }
   const std::vector<detail::Batched> outputs = detail::batch_graph(graph, std::move(inputs), size);
   for (size_t i = 0; i < outputs.size(); ++i) {
