@@ -104,6 +104,11 @@ Types infer_select(const InferContext& c) {
 
 Types infer_elementwise(const InferContext& c) { return {c.result(c.dtype(0), c.shape(0))}; }
 
+Types infer_shift(const InferContext& c) {
+  if (c.dtype(0) == DType::b8) c.fail("takes integers, not bool; cast first");
+  return infer_elementwise(c);
+}
+
 using InferFunction = Types (*)(const InferContext&);
 
 // Null for elementwise operations without a rule of their own.
@@ -116,6 +121,8 @@ constexpr std::array<InferFunction, kOpCount> make_table() {
   set(Op::iota, infer_iota);
   set(Op::dense, infer_dense);
   set(Op::cast, infer_cast);
+  set(Op::shift_left, infer_shift);
+  set(Op::shift_right, infer_shift);
   set(Op::equal, infer_comparison);
   set(Op::less, infer_comparison);
   set(Op::less_equal, infer_comparison);

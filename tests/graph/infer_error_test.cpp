@@ -86,6 +86,8 @@ const Case kCases[] = {
      "[bitwise_xor] element types differ; cast first; operands: i32[2,3] 'i' bool[2,3] 'b'"},
     {"%r = shift_left(%x, %x)",
      "[shift_left] takes integers or bool, not f32; operands: f32[2,3] 'x' f32[2,3] 'x'"},
+    {"%r = shift_left(%b, %b)",
+     "[shift_left] takes integers, not bool; cast first; operands: bool[2,3] 'b' bool[2,3] 'b'"},
     {"%r = shift_right(%x, %x)",
      "[shift_right] takes integers or bool, not f32; operands: f32[2,3] 'x' f32[2,3] 'x'"},
     {"%r = equal(%e, %e)",

@@ -1,0 +1,170 @@
+// The block formats: layout, round trip, error of encoding.
+#include "cairn/core/block_format.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "cairn/core/float_types.h"
+
+namespace cairn {
+namespace {
+
+// A block as GGUF lays it out, written down again from the format's definition in ggml-common.h:
+// [f16 d] [f16 m] [u32 fifth bits] then codes; 4-bit codes i and i + 16 share byte i.
+std::vector<uint8_t> layout(const std::string& name, float d, float m,
+                            const std::vector<int>& codes) {
+  std::vector<uint8_t> bytes;
+  const auto add_f16 = [&](float value) {
+    const uint16_t bits = Float16(value).bits;
+    bytes.push_back(static_cast<uint8_t>(bits & 255));
+    bytes.push_back(static_cast<uint8_t>(bits >> 8));
+  };
+  add_f16(d);
+  if (name == "q4_1" || name == "q5_1") add_f16(m);
+  if (name == "q8_0") {
+    for (const int code : codes) bytes.push_back(static_cast<uint8_t>(code));
+    return bytes;
+  }
+  if (name == "q5_0" || name == "q5_1") {
+    uint32_t high = 0;
+    for (int i = 0; i < 32; ++i)
+      high |= static_cast<uint32_t>(codes[static_cast<size_t>(i)] >> 4 & 1) << i;
+    for (int byte = 0; byte < 4; ++byte) bytes.push_back(static_cast<uint8_t>(high >> (8 * byte)));
+  }
+  for (size_t i = 0; i < 16; ++i)
+    bytes.push_back(static_cast<uint8_t>((codes[i] & 15) | (codes[i + 16] & 15) << 4));
+  return bytes;
+}
+
+struct Range {
+  std::string name;
+  int first, last;  // codes that the encoder gives
+  int offset;       // added to a code when decoding
+};
+const Range kRanges[] = {
+    {"q8_0", -127, 127, 0}, {"q4_0", 0, 15, -8}, {"q4_1", 0, 15, 0},
+    {"q5_0", 0, 31, -16},   {"q5_1", 0, 31, 0},
+};
+
+bool has_minimum(const std::string& name) { return name.back() == '1'; }
+
+TEST(BlockFormat, AllFormatsAreTested) {
+  EXPECT_EQ(block_formats().size(), std::size(kRanges));
+  for (const Range& range : kRanges) ASSERT_NE(find_block_format(range.name), nullptr);
+  EXPECT_EQ(find_block_format("q9_9"), nullptr);
+}
+
+TEST(BlockFormat, DecodesTheLayoutOfGguf) {
+  std::mt19937 random(3);
+  for (const Range& range : kRanges) {
+    const BlockFormat& format = *find_block_format(range.name);
+    for (int round = 0; round < 50; ++round) {
+      std::vector<int> codes(32);
+      for (int& code : codes)
+        code = range.first +
+               static_cast<int>(random() % static_cast<uint32_t>(range.last - range.first + 1));
+      const float d = 0.375f * static_cast<float>(1 + round);
+      const float m = has_minimum(range.name) ? -2.5f * static_cast<float>(round) : 0.0f;
+      const std::vector<uint8_t> bytes = layout(range.name, d, m, codes);
+      ASSERT_EQ(bytes.size(), static_cast<size_t>(format.block_bytes)) << range.name;
+      std::vector<float> values(32);
+      decode_blocks(format, bytes.data(), 1, values.data());
+      // Exact: a few bits times a few bits.
+      for (size_t i = 0; i < 32; ++i)
+        EXPECT_EQ(values[i], d * static_cast<float>(codes[i] + range.offset) + m)
+            << range.name << " element " << i;
+    }
+  }
+}
+
+// Blocks whose values a format holds exactly, and that use its extreme codes so that the encoder
+// finds the same scale, come back byte by byte.
+TEST(BlockFormat, ExactBlocksRoundTrip) {
+  std::mt19937 random(5);
+  for (const Range& range : kRanges) {
+    const BlockFormat& format = *find_block_format(range.name);
+    constexpr int kBlocks = 64;
+    std::vector<uint8_t> bytes;
+    for (int block = 0; block < kBlocks; ++block) {
+      std::vector<int> codes(32);
+      for (int& code : codes)
+        code = range.first +
+               static_cast<int>(random() % static_cast<uint32_t>(range.last - range.first + 1));
+      codes[random() % 16] = range.first;
+      codes[16 + random() % 16] = range.last;
+      const float d = std::ldexp(1.0f, static_cast<int>(random() % 12) - 6);
+      const float m =
+          has_minimum(range.name) ? std::ldexp(-3.0f, static_cast<int>(random() % 6)) : 0;
+      const std::vector<uint8_t> more = layout(range.name, d, m, codes);
+      bytes.insert(bytes.end(), more.begin(), more.end());
+    }
+    std::vector<float> values(32 * kBlocks);
+    decode_blocks(format, bytes.data(), kBlocks, values.data());
+    std::vector<uint8_t> again(bytes.size());
+    encode_blocks(format, values.data(), kBlocks, again.data());
+    EXPECT_EQ(again, bytes) << range.name;
+  }
+}
+
+TEST(BlockFormat, ErrorOfEncodingIsHalfAStep) {
+  std::mt19937 random(11);
+  std::normal_distribution<float> normal(0.1f, 1.0f);
+  for (const Range& range : kRanges) {
+    const BlockFormat& format = *find_block_format(range.name);
+    for (int round = 0; round < 200; ++round) {
+      std::vector<float> x(32);
+      for (float& value : x) value = normal(random);
+      std::vector<uint8_t> bytes(static_cast<size_t>(format.block_bytes));
+      encode_blocks(format, x.data(), 1, bytes.data());
+      std::vector<float> y(32);
+      decode_blocks(format, bytes.data(), 1, y.data());
+      Float16 stored;
+      std::memcpy(&stored.bits, bytes.data(), 2);
+      const float d = std::fabs(static_cast<float>(stored));
+      const float largest = std::fabs(*std::max_element(
+          x.begin(), x.end(), [](float a, float b) { return std::fabs(a) < std::fabs(b); }));
+      // Half a step; the scale (and minimum) rounded to f16, 2^-11 of at most `span` steps each;
+      // and a few roundings to f32.
+      const float span = static_cast<float>(range.last - range.first) * d + largest;
+      const float bound = 0.5f * d + 2 * 0x1p-11f * span + 8 * 0x1p-23f * span;
+      for (size_t i = 0; i < 32; ++i) {
+        // Without a minimum, codes end one step before the opposite of the extreme.
+        const bool clipped = range.offset < 0 && std::fabs(x[i]) > largest - 1.5f * d;
+        EXPECT_LE(std::fabs(x[i] - y[i]), clipped ? bound + 0.5f * d : bound)
+            << range.name << " element " << i;
+      }
+    }
+  }
+}
+
+TEST(BlockFormat, ZerosConstantsAndNan) {
+  for (const Range& range : kRanges) {
+    const BlockFormat& format = *find_block_format(range.name);
+    std::vector<uint8_t> bytes(static_cast<size_t>(format.block_bytes));
+    for (const float constant : {0.0f, 1.0f, -2.0f}) {
+      const std::vector<float> x(32, constant);
+      std::vector<float> y(32);
+      encode_blocks(format, x.data(), 1, bytes.data());
+      decode_blocks(format, bytes.data(), 1, y.data());
+      for (const float value : y)
+        EXPECT_NEAR(value, constant, std::fabs(constant) * 0x1p-10f) << range.name;
+    }
+    // A NaN becomes some number of the block and leaves the others alone; nothing is undefined.
+    std::vector<float> x(32, 1.0f);
+    x[7] = std::nanf("");
+    std::vector<float> y(32);
+    encode_blocks(format, x.data(), 1, bytes.data());
+    decode_blocks(format, bytes.data(), 1, y.data());
+    y[7] = 1.0f;
+    for (size_t i = 0; i < 32; ++i)
+      EXPECT_NEAR(y[i], 1.0f, 0x1p-10f) << range.name << " element " << i;
+  }
+}
+
+}  // namespace
+}  // namespace cairn
