@@ -71,6 +71,20 @@ Tensor BatchNorm::forward(Context& ctx, const Tensor& x) {
   return batch_norm(x, batch_mean, batch_variance, weight, bias, epsilon);
 }
 
+Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride_, int64_t padding_, bool with_bias, int64_t groups_)
+    : stride(stride_), padding(padding_), groups(groups_) {
+  const double bound = 1 / std::sqrt(static_cast<double>(in / groups * kernel * kernel));
+  weight = init::uniform({out, in / groups, kernel, kernel}, -bound, bound);
+  if (with_bias) bias = init::uniform({out}, -bound, bound);
+}
+void Conv2d::visit(Visitor& v) {
+  v.parameter("weight", weight);
+  v.parameter("bias", bias);
+}
+Tensor Conv2d::forward(Context&, const Tensor& x) const {
+  return convolution(x, weight, bias, {.stride = {stride}, .padding = {padding}, .groups = groups});
+}
+
 Tensor Dropout::forward(Context& ctx, const Tensor& x) const {
   return ctx.training && p > 0 ? dropout(x, p, ctx.next_key()) : x;
 }

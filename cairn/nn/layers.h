@@ -47,6 +47,16 @@ struct BatchNorm : Module {
   Tensor forward(Context& ctx, const Tensor& x);
 };
 
+// PyTorch's Conv2d: x [N, C, H, W], weight [out, in / groups, kernel, kernel].
+struct Conv2d : Module {
+  Tensor weight, bias;
+  int64_t stride, padding, groups;
+  Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride = 1, int64_t padding = 0, bool with_bias = true,
+         int64_t groups = 1);
+  void visit(Visitor& v) override;
+  Tensor forward(Context& ctx, const Tensor& x) const;
+};
+
 struct Dropout {
   double p = 0;
   Tensor forward(Context& ctx, const Tensor& x) const;

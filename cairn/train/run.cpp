@@ -1,0 +1,341 @@
+#include "cairn/train/run.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "cairn/base/clock.h"
+#include "cairn/base/file.h"
+#include "cairn/train/checkpoint.h"
+#include "cairn/train/report.h"
+#include "cairn/train/schedule.h"
+#include "cairn/train/task.h"
+
+namespace cairn {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+OptimizerConfig optimizer_config(const TrainConfig::Train& t) {
+  OptimizerConfig o;
+  o.name = t.optimizer;
+  o.learning_rate = t.learning_rate;
+  if (t.weight_decay > 0) o.weight_decay = t.weight_decay;
+  if (!t.betas.empty()) o.betas = t.betas;
+  if (t.epsilon > 0) o.epsilon = t.epsilon;
+  if (t.momentum > 0) o.momentum = t.momentum;
+  return o;
+}
+
+int64_t total_steps(const TrainConfig& config, const Task& task) {
+  if (config.train.steps > 0) return config.train.steps;
+  if (config.train.epochs > 0)
+    return std::max<int64_t>(std::llround(config.train.epochs * static_cast<double>(task.steps_per_epoch())), 1);
+  throw_error("train.steps and train.epochs are both 0: say how long to train");
+}
+
+Metrics parse_metrics(const Json& j) {
+  Metrics m;
+  m.step = j.value("step", int64_t{0});
+  m.loss = j.value("loss", 0.0);
+  if (j.contains("val_loss")) m.validation_loss = j["val_loss"].get<double>();
+  if (j.contains("val_accuracy")) m.validation_accuracy = j["val_accuracy"].get<double>();
+  m.learning_rate = j.value("lr", 0.0);
+  m.gradient_norm = j.value("grad_norm", 0.0);
+  return m;
+}
+
+std::vector<Metrics> read_history(const fs::path& file) {
+  std::vector<Metrics> history;
+  auto text = read_file(file.string());
+  if (!text) return history;
+  std::string_view rest = text.value();
+  while (!rest.empty()) {
+    const size_t end = std::min(rest.find('\n'), rest.size());
+    const Json line = Json::parse(rest.substr(0, end), nullptr, false);
+    if (line.is_object() && line.contains("step")) history.push_back(parse_metrics(line));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return history;
+}
+
+class Run {
+ public:
+  Run(Runtime& runtime, const TrainConfig& config, const RunOptions& options)
+      : runtime_(runtime), config_(config), options_(options) {}
+
+  Result<RunResult> execute() {
+    if (auto status = prepare(); !status) return status.error();
+    if (result_.already_done) return std::move(result_);
+    if (options_.on_metrics) {
+      Metrics start;
+      start.step = result_.step;
+      start.item_name = task_->item_name();
+      options_.on_metrics(start, total_);
+    }
+    began_ = window_start_ = monotonic_seconds();
+    while (result_.step < total_) {
+      if (auto status = one_step(); !status) return status.error();
+      if (options_.interrupted && options_.interrupted()) {
+        if (auto status = save_checkpoint(); !status) return status.error();
+        note(fmt::format("stopped at step {}; a checkpoint is saved: run the same command to go on", result_.step));
+        return std::move(result_);
+      }
+    }
+    if (auto status = finish(); !status) return status.error();
+    result_.finished = true;
+    return std::move(result_);
+  }
+
+ private:
+  void note(const std::string& text) const {
+    if (options_.on_note) options_.on_note(text);
+  }
+
+  Status prepare() {
+    const fs::path& folder = options_.folder;
+    std::error_code error;
+    if (options_.fresh)
+      for (const char* name : {"checkpoints", "metrics.jsonl", "config.json", "model.safetensors", "tokenizer.json",
+                               "tokenizer_config.json", "report.html", "tokens.bin", "validation_tokens.bin"})
+        fs::remove_all(folder / name, error);
+    fs::create_directories(folder / "checkpoints", error);
+    if (error) return Error(fmt::format("cannot make the folder '{}': {}", folder.string(), error.message()));
+    auto found = latest_checkpoint(folder);
+    if (!found) return found.error();
+    const std::optional<CheckpointInfo>& checkpoint = found.value();
+    if (checkpoint) {
+      const auto differences = resume_differences(checkpoint->config, config_);
+      if (!differences.empty())
+        return Error(fmt::format("'{}' holds a run with other settings: {}; use the same ones, --fresh to start over, or "
+                                 "another --out",
+                                 folder.string(), fmt::join(differences, ", ")));
+    }
+    auto task = make_task(config_, folder);
+    if (!task) return task.error();
+    task_ = std::move(task).value();
+    total_ = total_steps(config_, *task_);
+    initialize(runtime_, task_->module(), config_.train.seed);
+    result_.parameters = parameter_count(task_->module());
+    TrainStepOptions options;
+    options.clip_norm = config_.train.clip;
+    options.ema_decay = config_.train.ema;
+    options.decay_all = config_.train.decay_all;
+    options.accumulate = static_cast<int>(config_.train.accumulate);
+    options.seed = config_.train.seed;
+    step_.emplace(runtime_, task_->module(), [this](Context& ctx, std::span<const Tensor> batch) { return task_->loss(ctx, batch); },
+                  make_optimizer(optimizer_config(config_.train)), options);
+    schedule_ = {.name = config_.train.schedule,
+                 .learning_rate = config_.train.learning_rate,
+                 .min_learning_rate = config_.train.min_learning_rate,
+                 .total_steps = total_,
+                 .warmup_steps = config_.train.warmup_steps};
+    rate_at(schedule_, 0);  // an unknown schedule is an error before the first step
+    const fs::path metrics = folder / "metrics.jsonl";
+    if (checkpoint) {
+      if (auto status = read_checkpoint(runtime_, *checkpoint, step_->state()); !status) return status;
+      result_.step = checkpoint->step;
+      last_validation_ = checkpoint->validation_loss;
+      if (result_.step >= total_ && fs::exists(folder / "model.safetensors")) {
+        result_.already_done = result_.finished = true;
+        result_.history = read_history(metrics);
+        return Nothing{};
+      }
+      note(fmt::format("going on from the checkpoint at step {}", result_.step));
+    }
+    auto lines = LineWriter::open(metrics.string(), checkpoint ? checkpoint->metrics_bytes : 0);
+    if (!lines) return lines.error();
+    lines_.emplace(std::move(lines).value());
+    result_.history = read_history(metrics);
+    return Nothing{};
+  }
+
+  std::vector<Tensor> batch(int64_t step) {
+    std::vector<Tensor> tensors;
+    for (const HostArray& array : task_->batch(step)) tensors.push_back(runtime_.upload(array));
+    return tensors;
+  }
+
+  Status one_step() {
+    const double rate = rate_at(schedule_, result_.step);
+    const double start = monotonic_seconds();
+    const TrainStep::Result r = step_->step(batch(result_.step), rate, result_.step + 1);
+    if (!compile_seconds_) {
+      // The first step planned its graph; its time is not part of any rate.
+      compile_seconds_ = monotonic_seconds() - start;
+      outside_ += *compile_seconds_;
+    } else {
+      window_items_ += task_->items_per_step();
+    }
+    if (!std::isfinite(r.loss) || !std::isfinite(r.gradient_norm)) return explain_not_finite(r);
+    ++result_.step;
+    const bool last = result_.step == total_;
+    const bool evaluate = last || (config_.train.evaluate_every > 0 && result_.step % config_.train.evaluate_every == 0);
+    std::optional<Task::Evaluation> evaluation;
+    if (evaluate) {
+      const double before = monotonic_seconds();
+      evaluation = task_->evaluate(runtime_);
+      outside_ += monotonic_seconds() - before;
+      if (evaluation) last_validation_ = evaluation->loss;
+    }
+    if (evaluation || last || result_.step % config_.train.log_every == 0)
+      if (auto status = log(r, rate, evaluation); !status) return status;
+    if (!last && config_.train.checkpoint_every > 0 && result_.step % config_.train.checkpoint_every == 0)
+      return save_checkpoint();
+    return Nothing{};
+  }
+
+  Status log(const TrainStep::Result& r, double rate, const std::optional<Task::Evaluation>& evaluation) {
+    Metrics m;
+    m.step = result_.step;
+    m.loss = r.loss;
+    if (evaluation) {
+      m.validation_loss = evaluation->loss;
+      m.validation_accuracy = evaluation->accuracy;
+    }
+    m.learning_rate = rate;
+    m.gradient_norm = r.gradient_norm;
+    m.item_name = task_->item_name();
+    m.items = result_.step * task_->items_per_step();
+    const double now = monotonic_seconds();
+    const double busy = now - window_start_ - outside_;
+    m.items_per_second = window_items_ > 0 && busy > 0 ? static_cast<double>(window_items_) / busy : 0;
+    m.seconds = now - began_;
+    m.memory_bytes = runtime_.allocator().peak_bytes();
+    if (!logged_) m.compile_seconds = compile_seconds_;
+    logged_ = true;
+    window_start_ = now;
+    window_items_ = 0;
+    outside_ = 0;
+    result_.history.push_back(m);
+    if (auto status = lines_->write(to_json(m)); !status) return status;
+    if (options_.on_metrics) options_.on_metrics(m, total_);
+    return Nothing{};
+  }
+
+  Status save_checkpoint() {
+    const double before = monotonic_seconds();
+    if (auto status = lines_->sync(); !status) return status;
+    CheckpointInfo info{{}, result_.step, lines_->position(), last_validation_, config_};
+    auto status = write_checkpoint(options_.folder, info, step_->state(), config_.train.keep_checkpoints);
+    outside_ += monotonic_seconds() - before;
+    return status;
+  }
+
+  // Goes back to the last checkpoint, runs up to the bad step and checks every node of it.
+  Status explain_not_finite(const TrainStep::Result& r) {
+    const int64_t bad = result_.step;
+    const std::string what = fmt::format("step {}: the loss is {} and the gradient norm {}", bad + 1, r.loss, r.gradient_norm);
+    note(what + "; looking for the first value that is not finite");
+    auto found = latest_checkpoint(options_.folder);
+    if (!found) return found.error();
+    int64_t from = 0;
+    if (found.value()) {
+      if (auto status = read_checkpoint(runtime_, *found.value(), step_->state()); !status) return status;
+      from = found.value()->step;
+    } else {
+      return Error(what + "; lower train.learning_rate, set train.clip, or set train.checkpoint_every so that a replay can "
+                          "name the first bad value");
+    }
+    try {
+      for (int64_t s = from; s <= bad; ++s) {
+        EvalOptions options;
+        options.check_finite = s == bad;
+        step_->step(batch(s), rate_at(schedule_, s), s + 1, options);
+      }
+    } catch (const Error& e) {
+      return Error(fmt::format("{}: {}; lower train.learning_rate or set train.clip", what, e.what()));
+    }
+    return Error(what + "; the replay from the last checkpoint was finite, which should not happen: please report it");
+  }
+
+  Status finish() {
+    if (auto status = task_->save(options_.folder, average_values()); !status) return status;
+    if (auto status = save_checkpoint(); !status) return status;
+    result_.sample = task_->sample(runtime_);
+    result_.seconds = monotonic_seconds() - began_;
+    return write_file_atomically((options_.folder / "report.html").string(),
+                                 training_report(config_, result_, runtime_.pool().threads()));
+  }
+
+  // Averages in place of parameters where there are any.
+  std::vector<HostArray> average_values() {
+    const auto averages = step_->averages();
+    if (averages.empty()) return {};
+    std::vector<HostArray> values;
+    for (const Field& f : fields(task_->module())) {
+      const Tensor* value = f.tensor;
+      for (const auto& [path, average] : averages)
+        if (path == f.path) value = &average;
+      values.push_back(value->host());
+    }
+    return values;
+  }
+
+  Runtime& runtime_;
+  TrainConfig config_;
+  const RunOptions& options_;
+  RunResult result_;
+  std::unique_ptr<Task> task_;
+  std::optional<TrainStep> step_;
+  ScheduleConfig schedule_;
+  std::optional<LineWriter> lines_;
+  int64_t total_ = 0;
+  std::optional<double> last_validation_, compile_seconds_;
+  double began_ = 0, window_start_ = 0, outside_ = 0;
+  int64_t window_items_ = 0;
+  bool logged_ = false;
+};
+
+}  // namespace
+
+std::string to_json(const Metrics& m) {
+  Json j = {{"step", m.step}, {"loss", m.loss}};
+  if (m.validation_loss) j["val_loss"] = *m.validation_loss;
+  if (m.validation_accuracy) j["val_accuracy"] = *m.validation_accuracy;
+  j["lr"] = m.learning_rate;
+  j["grad_norm"] = m.gradient_norm;
+  j[m.item_name] = m.items;
+  j[m.item_name + "_per_s"] = m.items_per_second;
+  j["seconds"] = m.seconds;
+  j["memory_bytes"] = m.memory_bytes;
+  if (m.compile_seconds) j["compile_seconds"] = *m.compile_seconds;
+  return j.dump();
+}
+
+Result<RunResult> run_training(Runtime& runtime, const TrainConfig& config, const RunOptions& options) try {
+  return Run(runtime, config, options).execute();
+} catch (const Error& e) {
+  return e;
+}
+
+Result<int64_t> steps_for(Runtime& runtime, const TrainConfig& config, const fs::path& folder, double seconds) try {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  auto task = make_task(config, folder);
+  if (!task) return task.error();
+  Task& t = *task.value();
+  initialize(runtime, t.module(), config.train.seed);
+  TrainStepOptions options;
+  options.clip_norm = config.train.clip;
+  options.accumulate = static_cast<int>(config.train.accumulate);
+  TrainStep step(runtime, t.module(), [&](Context& ctx, std::span<const Tensor> batch) { return t.loss(ctx, batch); },
+                 make_optimizer(optimizer_config(config.train)), options);
+  const auto one = [&](int64_t i) {
+    std::vector<Tensor> tensors;
+    for (const HostArray& array : t.batch(i)) tensors.push_back(runtime.upload(array));
+    const double start = monotonic_seconds();
+    step.step(tensors, 1e-4, i + 1);
+    return monotonic_seconds() - start;
+  };
+  one(0);  // plans
+  double fastest = one(1);
+  for (int64_t i = 2; i < 5; ++i) fastest = std::min(fastest, one(i));
+  return std::max<int64_t>(static_cast<int64_t>(seconds / fastest), 1);
+} catch (const Error& e) {
+  return e;
+}
+
+}  // namespace cairn

@@ -1,0 +1,59 @@
+// A training run from a configuration to a folder: the loop, its metrics, checkpoints and report.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cairn/runtime/runtime.h"
+#include "cairn/train/config.h"
+
+namespace cairn {
+
+// One line of metrics.jsonl.
+struct Metrics {
+  int64_t step = 0;  // updates done
+  double loss = 0;
+  std::optional<double> validation_loss, validation_accuracy;
+  double learning_rate = 0, gradient_norm = 0;
+  std::string item_name;     // "tokens" or "samples"
+  int64_t items = 0;         // since the start of the run
+  double items_per_second = 0;  // since the last line, without compiling, evaluation and checkpoints
+  double seconds = 0;        // of this process
+  size_t memory_bytes = 0;   // the allocator's high-water mark
+  std::optional<double> compile_seconds;  // in the first line
+};
+// The line as JSON.
+std::string to_json(const Metrics& metrics);
+
+struct RunOptions {
+  std::filesystem::path folder;
+  bool fresh = false;  // remove what an earlier run left in the folder
+  // Called after each logged step and once before the first with the number of steps.
+  std::function<void(const Metrics&, int64_t total_steps)> on_metrics = nullptr;
+  std::function<void(const std::string&)> on_note = nullptr;
+  // Polled after each step: true saves a checkpoint and ends the run.
+  std::function<bool()> interrupted = nullptr;
+};
+
+struct RunResult {
+  bool finished = false;     // false when interrupted
+  bool already_done = false; // nothing was left to do
+  int64_t step = 0;
+  std::vector<Metrics> history;  // of the whole run, earlier parts included
+  std::string sample;
+  int64_t parameters = 0;
+  double seconds = 0;
+};
+
+// Trains, resuming from the folder's last checkpoint, and writes config.json, model.safetensors,
+// tokenizer.json, metrics.jsonl and report.html. The Error names the file, key or, for a loss that is not
+// finite, the first node whose value was not.
+Result<RunResult> run_training(Runtime& runtime, const TrainConfig& config, const RunOptions& options);
+
+// Steps that fit into `seconds`, from timing a few updates of the configuration on scratch state.
+Result<int64_t> steps_for(Runtime& runtime, const TrainConfig& config, const std::filesystem::path& folder, double seconds);
+
+}  // namespace cairn
