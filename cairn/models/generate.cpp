@@ -65,7 +65,7 @@ struct Generator::State {
 
   // (cache..., parameters..., ids (1, T), length, last) → cache..., logits (V) of token `last`.
   std::vector<Tensor> build(std::span<const Tensor> args) {
-    const size_t layers = cache.size() / 2;
+    const auto layers = static_cast<size_t>(model.config().layers);
     KvCache kv;
     kv.keys.assign(args.begin(), args.begin() + static_cast<int64_t>(layers));
     kv.values.assign(args.begin() + static_cast<int64_t>(layers), args.begin() + static_cast<int64_t>(2 * layers));
