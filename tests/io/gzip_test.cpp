@@ -24,7 +24,7 @@ std::string some_text(size_t size) {
 }
 
 TEST(Gzip, RoundTrip) {
-  for (const size_t size : {0, 1, 100, 100'000, 3'000'000}) {
+  for (const size_t size : {0, 1, 100, 100'000, 1'000'000}) {
     const std::string text = some_text(size);
     const std::string packed = gzip(bytes_of(text));
     EXPECT_TRUE(is_gzip(bytes_of(packed)));
