@@ -2,8 +2,8 @@
 """The map is true: every path that ARCHITECTURE.md and README.md name in backticks exists.
 
 A path is a word in backticks with a slash in it, or a line of a ```-block that is such a word first.
-Not looked at: what is made (build/...), options, URLs, commands, and names with a placeholder, as in
-`cairn/<folder>/` or `examples/NAME`. A `*` must match something. `path/a.{h,cpp}` names both.
+Not looked at: what is made (build/...), options, URLs, commands, and `cairn/<folder>/`. A `*`, or the
+word NAME, must match something: `examples/NAME.cpp`. `path/a.{h,cpp}` names both.
 """
 import glob
 import re
@@ -29,11 +29,6 @@ def paths_of(text):
                 yield number, word
 
 
-def is_placeholder(path):
-    return path.startswith("build/") or any(re.fullmatch(r"[A-Z]{2,}", part)
-                                             for part in path.split("/")[1:])
-
-
 def alternatives(path):
     match = re.search(r"\{([^{}]*)\}", path)
     if not match:
@@ -49,12 +44,12 @@ def main():
         if not (root / document).exists():
             continue
         for number, word in paths_of(source_tree.read(root, document)):
-            path = word.removeprefix("./")
-            if is_placeholder(path):
+            path = word.removeprefix("./").replace("NAME", "*")
+            if path.startswith("build/"):
                 continue
             for one in alternatives(path):
                 if not glob.glob(str(root / one)):
-                    problems.append(f"{document}:{number}: `{one}` does not exist")
+                    problems.append(f"{document}:{number}: `{word}`: {one} does not exist")
     source_tree.finish(problems)
 
 

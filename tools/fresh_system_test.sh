@@ -31,7 +31,9 @@ command -v debootstrap > /dev/null || { echo "fresh system: needs debootstrap" >
 mirror=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' | sed -n "s/^$suite //p" | head -1)
 settings=$(apt-config dump | grep -E '^Acquire::(https?|ftp|Check)[^ ]* "[^"]+";' || true)
 
-if [[ ! -e $directory/etc/debian_version ]]; then
+# debootstrap removes its own folder when it is done.
+if [[ ! -e $directory/etc/debian_version || -e $directory/debootstrap ]]; then
+  rm -rf "$directory"
   echo "fresh system: debootstrap $suite into $directory"
   mkdir -p "$directory"
   # debootstrap's own default mirror serves when this system has no other.

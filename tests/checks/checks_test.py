@@ -31,7 +31,7 @@ GOOD_TREE = {
     "apps/cairn/main.cpp": '#include <CLI/CLI.hpp>\n\n#include "apps/cairn/m.h"\n#include "cairn/cairn.h"\n',
     "apps/cairn/m.h": "#pragma once\n",
     "examples/xor.cpp": '#include <cairn/cairn.h>\n\n#include <cstdio>\n',
-    "README.md": "Run `./run`; see `cairn/core/`, `docs/*.md`, `build/x/y`, `examples/NAME`, `--a/b`.\n",
+    "README.md": "Run `./run`; see `cairn/core/`, `docs/*.md`, `build/x/y`, `examples/NAME.cpp`, `--a/b`.\n",
     "run": "#!/bin/bash\n",
     "docs/a.md": "Text of $HOME/data and https://example.org/home/x.\n",
     "ARCHITECTURE.md": "```\ncairn/base/   `not/looked/at`\n```\nAnd `cairn/core/c.{h,cpp}`.\n",
@@ -159,7 +159,8 @@ class PathsTest(CheckTest):
         for document, text in (("README.md", "a `docs/gone.md` b\n"), ("README.md", "`./gone/x`\n"),
                                ("ARCHITECTURE.md", "```\ncairn/gone/   what it was\n```\n"),
                                ("ARCHITECTURE.md", "`cairn/core/c.{h,txt}`\n"),
-                               ("README.md", "`docs/*.txt`\n")):
+                               ("README.md", "`docs/*.txt`\n"),
+                               ("README.md", "`examples/cmd_NAME.cpp`\n")):
             with self.subTest(text):
                 self.write(document, text)
                 self.finds("does not exist", "check_paths.py")
