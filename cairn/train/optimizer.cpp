@@ -49,6 +49,14 @@ double Options::beta(size_t i, double otherwise) {
   return beta;
 }
 
+std::string Options::choice(const std::string& name, std::initializer_list<std::string> allowed) {
+  read_.insert(name);
+  if (!config.adjust_lr_fn) return *allowed.begin();
+  if (std::find(allowed.begin(), allowed.end(), *config.adjust_lr_fn) == allowed.end())
+    throw_error(fmt::format("optimizer {}: {} is '{}', not one of: {}", config.name, name, *config.adjust_lr_fn, fmt::join(allowed, ", ")));
+  return *config.adjust_lr_fn;
+}
+
 void Options::check_all_read() const {
   const auto complain = [&](const std::string& name) {
     throw_error(fmt::format("optimizer {} has no hyper-parameter '{}'; it has: {}", config.name, name, fmt::join(read_, ", ")));
@@ -56,6 +64,7 @@ void Options::check_all_read() const {
   for (const auto& [name, value] : set_values(config))
     if (value && !read_.count(name)) complain(name);
   if (config.betas && !read_.count("betas")) complain("betas");
+  if (config.adjust_lr_fn && !read_.count("adjust_lr_fn")) complain("adjust_lr_fn");
 }
 
 Common::Common(Options& o, double default_decay)

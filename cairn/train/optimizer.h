@@ -23,6 +23,7 @@ struct OptimizerConfig {
   std::optional<std::vector<double>> betas;
   std::optional<bool> nesterov, amsgrad, maximize, centered, decoupled_weight_decay;
   std::optional<int> ns_steps;
+  std::optional<std::string> adjust_lr_fn;  // muon: "original" or "match_rms_adamw"
 };
 
 // What a step knows.

@@ -15,6 +15,8 @@ class Options {
   double number(const std::string& name, double otherwise);
   bool flag(const std::string& name);
   double beta(size_t i, double otherwise);
+  // One of `allowed`, the first when not set.
+  std::string choice(const std::string& name, std::initializer_list<std::string> allowed);
   // Throws Error naming a hyper-parameter that is set and was not read.
   void check_all_read() const;
 

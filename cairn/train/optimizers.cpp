@@ -47,7 +47,7 @@ struct Adam : Common {
   bool amsgrad, decoupled;
   Adam(Options& o, bool decoupled_)
       : Common(o, decoupled_ ? 0.01 : 0), beta1(o.beta(0, 0.9)), beta2(o.beta(1, 0.999)), epsilon(o.number("epsilon", 1e-8)),
-        amsgrad(o.flag("amsgrad")), decoupled(decoupled_ || o.flag("decoupled_weight_decay")) {}
+        amsgrad(o.flag("amsgrad")), decoupled(o.flag("decoupled_weight_decay") || decoupled_) {}
   std::vector<std::string> state_names() const override {
     std::vector<std::string> names{"exp_avg", "exp_avg_sq"};
     if (amsgrad) names.push_back("max_exp_avg_sq");

@@ -59,11 +59,13 @@ struct Adafactor : Common {
 
 // torch.optim.Muon: momentum made orthogonal by Newton-Schulz iterations in bf16, as PyTorch runs them.
 struct Muon : Common {
-  double momentum;
+  double momentum, epsilon;
   int steps;
+  bool match_rms;
   bool nesterov;
   explicit Muon(Options& o)
-      : Common(o, 0.1), momentum(o.number("momentum", 0.95)), steps(static_cast<int>(o.number("ns_steps", 5))),
+      : Common(o, 0.1), momentum(o.number("momentum", 0.95)), epsilon(o.number("epsilon", 1e-7)), steps(static_cast<int>(o.number("ns_steps", 5))),
+        match_rms(o.choice("adjust_lr_fn", {"original", "match_rms_adamw"}) == "match_rms_adamw"),
         nesterov(!o.config.nesterov || o.flag("nesterov")) {}
   std::vector<std::string> state_names() const override { return {"momentum_buffer"}; }
   ParameterUpdate update(const StepInputs& in, const Tensor& p, const Tensor& gradient, State state) const override {
@@ -74,14 +76,15 @@ struct Muon : Common {
     const Tensor direction = nesterov ? g + (buffer - g) * momentum : buffer;
     const double rows = static_cast<double>(p.size(0));
     const double columns = static_cast<double>(p.size(1));
-    const Tensor rate = in.learning_rate * std::sqrt(std::max(1.0, rows / columns));
+    const double adjusted = match_rms ? 0.2 * std::sqrt(std::max(rows, columns)) : std::sqrt(std::max(1.0, rows / columns));
+    const Tensor rate = in.learning_rate * adjusted;
     return {shrunk(in, p) - rate * cast(orthogonal(cast(direction, DType::bf16)), p.dtype()), {buffer}};
   }
   Tensor orthogonal(const Tensor& x_in) const {
     const bool tall = x_in.size(0) > x_in.size(1);
     Tensor x = tall ? transpose(x_in) : x_in;
     const Tensor size = cast(sqrt(sum(square(cast(x, DType::f32)))), x.dtype());
-    x = x / maximum(size, 1e-7);
+    x = x / maximum(size, epsilon);
     for (int i = 0; i < steps; ++i) {
       const Tensor gram = matmul(x, transpose(x));
       x = x * 3.4445 + matmul(gram * -4.7750 + matmul(gram, gram) * 2.0315, x);

@@ -51,6 +51,7 @@ OptimizerConfig config_of(const Json& c) {
     else if (key == "eps" && value.is_array() && value[0].is_number()) o.epsilon = value[0].get<double>();
     else if (key == "etas") o.eta_minus = value[0].get<double>(), o.eta_plus = value[1].get<double>();
     else if (key == "step_sizes") o.step_size_min = value[0].get<double>(), o.step_size_max = value[1].get<double>();
+    else if (key == "adjust_lr_fn" && value.is_string()) o.adjust_lr_fn = value.get<std::string>();
     else if (key == "ns_steps") o.ns_steps = value.get<int>();
     else if (numbers.count(key) && value.is_number()) *numbers.at(key) = value.get<double>();
     else if (flags.count(key) && value.is_boolean() && value.get<bool>()) *flags.at(key) = true;
@@ -59,11 +60,13 @@ OptimizerConfig config_of(const Json& c) {
 }
 
 // The loss of a case as a function of its parameters (tools/goldens/make_optimizers.py).
-Tensor loss_of(const Golden& g, const std::vector<std::string>& names, std::span<const Tensor> p, DType dtype) {
+Tensor loss_of(const Golden& g, const std::vector<std::string>& names, std::span<const Tensor> p, const Tensor& step, DType dtype) {
   const auto data = [&](const char* name) { return cast(Tensor(g.file.read(std::string("problem.") + name).value()), dtype); };
   if (names[0] == "table") {
-    const Tensor rows = Tensor(g.file.read("problem.rows").value());
-    return mean(square(take(p[0], rows, 0) - data("target")));
+    // Another five rows and targets in each step.
+    const Tensor at = cast(step - 1, DType::i32);
+    const Tensor rows = take(Tensor(g.file.read("problem.rows").value()), at, 0);
+    return mean(square(tanh(take(p[0], rows, 0)) - take(data("target"), at, 0)));
   }
   const Tensor w = names[0] == "w_transposed" ? transpose(p[0]) : p[0];
   Tensor z = matmul(data("x"), w);
@@ -99,7 +102,7 @@ TEST_P(OptimizerGolden, FollowsPyTorch) {
   const size_t n = parameters.size();
   Function step = compile([&](std::span<const Tensor> a) {
     const auto p = a.first(n);
-    const Tensor loss = loss_of(golden, names, p, dtype);
+    const Tensor loss = loss_of(golden, names, p, a[a.size() - 1], dtype);
     const auto gradient = gradients(loss, p);
     std::vector<Tensor> next_parameters, next_state;
     for (size_t i = 0; i < n; ++i) {
@@ -141,7 +144,10 @@ TEST_P(OptimizerGolden, FollowsPyTorch) {
     // the golden measured; PyTorch's own errors are of the same size.
     const double sensitivity = c["sensitivity"].is_null() ? 20.0 : c["sensitivity"][checked].get<double>();
     double bound = 30 * epsilon(dtype) * std::max(1.0, sensitivity) * std::sqrt(t);
-    // Newton-Schulz in bf16: each of the five iterations rounds to 8 bits, in another order than PyTorch's.
+    // PyTorch keeps these optimizers' scalars (mu_product; eta and mu; the step) in f32 under f64 parameters.
+    for (const char* name : {"nadam", "asgd", "adafactor"})
+      if (c["optimizer"] == name) bound = 30 * epsilon(DType::f32) * std::max(1.0, sensitivity);
+    // Newton-Schulz in bf16: each of five iterations of three products rounds numbers of size 1 to 8 bits.
     if (c.value("newton_schulz_dtype", "") == "bf16" || GetParam().find("bf16") != std::string::npos) bound = 0;
     for (size_t i = 0; i < n; ++i) {
       const HostArray expected = golden.file.read(GetParam() + "." + names[i]).value();
@@ -149,7 +155,7 @@ TEST_P(OptimizerGolden, FollowsPyTorch) {
       const int64_t count = actual.elements();
       double scale = 0;
       for (int64_t e = 0; e < count; ++e) scale = std::max(scale, std::fabs(expected.at(static_cast<int64_t>(checked) * count + e)));
-      const double tolerance = bound > 0 ? bound * scale : learning_rate * std::sqrt(t) * 4 * epsilon(DType::bf16);
+      const double tolerance = bound > 0 ? bound * scale : learning_rate * t * 15 * epsilon(DType::bf16);
       for (int64_t e = 0; e < count; ++e)
         ASSERT_NEAR(actual.at(e), expected.at(static_cast<int64_t>(checked) * count + e), tolerance)
             << names[i] << "[" << e << "] after step " << t;
