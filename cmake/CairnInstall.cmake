@@ -1,5 +1,5 @@
-# cmake --install: bin/cairn, lib/libcairn.so, the headers, a package for find_package(cairn), and in
-# share/cairn/text what `cairn demo` trains on when it is not run from a clone.
+# cmake --install: bin/cairn, lib/libcairn.so, the headers, a package for find_package(cairn), and
+# the text on which `cairn demo` trains when it is not run from a clone.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set_target_properties(cairn PROPERTIES INSTALL_RPATH "$ORIGIN")
@@ -13,7 +13,5 @@ write_basic_package_version_file(${CMAKE_BINARY_DIR}/cairn-config-version.cmake
   COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_BINARY_DIR}/cairn-config.cmake ${CMAKE_BINARY_DIR}/cairn-config-version.cmake
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/cairn)
-install(DIRECTORY ${CMAKE_SOURCE_DIR}/cairn ${CMAKE_SOURCE_DIR}/docs
-        DESTINATION ${CMAKE_INSTALL_DATADIR}/cairn/text
-        FILES_MATCHING PATTERN "*.h" PATTERN "*.cpp" PATTERN "*.md")
+install(SCRIPT ${CMAKE_SOURCE_DIR}/cmake/demo_text.cmake)
 install(FILES ${CMAKE_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
