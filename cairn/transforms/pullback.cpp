@@ -42,10 +42,11 @@ Tensor tangent_input(const Tensor& like, const std::string& prefix) {
   return Tensor::input(tangent_type(like.type()), prefix + like.name());
 }
 
-Graph pullback(const Graph& graph, const std::vector<bool>& given, const std::vector<int>& wrt, bool with_outputs) {
+Graph pullback(const Graph& graph, const std::vector<bool>& given, const std::vector<int>& wrt, bool with_outputs,
+               const MeshSizes& meshes) {
   std::vector<Tensor> sources;
   for (int i : wrt) sources.push_back(graph.inputs[static_cast<size_t>(i)]);
-  const ReverseWalk walk(graph.outputs, sources);
+  const ReverseWalk walk(graph.outputs, sources, meshes);
   Graph result{graph.name, graph.inputs, {}, {}};
   std::vector<Tensor> cotangents(graph.outputs.size());
   for (size_t i = 0; i < cotangents.size(); ++i) {

@@ -16,7 +16,7 @@ Tensor tangent_input(const Tensor& like, const std::string& prefix);
 // outputs: the graph's outputs when `with_outputs`, then the cotangents of the inputs in `wrt`, zeros
 // where there is no dependence.
 Graph pullback(const Graph& graph, const std::vector<bool>& given, const std::vector<int>& wrt,
-               bool with_outputs = false);
+               bool with_outputs = false, const MeshSizes& meshes = {});
 
 // Tangents (undefined: zero) of `roots` for tangents of some tensors that they depend on. The roots come
 // back too: control flow computes values and tangents in one body.

@@ -36,8 +36,9 @@ void check_cotangent(const Node& node, size_t operand, const Tensor& ct) {
 
 }  // namespace
 
-ReverseWalk::ReverseWalk(std::span<const Tensor> roots, std::span<const Tensor> wrt)
-    : wrt_(wrt.begin(), wrt.end()) {
+ReverseWalk::ReverseWalk(std::span<const Tensor> roots, std::span<const Tensor> wrt, MeshSizes meshes)
+    : wrt_(wrt.begin(), wrt.end()), meshes_(std::move(meshes)) {
+  add_mesh_sizes(roots, meshes_);
   for (const Tensor& t : wrt) sources_[t] = true;
   TensorMap<Tensor> map;
   const auto now = [&](const Tensor& t) {
@@ -61,7 +62,7 @@ ReverseWalk::ReverseWalk(std::span<const Tensor> roots, std::span<const Tensor> 
     if (any && node->op() == Op::loop) {
       for (size_t i = 0; i < inputs.size(); ++i)
         active_inputs[i] = active_inputs[i] && is_float(inputs[i].dtype());
-      TapedLoop taped = tape_loop(*node, std::move(inputs), active_inputs);
+      TapedLoop taped = tape_loop(*node, std::move(inputs), active_inputs, meshes_);
       outputs = std::move(taped.outputs);
       if (!outputs.empty()) tapes_.emplace(outputs[0].node_pointer(), std::move(taped.tape));
     } else if (changed) {
@@ -98,7 +99,7 @@ std::vector<Tensor> ReverseWalk::pull_node(const Node& node, std::span<const Ten
     const Row<VjpRule>& row = vjp_row(node.op());
     if (!row.rule) fail("grad", node, row.missing);
     const auto tape = tapes_.find(&node);
-    result = row.rule({node, inputs, outputs, cotangents, wanted, tape == tapes_.end() ? nullptr : &tape->second});
+    result = row.rule({node, inputs, outputs, cotangents, wanted, meshes_, tape == tapes_.end() ? nullptr : &tape->second});
     result.resize(inputs.size());
     return result;
   }
@@ -107,7 +108,7 @@ std::vector<Tensor> ReverseWalk::pull_node(const Node& node, std::span<const Ten
     const int operand = static_cast<int>(i);
     result[i] = node.info().trait == Trait::elementwise
                     ? times_derivative({inputs, outputs[0]}, operand, cotangents[0], tangent_dtype(inputs[i].dtype()))
-                    : transpose_rule({node, inputs, cotangents}, operand);
+                    : transpose_rule({node, inputs, cotangents, meshes_}, operand);
   }
   return result;
 }

@@ -12,7 +12,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "cairn/graph/graph.h"
+#include "cairn/transforms/substitute.h"
 
 namespace cairn::detail {
 
@@ -36,11 +36,13 @@ struct TapedLoop {
 };
 
 // Builds a loop node again with residuals; active: per operand, whether derivatives flow into it.
-TapedLoop tape_loop(const Node& loop, std::vector<Tensor> inputs, const std::vector<bool>& active);
+TapedLoop tape_loop(const Node& loop, std::vector<Tensor> inputs, const std::vector<bool>& active,
+                    const MeshSizes& meshes);
 
 class ReverseWalk {
  public:
-  ReverseWalk(std::span<const Tensor> roots, std::span<const Tensor> wrt);
+  // meshes: sizes of mesh axes that the graph around this one knows.
+  ReverseWalk(std::span<const Tensor> roots, std::span<const Tensor> wrt, MeshSizes meshes = {});
 
   // The roots, built again where a loop keeps residuals. Use these instead of the ones given.
   const std::vector<Tensor>& roots() const { return roots_; }
@@ -55,6 +57,7 @@ class ReverseWalk {
   std::vector<Tensor> pull_node(const Node& node, std::span<const Tensor> cotangents) const;
 
   std::vector<Tensor> roots_, wrt_;
+  MeshSizes meshes_;
   TensorMap<bool> sources_;
   std::unordered_set<const Node*> active_;
   std::unordered_map<const Node*, LoopTape> tapes_;

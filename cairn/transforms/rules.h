@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "cairn/graph/graph.h"
+#include "cairn/transforms/substitute.h"
 
 namespace cairn::detail {
 
@@ -18,6 +18,7 @@ struct VjpContext {
   std::span<const Tensor> cotangents;
   // Which operands need a cotangent.
   const std::vector<bool>& wanted;
+  const MeshSizes& meshes;
   // How the forward loop kept its residuals; null for every other operation.
   const LoopTape* tape = nullptr;
 };

@@ -52,6 +52,14 @@ std::vector<const Graph*> regions(const Node& node) {
   return graphs;
 }
 
+void add_mesh_sizes(std::span<const Tensor> roots, MeshSizes& sizes) {
+  for (const Node* node : topological_order(roots)) {
+    if (node->attrs().has(Attr::mesh_axis) && node->attrs().has(Attr::size))
+      sizes[node->attrs().text(Attr::mesh_axis)] = node->attrs().integer(Attr::size);
+    for (const Graph* region : regions(*node)) add_mesh_sizes(region->outputs, sizes);
+  }
+}
+
 std::unordered_set<const Node*> dependents(std::span<const Tensor> roots, std::span<const Tensor> tensors) {
   TensorMap<bool> sources;
   for (const Tensor& t : tensors) sources[t] = true;

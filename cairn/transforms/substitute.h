@@ -1,7 +1,9 @@
 // Graphs with some tensors replaced: what every walk of this folder is made of.
 #pragma once
 
+#include <map>
 #include <span>
+#include <string>
 #include <unordered_set>
 #include <vector>
 
@@ -16,6 +18,11 @@ std::vector<Tensor> substitute(std::span<const Tensor> roots, TensorMap<Tensor>&
 
 // The graphs that a node holds: branches or body.
 std::vector<const Graph*> regions(const Node& node);
+
+// Ranks along each mesh axis, as far as collectives of the graph name them, in regions too. `vary` does
+// not know the size of its axis, but its transpose must.
+using MeshSizes = std::map<std::string, int64_t>;
+void add_mesh_sizes(std::span<const Tensor> roots, MeshSizes& sizes);
 
 // Nodes of `roots` that depend on one of `tensors`.
 std::unordered_set<const Node*> dependents(std::span<const Tensor> roots, std::span<const Tensor> tensors);

@@ -95,8 +95,14 @@ Tensor of_barrier(const Linear& l, int operand) { return l.cotangents[operand]; 
 
 // A value equal on all ranks that is used by each of them: the ranks' cotangents add up.
 Tensor of_vary(const Linear& l, int) {
-  Attrs attrs{{Attr::mesh_axis, l.node.attrs().text(Attr::mesh_axis)}, {Attr::kind, std::string("sum")}};
-  return make(Op::all_reduce, {only(l)}, attrs);
+  const std::string& axis = l.node.attrs().text(Attr::mesh_axis);
+  const auto size = l.meshes.find(axis);
+  if (size == l.meshes.end())
+    fail("grad", l.node,
+         "no collective of this graph says how many ranks the mesh axis '" + axis +
+             "' has; reduce the loss over it with all_reduce");
+  return make(Op::all_reduce, {only(l)},
+              {{Attr::mesh_axis, axis}, {Attr::size, size->second}, {Attr::kind, std::string("sum")}});
 }
 
 Tensor of_all_gather(const Linear& l, int) {

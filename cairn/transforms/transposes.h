@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "cairn/graph/tensor.h"
+#include "cairn/transforms/substitute.h"
 
 namespace cairn::detail {
 
@@ -17,6 +17,7 @@ struct Linear {
   const std::vector<Tensor>& inputs;
   // One per result; undefined means zero.
   std::span<const Tensor> cotangents;
+  const MeshSizes& meshes;
 };
 
 using TransposeRule = Tensor (*)(const Linear& l, int operand);

@@ -48,7 +48,7 @@ std::vector<Tensor> vjp_cond(const VjpContext& c) {
   const std::vector<int> wrt = places(c.wanted, 1);
   Attrs attrs;
   for (Attr key : {Attr::then, Attr::otherwise})
-    attrs.set(key, std::make_shared<const Graph>(pullback(*c.node.attrs().graph(key), given, wrt)));
+    attrs.set(key, std::make_shared<const Graph>(pullback(*c.node.attrs().graph(key), given, wrt, false, c.meshes)));
   std::vector<Tensor> operands = c.inputs;
   append_defined(operands, c.cotangents);
   return spread(c, wrt, 1, make_many(Op::cond, std::move(operands), std::move(attrs)));
@@ -79,7 +79,7 @@ std::vector<Tensor> vjp_custom(const VjpContext& c) {
   // A checkpoint computes its body again, and not before the cotangents are there: the barrier ties the
   // operands to them and keeps the second computation from being merged with the first.
   if (attrs.text(Attr::name) == kCheckpoint) operands = make_many(Op::barrier, std::move(operands));
-  const Graph back = pullback(*attrs.graph(Attr::body), defined(c.cotangents), wrt);
+  const Graph back = pullback(*attrs.graph(Attr::body), defined(c.cotangents), wrt, false, c.meshes);
   return spread(c, wrt, 0, call(back, operands));
 }
 
@@ -155,7 +155,8 @@ class Residuals {
 
 }  // namespace
 
-TapedLoop tape_loop(const Node& loop, std::vector<Tensor> inputs, const std::vector<bool>& active_inputs) {
+TapedLoop tape_loop(const Node& loop, std::vector<Tensor> inputs, const std::vector<bool>& active_inputs,
+                    const MeshSizes& meshes) {
   const Graph& body = *loop.attrs().graph(Attr::body);
   const int carried = static_cast<int>(loop.attrs().integer(Attr::carried));
   const int scanned = static_cast<int>(loop.attrs().integer(Attr::scanned));
@@ -164,7 +165,7 @@ TapedLoop tape_loop(const Node& loop, std::vector<Tensor> inputs, const std::vec
   std::vector<Tensor> wrt;
   for (int i = 1; i < count; ++i)
     if (active[static_cast<size_t>(i)]) wrt.push_back(body.inputs[static_cast<size_t>(i)]);
-  const ReverseWalk walk(body.outputs, wrt);
+  const ReverseWalk walk(body.outputs, wrt, meshes);
 
   LoopTape tape;
   tape.forward_outputs = static_cast<int>(body.outputs.size());
