@@ -65,7 +65,8 @@ void initialize(Runtime& runtime, Module& module, uint64_t seed) {
     values.push_back(call(graph, keys)[0]);
     open.push_back(f);
   }
-  const std::vector<Tensor> leaves = eval(runtime, values);
+  std::vector<Tensor> leaves = eval(runtime, values);
+  runtime.separate(leaves);
   for (size_t i = 0; i < open.size(); ++i) *open[i].tensor = leaves[i].named(open[i].path);
 }
 

@@ -30,9 +30,11 @@ struct Runtime::State {
   std::atomic<int64_t> executions{0};
   std::atomic<int64_t> launches{0};
 
-  // Arenas at rest, kept for the next execution of their plan.
+  // Arenas at rest, kept for the next execution of their plan from its second one on: what runs once
+  // (initialisation) leaves no memory behind.
   struct Arenas {
     std::weak_ptr<const Plan> plan;
+    int64_t executions = 0;
     std::vector<std::shared_ptr<Buffer>> free;
   };
   std::mutex mutex;
@@ -45,6 +47,7 @@ struct Runtime::State {
       std::erase_if(arenas, [](const auto& entry) { return entry.second.plan.expired(); });
       Arenas& mine = arenas[plan.get()];
       mine.plan = plan;
+      ++mine.executions;
       if (!mine.free.empty()) {
         auto arena = std::move(mine.free.back());
         mine.free.pop_back();
@@ -56,7 +59,8 @@ struct Runtime::State {
   void give_arena(const std::shared_ptr<const Plan>& plan, std::shared_ptr<Buffer> arena) {
     if (!arena) return;
     const std::lock_guard lock(mutex);
-    arenas[plan.get()].free.push_back(std::move(arena));
+    Arenas& mine = arenas[plan.get()];
+    if (mine.executions > 1) mine.free.push_back(std::move(arena));
   }
 };
 
@@ -119,6 +123,11 @@ Tensor Runtime::upload(const HostArray& values, std::string name) {
   auto buffer = state_->allocator.allocate(values.bytes());
   if (values.bytes()) std::memcpy(buffer->data, values.data(), values.bytes());
   return Tensor::leaf({values.dtype(), values.shape()}, std::move(buffer), std::move(name));
+}
+
+void Runtime::separate(std::span<Tensor> leaves) {
+  for (Tensor& t : leaves)
+    if (t.buffer().use_count() > 1) t = upload(t.host(), t.name());
 }
 
 std::shared_ptr<const Plan> Runtime::plan(const Graph& graph, const std::vector<bool>& donated, bool eager) {

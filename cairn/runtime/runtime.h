@@ -66,6 +66,10 @@ class Runtime {
   // A leaf with a copy of `values` in this runtime's memory.
   Tensor upload(const HostArray& values, std::string name = {});
 
+  // Gives each leaf memory of its own, copied where it is shared: state that is to stay in place. (Equal
+  // values of one eval come out as one buffer.)
+  void separate(std::span<Tensor> leaves);
+
   // The plan of an equal graph if there was one, else a new one. `graph` has no inputs, only leaves.
   std::shared_ptr<const Plan> cached_plan(const Graph& graph, bool eager);
   // A new plan. `donated` says which inputs the caller gives away.

@@ -28,6 +28,9 @@ double one_cycle(const ScheduleConfig& c, long step) {
 }  // namespace
 
 double rate_at(const ScheduleConfig& c, long step) {
+  static const std::string kNames[] = {"constant", "cosine", "linear", "polynomial", "exponential", "step", "multistep", "one_cycle", "warm_restarts"};
+  if (std::find(std::begin(kNames), std::end(kNames), c.name) == std::end(kNames))
+    throw_error(fmt::format("'{}' is not a schedule; {}", c.name, suggest(c.name, kNames)));
   if (step < c.warmup_steps)
     return c.learning_rate * static_cast<double>(step + 1) / static_cast<double>(c.warmup_steps + 1);
   const double span = static_cast<double>(std::max(c.total_steps - c.warmup_steps, 1L));
@@ -46,17 +49,13 @@ double rate_at(const ScheduleConfig& c, long step) {
     return std::max(c.learning_rate * std::pow(c.gamma, static_cast<double>(passed)), c.min_learning_rate);
   }
   if (c.name == "one_cycle") return one_cycle(c, step);
-  if (c.name == "warm_restarts") {
-    double start = 0;
-    double length = static_cast<double>(c.step_size);
-    while (s >= start + length) {
-      start += length;
-      length *= c.cycle_growth;
-    }
-    return cosine_between(c.learning_rate, c.min_learning_rate, (s - start) / length);
+  double start = 0;  // warm_restarts
+  double length = static_cast<double>(c.step_size);
+  while (s >= start + length) {
+    start += length;
+    length *= c.cycle_growth;
   }
-  const std::string names[] = {"constant", "cosine", "linear", "polynomial", "exponential", "step", "multistep", "one_cycle", "warm_restarts"};
-  throw_error(fmt::format("'{}' is not a schedule; {}", c.name, suggest(c.name, names)));
+  return cosine_between(c.learning_rate, c.min_learning_rate, (s - start) / length);
 }
 
 double Plateau::step(double metric) {

@@ -202,9 +202,7 @@ TrainStep::TrainStep(Runtime& runtime, Module& module, LossFunction loss, std::u
     if (options.ema_decay > 0) s.averages.push_back(runtime.upload(field.tensor->host()));
   }
   s.optimizer_state = eval(runtime, initial);
-  // Equal values may have come out as one buffer; state needs memory of its own to stay in place.
-  for (Tensor& t : s.optimizer_state)
-    if (t.buffer().use_count() > 1) t = runtime.upload(t.host());
+  runtime.separate(s.optimizer_state);
   s.key = eval(runtime, random_key(options.seed));
   std::vector<std::string> names;
   for (NamedTensor& t : state()) names.push_back(t.name);
