@@ -16,7 +16,7 @@ std::string progress_text(const Metrics& m, int64_t total, int64_t first, const 
   if (validation) parts.push_back(fmt::format("validation {:.4f}", *validation));
   if (m.items_per_second > 0)
     parts.push_back(fmt::format("{} {}/s", plot::human_count(m.items_per_second), m.item_name));
-  parts.push_back("ETA " + plot::eta_text(m.seconds, static_cast<double>(m.step - first), static_cast<double>(total - first)));
+  parts.push_back(plot::eta_text(m.seconds, static_cast<double>(m.step - first), static_cast<double>(total - first)));
   parts.push_back(plot::human_bytes(static_cast<double>(m.memory_bytes)));
   return plot::join_fields(parts, width);
 }
