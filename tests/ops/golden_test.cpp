@@ -7,9 +7,10 @@
 #include <set>
 
 #include "cairn/graph/scalar.h"
+#include "cairn/ops/elementwise.h"
 #include "cairn/runtime/runtime.h"
 #include "cairn/transforms/vjp.h"
-#include "tests/support/op_golden_table.h"
+#include "tests/ops/golden_functions.h"
 
 namespace cairn::test {
 namespace {
