@@ -57,6 +57,14 @@ int64_t divided(const InferContext& c, int64_t size, std::string_view what) {
   return size / ranks;
 }
 
+// Ranks that take different branches or numbers of steps get different values.
+void check_decided(const InferContext& c, const Types& results, std::string_view decision) {
+  for (const std::string& axis : c.type(0).varying)
+    for (size_t i = 0; i < results.size(); ++i)
+      if (!varies(results[i], axis))
+        c.fail("the {} varies along '{}', so result {} must too; use `vary` inside", decision, axis, i);
+}
+
 }  // namespace
 
 Types infer_cond(const InferContext& c) {
@@ -79,6 +87,7 @@ Types infer_cond(const InferContext& c) {
              to_string(otherwise.outputs[i].type()));
     types.push_back(then.outputs[i].type());
   }
+  check_decided(c, types, "condition");
   return types;
 }
 
@@ -119,6 +128,7 @@ Types infer_loop(const InferContext& c) {
     }
     types.push_back(type);
   }
+  check_decided(c, types, "trip count");
   return types;
 }
 

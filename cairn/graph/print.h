@@ -1,4 +1,4 @@
-// The text form of graphs, written. docs/graph-text.md has the grammar; parse.h reads it back.
+// The text form of graphs, written. parse.h has the grammar and reads it back.
 //
 // A graph that is printed, parsed and printed again gives the same text, and the parsed graph has
 // the same structure (compare.h). Three things have no text: the values of leaves, which become

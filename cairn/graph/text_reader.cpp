@@ -166,7 +166,7 @@ std::string TextReader::mesh_axis() {
   return take().text;
 }
 
-Placement TextReader::placement(Token first) {
+Placement TextReader::placement(const Token& first) {
   std::string text = first.text;
   if (accept(":")) text += ":" + expect_kind(TokenKind::number, "the number of a device").text;
   const auto placement = parse_placement(text);

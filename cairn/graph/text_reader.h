@@ -55,7 +55,7 @@ class TextReader {
   Ints ints(std::string_view what);
   std::string element_text(std::string_view what);
   std::string mesh_axis();
-  Placement placement(Token first);
+  Placement placement(const Token& first);
   AttrValue attribute_value(Attr key);
 
   std::string_view text_;

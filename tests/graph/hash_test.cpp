@@ -92,8 +92,7 @@ TEST(Hash, OperationsAttributesAndTypesCount) {
       "graph() { %a = dense<i32[2]>(1, 2) return %a }",
       "graph(%x: f32[4,8]) { %a = custom(%x) {name=\"a\"} (%b) { yield %b } return %a }",
       "graph(%x: f32[4,8]) { %a = custom(%x) {name=\"b\"} (%b) { yield %b } return %a }",
-      "graph(%x: f32[4,8]) { %a = custom(%x) {name=\"a\"} (%b) { %c = exp(%b) yield %c } return %a "
-      "}",
+      "graph(%x: f32[4,8]) { %a = custom(%x) {name=a} (%b) { %c = exp(%b) yield %c } return %a }",
   };
   std::set<uint64_t> structures;
   std::set<uint64_t> sizes;
@@ -159,7 +158,7 @@ TEST(Hash, EqualSizesThatNothingTiesAreACoincidence) {
 }
 
 TEST(Hash, TiesThatDependOnTheNumbersBelongToTheStructure) {
-  const auto reshape = [](std::string from, std::string to) {
+  const auto reshape = [](const std::string& from, const std::string& to) {
     return parsed("graph(%x: f32" + from + ") { %y = reshape(%x) {shape=" + to + "} return %y }");
   };
   // [8,24,40]: the first two axes are joined, or the last two.
@@ -227,7 +226,7 @@ TEST(Hash, OldLeavesAreNumberedByAge) {
 }
 
 TEST(Hash, RegionsCount) {
-  const auto loop = [](std::string inside, std::string rows) {
+  const auto loop = [](const std::string& inside, const std::string& rows) {
     return parsed("graph(%n: i32[], %x: f32[3], %w: f32[3], %s: f32[" + rows +
                   ",3]) { %y = loop(%n, %x; %s) {max=" + rows + "} (%k, %c, %r) { " + inside +
                   " yield %d } return %y }");

@@ -14,7 +14,7 @@ constexpr std::string_view kInputs = R"(graph(
     %x: f32[2,3], %y: f32[2,4], %i: i32[2,3], %b: bool[2,3], %p: bool[], %n: i32[], %s: f32[],
     %h: f16[2,3], %e: f8e4m3[2,3], %key: u32[2], %offset: i64[], %u: u8[2,34], %d: f32[4,3]{data},
     %far: f32[2,3]@host:0, %sizes: i32[5], %image: f32[1,4,9], %filter: f32[8,3,3],
-    %empty: f32[2,0], %ids: i64[7]) {
+    %empty: f32[2,0], %ids: i64[7], %differs: bool[]{data}, %steps: i32[]{data}) {
   )";
 
 struct Case {
@@ -191,6 +191,13 @@ const Case kCases[] = {
     {"%r = cond(%p) { yield %x } else { yield %y }",
      "[cond] result 0 of the branches is f32[2,3] and f32[2,4]; operands: bool[] 'p' f32[2,3] 'x' "
      "f32[2,4] 'y'"},
+    {"%q = cond(%differs) { yield %x } else { %z = exp(%x) yield %z } %r = exp(%q)",
+     "[cond] the condition varies along 'data', so result 0 must too; use `vary` inside; operands: "
+     "bool[]{data} 'differs' f32[2,3] 'x'"},
+    {"%q = loop(%steps, %x) {max=2} (%k, %c) { %z = exp(%c) yield %z } %r = exp(%q)",
+     "[loop] the trip count varies along 'data', so result 0 must too; use `vary` inside; "
+     "operands: "
+     "i32[]{data} 'steps' f32[2,3] 'x'"},
     {"%r = loop(%s, %x) {max=2} (%k, %c) { yield %c }",
      "[loop] the first operand is the trip count, a 0-d i32; operands: f32[] 's' f32[2,3] 'x'"},
     {"%r = loop(%n, %x) {max=2} (%k, %c) { yield %y }",

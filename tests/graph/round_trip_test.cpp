@@ -252,14 +252,14 @@ class RandomGraph {
 
   Graph build() {
     std::vector<Tensor> pool;
-    for (int i = 0; i < 3; ++i) pool.push_back(Tensor::input(kType, i ? "x" : ""));
+    for (int i = 0; i < 3; ++i) pool.push_back(Tensor::input(type_, i ? "x" : ""));
     Graph graph{"random", pool, {}, {}};
     graph.outputs = grow(pool, 3);
     return graph;
   }
 
  private:
-  const TensorType kType{DType::f32, {2, 3}};
+  const TensorType type_{DType::f32, {2, 3}};
 
   size_t pick(size_t count) { return random_() % count; }
   Tensor any(const std::vector<Tensor>& pool) { return pool[pick(pool.size())]; }
@@ -295,7 +295,7 @@ class RandomGraph {
                std::vector<Tensor>& captured) {
     std::vector<Tensor> pool = around;
     for (const Tensor& t : inputs)
-      if (t.type() == kType) pool.push_back(t);
+      if (t.type() == type_) pool.push_back(t);
     Graph graph{"", std::move(inputs), {}, {}};
     graph.outputs = grow(pool, depth - 1);
     return close_over(graph, captured);
@@ -324,7 +324,7 @@ class RandomGraph {
   Tensor loop(const std::vector<Tensor>& pool, int depth) {
     std::vector<Tensor> captured;
     const Graph body = region(
-        pool, {Tensor::input({DType::i32, {}}, "k"), Tensor::input(kType, "c")}, depth, captured);
+        pool, {Tensor::input({DType::i32, {}}, "k"), Tensor::input(type_, "c")}, depth, captured);
     std::vector<Tensor> operands{Tensor::scalar(int64_t{3}, DType::i32), any(pool)};
     operands.insert(operands.end(), captured.begin(), captured.end());
     Attrs attrs{{Attr::body, std::make_shared<const Graph>(body)},
