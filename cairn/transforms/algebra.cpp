@@ -16,7 +16,8 @@ std::optional<Number> number_of(const Tensor& t) {
   const Node& node = t.node();
   if (node.op() == Op::full) return node.attrs().number(Attr::value);
   // A shape or mesh axes around it change nothing.
-  if (node.op() == Op::broadcast || node.op() == Op::vary || node.op() == Op::reshape) return number_of(node.input(0));
+  if (node.op() == Op::broadcast || node.op() == Op::vary || node.op() == Op::reshape)
+    return number_of(node.input(0));
   return std::nullopt;
 }
 
@@ -26,7 +27,9 @@ bool is_number(const Tensor& t, double wanted) {
 }
 
 // An integer zero has no sign.
-bool is_zero_that_adds_nothing(const Tensor& t) { return is_number(t, is_float(t.dtype()) ? -0.0 : 0.0); }
+bool is_zero_that_adds_nothing(const Tensor& t) {
+  return is_number(t, is_float(t.dtype()) ? -0.0 : 0.0);
+}
 
 Replacement elementwise(const Node& node) {
   const auto in = [&](int i) { return node.input(i); };
@@ -55,8 +58,7 @@ Replacement elementwise(const Node& node) {
       if (const auto c = number_of(in(0))) return {c->as_integer() ? in(1) : in(2)};
       if (in(1) == in(2)) return {in(1)};
       break;
-    default:
-      break;
+    default: break;
   }
   return {};
 }
@@ -89,7 +91,8 @@ Replacement movement(const Node& node) {
       if (is_identity(axes)) return {x};
       if (inner.op() != Op::transpose) break;
       Ints both;
-      for (const int64_t a : axes) both.push_back(inner.attrs().ints(Attr::axes)[static_cast<int>(a)]);
+      for (const int64_t a : axes)
+        both.push_back(inner.attrs().ints(Attr::axes)[static_cast<int>(a)]);
       return {transpose(inner.input(0), both)};
     }
     case Op::broadcast: {
@@ -98,17 +101,20 @@ Replacement movement(const Node& node) {
       Ints both;
       for (const int64_t a : inner.attrs().ints(Attr::axes))
         both.push_back(attrs.ints(Attr::axes)[static_cast<int>(a)]);
-      return {make(Op::broadcast, {inner.input(0)}, {{Attr::shape, attrs.ints(Attr::shape)}, {Attr::axes, both}})};
+      return {make(Op::broadcast, {inner.input(0)},
+                   {{Attr::shape, attrs.ints(Attr::shape)}, {Attr::axes, both}})};
     }
     case Op::slice:
       if (same_shape) return {x};
       break;
     case Op::reverse:
       if (attrs.ints(Attr::axes).empty()) return {x};
-      if (inner.op() == Op::reverse && inner.attrs().ints(Attr::axes) == attrs.ints(Attr::axes)) return {inner.input(0)};
+      if (inner.op() == Op::reverse && inner.attrs().ints(Attr::axes) == attrs.ints(Attr::axes))
+        return {inner.input(0)};
       break;
     case Op::pad:
-      if (all_are(attrs.ints(Attr::low), 0) && all_are(attrs.ints(Attr::high), 0) && all_are(attrs.ints(Attr::interior), 0))
+      if (all_are(attrs.ints(Attr::low), 0) && all_are(attrs.ints(Attr::high), 0) &&
+          all_are(attrs.ints(Attr::interior), 0))
         return {x};
       break;
     case Op::concatenate:
@@ -121,8 +127,7 @@ Replacement movement(const Node& node) {
     case Op::reduce:
       if (attrs.ints(Attr::axes).empty()) return {x};
       break;
-    default:
-      break;
+    default: break;
   }
   return {};
 }

@@ -1,4 +1,5 @@
-// What the batching rules share. Not part of the public interface. Inside, the batch axis is axis 0.
+// What the batching rules share. Not part of the public interface. Inside, the batch axis is axis
+// 0.
 #pragma once
 
 #include <span>
@@ -43,8 +44,8 @@ std::vector<Batched> all_batched(const std::vector<Tensor>& outputs);
 
 // The outputs of `graph` for inputs of which some are batched.
 std::vector<Batched> batch_graph(const Graph& graph, std::vector<Batched> inputs, int64_t size);
-// The graph on inputs of which those that `batched` marks have a batch axis. Outputs that `forced` marks
-// get one even if they do not need it; `results` says which have one.
+// The graph on inputs of which those that `batched` marks have a batch axis. Outputs that `forced`
+// marks get one even if they do not need it; `results` says which have one.
 Graph batched_graph(const Graph& graph, const std::vector<bool>& batched, int64_t size,
                     const std::vector<bool>& forced, std::vector<bool>& results);
 

@@ -11,15 +11,16 @@ namespace cairn {
 // again from fn's operands. Tensors that fn captures become operands too.
 TensorFunction checkpoint(TensorFunction fn);
 
-// Cotangents of the inputs (an undefined Tensor means zero) from inputs, outputs and the cotangents of the
-// outputs (undefined for one that is not a float).
-using CustomVjp = std::function<std::vector<Tensor>(std::span<const Tensor> inputs, std::span<const Tensor> outputs,
-                                                  std::span<const Tensor> cotangents)>;
+// Cotangents of the inputs (an undefined Tensor means zero) from inputs, outputs and the cotangents
+// of the outputs (undefined for one that is not a float).
+using CustomVjp = std::function<std::vector<Tensor>(std::span<const Tensor> inputs,
+                                                    std::span<const Tensor> outputs,
+                                                    std::span<const Tensor> cotangents)>;
 
-// fn with `rule` as its derivative: straight-through estimators, clipped gradients, formulas that are
-// more stable than what the chain rule gives. The rule must be linear in the cotangents; it is used for
-// jvp as well, transposed. `name` appears in errors, plans and profiles. Tensors that fn captures count
-// as constants.
+// fn with `rule` as its derivative: straight-through estimators, clipped gradients, formulas that
+// are more stable than what the chain rule gives. The rule must be linear in the cotangents; it is
+// used for jvp as well, transposed. `name` appears in errors, plans and profiles. Tensors that fn
+// captures count as constants.
 TensorFunction custom_vjp(std::string name, TensorFunction fn, CustomVjp rule);
 
 template <TensorCallable F>

@@ -1,6 +1,6 @@
-// Removal of results that nobody reads. A node that nothing reaches is not in a graph at all; what is left
-// are unused results of operations with several: loop (derivatives of loops stack values and carry
-// tangents that are often not needed), cond and barrier.
+// Removal of results that nobody reads. A node that nothing reaches is not in a graph at all; what
+// is left are unused results of operations with several: loop (derivatives of loops stack values
+// and carry tangents that are often not needed), cond and barrier.
 #include <algorithm>
 
 #include "cairn/transforms/rewrite.h"
@@ -24,7 +24,8 @@ std::vector<bool> reached_inputs(const Graph& graph) {
   return flags;
 }
 
-Trimmed trim_barrier(const Node& node, const std::vector<Tensor>& inputs, const std::vector<bool>& used) {
+Trimmed trim_barrier(const Node& node, const std::vector<Tensor>& inputs,
+                     const std::vector<bool>& used) {
   Trimmed trimmed;
   std::vector<Tensor> kept;
   for (size_t i = 0; i < inputs.size(); ++i) {
@@ -36,7 +37,8 @@ Trimmed trim_barrier(const Node& node, const std::vector<Tensor>& inputs, const 
   return trimmed;
 }
 
-Trimmed trim_cond(const Node& node, const std::vector<Tensor>& inputs, const std::vector<bool>& used) {
+Trimmed trim_cond(const Node& node, const std::vector<Tensor>& inputs,
+                  const std::vector<bool>& used) {
   Trimmed trimmed;
   for (size_t i = 0; i < used.size(); ++i)
     if (used[i]) trimmed.old_outputs.push_back(i);
@@ -68,7 +70,8 @@ Trimmed trim_cond(const Node& node, const std::vector<Tensor>& inputs, const std
 }
 
 // A carried value stays when its result is used or when what stays reads it.
-Trimmed trim_loop(const Node& node, const std::vector<Tensor>& inputs, const std::vector<bool>& used) {
+Trimmed trim_loop(const Node& node, const std::vector<Tensor>& inputs,
+                  const std::vector<bool>& used) {
   const Graph& body = *node.attrs().graph(Attr::body);
   const size_t carried = static_cast<size_t>(node.attrs().integer(Attr::carried));
   const size_t scanned = static_cast<size_t>(node.attrs().integer(Attr::scanned));
@@ -145,7 +148,8 @@ Graph remove_dead(const Graph& graph, int64_t& rewrites) {
     }
     const auto old = [&](size_t i) { return Tensor(const_cast<Node*>(node), static_cast<int>(i)); };
     std::vector<bool> reads;
-    for (int i = 0; i < node->output_count(); ++i) reads.push_back(used.contains(old(static_cast<size_t>(i))));
+    for (int i = 0; i < node->output_count(); ++i)
+      reads.push_back(used.contains(old(static_cast<size_t>(i))));
     const bool has_regions = node->op() == Op::cond || node->op() == Op::loop;
     if (has_regions || node->op() == Op::barrier) {
       const int64_t before = rewrites;
@@ -165,7 +169,8 @@ Graph remove_dead(const Graph& graph, int64_t& rewrites) {
         }
       }
       for (size_t i = 0; i < trimmed.outputs.size(); ++i)
-        if (!(trimmed.outputs[i] == old(trimmed.old_outputs[i]))) map[old(trimmed.old_outputs[i])] = trimmed.outputs[i];
+        if (!(trimmed.outputs[i] == old(trimmed.old_outputs[i])))
+          map[old(trimmed.old_outputs[i])] = trimmed.outputs[i];
     } else if (changed) {
       const std::vector<Tensor> outputs = rebuild(*node, std::move(inputs));
       for (size_t i = 0; i < outputs.size(); ++i) map[old(i)] = outputs[i];

@@ -42,8 +42,8 @@ Tensor through_divide(E e, int operand, T t) {
   return operand == 0 ? t / e.inputs[1] : -(t * e.output / e.inputs[1]);
 }
 
-// x - y * n with the whole number n = trunc(x / y). x - out is n * y exactly, so rounding its quotient
-// finds n where truncating x / y may miss it by one.
+// x - y * n with the whole number n = trunc(x / y). x - out is n * y exactly, so rounding its
+// quotient finds n where truncating x / y may miss it by one.
 Tensor through_remainder(E e, int operand, T t) {
   if (operand == 0) return t;
   return -(t * round((e.inputs[0] - e.output) / e.inputs[1]));

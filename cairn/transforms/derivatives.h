@@ -1,8 +1,8 @@
 // Derivatives of the elementwise primitives.
 //
 // The Jacobian of an elementwise operation is diagonal, hence its own transpose: one rule per
-// operation, "t times d out / d operand", serves vjp and jvp. Rules are built from the same operations,
-// so they differentiate again.
+// operation, "t times d out / d operand", serves vjp and jvp. Rules are built from the same
+// operations, so they differentiate again.
 //
 // Conventions where the function has a kink or a pole:
 //   abs'(0) = 0; sign, floor, ceil and round have derivative 0
@@ -27,8 +27,8 @@ struct Elementwise {
   const Tensor& output;
 };
 
-// t * d output / d inputs[operand]; an undefined Tensor stands for zero. `to` is the element type that
-// the result must have: the conversion of `cast` depends on the direction.
+// t * d output / d inputs[operand]; an undefined Tensor stands for zero. `to` is the element type
+// that the result must have: the conversion of `cast` depends on the direction.
 Tensor times_derivative(const Elementwise& e, int operand, const Tensor& t, DType to);
 
 bool has_derivative(Op op);

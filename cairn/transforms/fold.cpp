@@ -1,8 +1,8 @@
 // Constant folding: elementwise operations and movement of values that are one number everywhere.
 //
-// The numbers go through the table that the reference backend computes with (graph/scalar.h), so folded
-// and computed results have the same bits. Constants with different elements (iota, dense) stay:
-// folding those would trade a cheap operation for bytes in the graph.
+// The numbers go through the table that the reference backend computes with (graph/scalar.h), so
+// folded and computed results have the same bits. Constants with different elements (iota, dense)
+// stay: folding those would trade a cheap operation for bytes in the graph.
 #include "cairn/graph/scalar.h"
 #include "cairn/transforms/rewrite.h"
 
@@ -29,7 +29,8 @@ std::optional<Number> evaluate_cast(const Node& node) {
   std::optional<Number> result;
   visit_dtype(node.input(0).dtype(), [&](auto from) {
     const auto x = element<typename decltype(from)::type>(node.input(0));
-    visit_dtype(node.output().dtype, [&](auto to) { result = number(cast_element<typename decltype(to)::type>(x)); });
+    visit_dtype(node.output().dtype,
+                [&](auto to) { result = number(cast_element<typename decltype(to)::type>(x)); });
   });
   return result;
 }
@@ -62,15 +63,14 @@ bool moves_elements_only(Op op) {
     case Op::transpose:
     case Op::slice:
     case Op::reverse:
-    case Op::dynamic_slice:
-      return true;
-    default:
-      return false;
+    case Op::dynamic_slice: return true;
+    default: return false;
   }
 }
 
 Tensor full_of(const TensorType& type, const Number& value) {
-  return make(Op::full, {}, {{Attr::value, value}, {Attr::dtype, type.dtype}, {Attr::shape, Ints(type.shape)}});
+  return make(Op::full, {},
+              {{Attr::value, value}, {Attr::dtype, type.dtype}, {Attr::shape, Ints(type.shape)}});
 }
 
 std::vector<Tensor> fold(const Node& node) {
@@ -91,7 +91,8 @@ std::optional<Number> evaluate(const Node& node) {
   if (node.op() == Op::cast) return evaluate_cast(node);
   if (node.op() == Op::select) return std::nullopt;  // simplify_algebra's
   std::optional<Number> result;
-  visit_dtype(node.input(0).dtype(), [&](auto tag) { result = evaluate_as<typename decltype(tag)::type>(node); });
+  visit_dtype(node.input(0).dtype(),
+              [&](auto tag) { result = evaluate_as<typename decltype(tag)::type>(node); });
   return result;
 }
 

@@ -27,7 +27,8 @@ Tensor shift(const Tensor& x, int axis, int64_t by, double fill);
 // used.
 Tensor linear_recurrence(Tensor a, Tensor b, int axis);
 
-// x broadcast so that axes which a reduction over `axes` removed are back with their sizes in `shape`.
+// x broadcast so that axes which a reduction over `axes` removed are back with their sizes in
+// `shape`.
 Tensor restore_axes(const Tensor& reduced, const Shape& shape, const Ints& axes);
 
 // 0, 1, ..., n - 1 without the axes of `without`.

@@ -16,22 +16,25 @@ namespace {
 Tensor basis_of(const TensorType& type) {
   const int64_t n = type.shape.elements();
   const auto index = [&](int64_t axis) {
-    return make(Op::iota, {}, {{Attr::dtype, DType::i64}, {Attr::shape, Ints{n, n}}, {Attr::axis, axis}});
+    return make(Op::iota, {},
+                {{Attr::dtype, DType::i64}, {Attr::shape, Ints{n, n}}, {Attr::axis, axis}});
   };
   Shape shape = type.shape;
   shape.insert(0, n);
-  std::vector<Tensor> parts{reshape(cast(equal(index(0), index(1)), type.dtype), shape), detail::zeros_of(type)};
+  std::vector<Tensor> parts{reshape(cast(equal(index(0), index(1)), type.dtype), shape),
+                            detail::zeros_of(type)};
   vary_together(parts);
   return parts[0];
 }
 
 void check_argument(std::string_view transform, std::span<const Tensor> args, int argnum) {
   if (argnum < 0 || argnum >= static_cast<int>(args.size()))
-    throw_error(fmt::format("[{}] argument {} does not exist: {} were given", transform, argnum, args.size()));
+    throw_error(fmt::format("[{}] argument {} does not exist: {} were given", transform, argnum,
+                            args.size()));
   const Tensor& x = args[static_cast<size_t>(argnum)];
   if (!is_float(x.dtype()))
-    throw_error(fmt::format("[{}] argument {} is {}: only floats have derivatives", transform, argnum,
-                            to_string(x.type())));
+    throw_error(fmt::format("[{}] argument {} is {}: only floats have derivatives", transform,
+                            argnum, to_string(x.type())));
 }
 
 Shape joined(const Shape& a, const Shape& b) {
@@ -45,7 +48,8 @@ Shape joined(const Shape& a, const Shape& b) {
 Graph jvp(const Graph& graph, std::span<const int> argnums) {
   std::vector<bool> given(graph.inputs.size());
   for (const int i : argnums) {
-    if (i < 0 || i >= static_cast<int>(given.size()) || !is_float(graph.inputs[static_cast<size_t>(i)].dtype()))
+    if (i < 0 || i >= static_cast<int>(given.size()) ||
+        !is_float(graph.inputs[static_cast<size_t>(i)].dtype()))
       throw_error(fmt::format("[jvp] argument {} is not one of the graph's float inputs", i));
     given[static_cast<size_t>(i)] = true;
   }
@@ -56,14 +60,17 @@ Graph jvp(const Graph& graph, std::span<const int> argnums) {
   for (size_t i = 0; i < graph.outputs.size(); ++i) {
     if (!is_float(graph.outputs[i].dtype())) continue;
     const Tensor& t = pushed.results.tangents[i];
-    result.outputs.push_back(t.defined() ? t : detail::zeros_of(detail::tangent_type(graph.outputs[i].type())));
+    result.outputs.push_back(
+        t.defined() ? t : detail::zeros_of(detail::tangent_type(graph.outputs[i].type())));
     if (!graph.output_names.empty()) result.output_names.push_back("d_" + graph.output_names[i]);
   }
-  result.output_names.insert(result.output_names.begin(), graph.output_names.begin(), graph.output_names.end());
+  result.output_names.insert(result.output_names.begin(), graph.output_names.begin(),
+                             graph.output_names.end());
   return result;
 }
 
-Jvp jvp(const TensorFunction& fn, std::span<const Tensor> primals, std::span<const Tensor> tangents) {
+Jvp jvp(const TensorFunction& fn, std::span<const Tensor> primals,
+        std::span<const Tensor> tangents) {
   if (primals.size() != tangents.size())
     throw_error(fmt::format("[jvp] {} tangents for {} primals", tangents.size(), primals.size()));
   std::vector<TensorType> types;
@@ -73,15 +80,17 @@ Jvp jvp(const TensorFunction& fn, std::span<const Tensor> primals, std::span<con
     types.push_back(primals[i].type());
     if (!tangents[i].defined()) continue;
     const TensorType wanted = detail::tangent_type(primals[i].type());
-    if (!is_float(primals[i].dtype()) || tangents[i].dtype() != wanted.dtype || tangents[i].shape() != wanted.shape)
-      throw_error(fmt::format("[jvp] tangent {} is {}, the primal is {}", i, to_string(tangents[i].type()),
-                              to_string(primals[i].type())));
+    if (!is_float(primals[i].dtype()) || tangents[i].dtype() != wanted.dtype ||
+        tangents[i].shape() != wanted.shape)
+      throw_error(fmt::format("[jvp] tangent {} is {}, the primal is {}", i,
+                              to_string(tangents[i].type()), to_string(primals[i].type())));
     argnums.push_back(static_cast<int>(i));
     args.push_back(tangents[i]);
   }
   const Graph traced = trace(fn, types);
   const size_t outputs = traced.outputs.size();
-  const std::vector<Tensor> all = argnums.empty() ? call(traced, args) : call(jvp(traced, argnums), args);
+  const std::vector<Tensor> all =
+      argnums.empty() ? call(traced, args) : call(jvp(traced, argnums), args);
   Jvp result;
   result.outputs.assign(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(outputs));
   size_t next = outputs;
@@ -130,6 +139,8 @@ TensorFunction jacrev(TensorFunction fn, int argnum) {
   };
 }
 
-TensorFunction hessian(TensorFunction fn, int argnum) { return jacfwd(grad(std::move(fn), {argnum}), argnum); }
+TensorFunction hessian(TensorFunction fn, int argnum) {
+  return jacfwd(grad(std::move(fn), {argnum}), argnum);
+}
 
 }  // namespace cairn

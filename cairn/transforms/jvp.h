@@ -15,11 +15,12 @@ struct Jvp {
 };
 // fn at the primals, and its derivative there in the direction of the tangents (one per primal; an
 // undefined Tensor is zero, and the only choice for a primal that is not a float).
-Jvp jvp(const TensorFunction& fn, std::span<const Tensor> primals, std::span<const Tensor> tangents);
+Jvp jvp(const TensorFunction& fn, std::span<const Tensor> primals,
+        std::span<const Tensor> tangents);
 
-// Matrices of derivatives of fn's first result with respect to argument `argnum`: shape of the result,
-// then shape of the argument. jacfwd pushes one tangent per element of the argument, jacrev pulls one
-// cotangent per element of the result; hessian is jacfwd of grad.
+// Matrices of derivatives of fn's first result with respect to argument `argnum`: shape of the
+// result, then shape of the argument. jacfwd pushes one tangent per element of the argument, jacrev
+// pulls one cotangent per element of the result; hessian is jacfwd of grad.
 TensorFunction jacfwd(TensorFunction fn, int argnum = 0);
 TensorFunction jacrev(TensorFunction fn, int argnum = 0);
 TensorFunction hessian(TensorFunction fn, int argnum = 0);

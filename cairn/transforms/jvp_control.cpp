@@ -27,7 +27,8 @@ Tensor or_zeros(const Tensor& tangent, const Tensor& value) {
 Graph joined(const Graph& graph, const PushedGraph& pushed, const std::vector<bool>& wanted) {
   Graph result{graph.name, pushed.inputs, pushed.results.outputs, {}};
   for (size_t i = 0; i < wanted.size(); ++i)
-    if (wanted[i]) result.outputs.push_back(or_zeros(pushed.results.tangents[i], pushed.results.outputs[i]));
+    if (wanted[i])
+      result.outputs.push_back(or_zeros(pushed.results.tangents[i], pushed.results.outputs[i]));
   return result;
 }
 
@@ -41,7 +42,8 @@ Pushed split(const std::vector<Tensor>& all, const std::vector<bool>& wanted) {
 
 }  // namespace
 
-Pushed jvp_cond(const Node& node, const std::vector<Tensor>& inputs, std::span<const Tensor> tangents) {
+Pushed jvp_cond(const Node& node, const std::vector<Tensor>& inputs,
+                std::span<const Tensor> tangents) {
   const std::vector<bool> given = defined(tangents.subspan(1));
   const Graph& then = *node.attrs().graph(Attr::then);
   const Graph& otherwise = *node.attrs().graph(Attr::otherwise);
@@ -58,7 +60,8 @@ Pushed jvp_cond(const Node& node, const std::vector<Tensor>& inputs, std::span<c
   return split(make_many(Op::cond, std::move(operands), std::move(attrs)), wanted);
 }
 
-Pushed jvp_loop(const Node& node, const std::vector<Tensor>& inputs, std::span<const Tensor> tangents) {
+Pushed jvp_loop(const Node& node, const std::vector<Tensor>& inputs,
+                std::span<const Tensor> tangents) {
   const Graph& body = *node.attrs().graph(Attr::body);
   const size_t carried = static_cast<size_t>(node.attrs().integer(Attr::carried));
   const size_t scanned = static_cast<size_t>(node.attrs().integer(Attr::scanned));
@@ -101,7 +104,8 @@ Pushed jvp_loop(const Node& node, const std::vector<Tensor>& inputs, std::span<c
   const auto add_outputs = [&](size_t from, size_t to) {
     for (size_t i = from; i < to; ++i) dual.outputs.push_back(pushed.results.outputs[i]);
     for (size_t i = from; i < to; ++i)
-      if (wanted[i]) dual.outputs.push_back(or_zeros(pushed.results.tangents[i], pushed.results.outputs[i]));
+      if (wanted[i])
+        dual.outputs.push_back(or_zeros(pushed.results.tangents[i], pushed.results.outputs[i]));
   };
   add_outputs(0, carried);
   add_outputs(carried, body.outputs.size());
@@ -126,10 +130,11 @@ Pushed jvp_loop(const Node& node, const std::vector<Tensor>& inputs, std::span<c
 
 namespace {
 
-// A vjp rule is linear in the cotangents, and its transpose maps tangents of the operands to those of
-// the results: a rule that a user gave holds for jvp as well.
+// A vjp rule is linear in the cotangents, and its transpose maps tangents of the operands to those
+// of the results: a rule that a user gave holds for jvp as well.
 std::vector<Tensor> transposed_rule(const Node& node, const CustomDefinition& definition,
-                                    const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs,
+                                    const std::vector<Tensor>& inputs,
+                                    const std::vector<Tensor>& outputs,
                                     std::span<const Tensor> tangents) {
   std::vector<Tensor> cotangents(outputs.size()), wrt;
   TensorMap<Tensor> zeros;
@@ -141,8 +146,9 @@ std::vector<Tensor> transposed_rule(const Node& node, const CustomDefinition& de
   }
   const std::vector<Tensor> rule = definition.vjp(inputs, outputs, cotangents);
   if (rule.size() != inputs.size())
-    fail("jvp", node, fmt::format("the vjp of '{}' gives {} cotangents for {} operands", definition.name, rule.size(),
-                                  inputs.size()));
+    fail("jvp", node,
+         fmt::format("the vjp of '{}' gives {} cotangents for {} operands", definition.name,
+                     rule.size(), inputs.size()));
   std::vector<Tensor> roots, pushed;
   for (size_t i = 0; i < rule.size(); ++i) {
     if (!rule[i].defined() || !tangents[i].defined()) continue;
@@ -162,7 +168,8 @@ std::vector<Tensor> transposed_rule(const Node& node, const CustomDefinition& de
 
 }  // namespace
 
-Pushed jvp_custom(const Node& node, const std::vector<Tensor>& inputs, std::span<const Tensor> tangents) {
+Pushed jvp_custom(const Node& node, const std::vector<Tensor>& inputs,
+                  std::span<const Tensor> tangents) {
   const Graph& body = *node.attrs().graph(Attr::body);
   const AttrValue* value = node.attrs().find(Attr::definition);
   const DefinitionPtr definition = value ? std::get<DefinitionPtr>(*value) : nullptr;

@@ -49,7 +49,8 @@ Tangents jvp_cumulative(const JvpContext& c) {
 
 Tangents jvp_ordered(const JvpContext& c) {
   const int rank = c.inputs[0].rank();
-  const int axis = c.node.op() == Op::sort ? static_cast<int>(c.node.attrs().integer(Attr::axis)) : rank - 1;
+  const int axis =
+      c.node.op() == Op::sort ? static_cast<int>(c.node.attrs().integer(Attr::axis)) : rank - 1;
   const Tensor t = take_last(move_axis(c.tangents[0], axis, -1), move_axis(c.outputs[1], axis, -1));
   return {move_axis(t, -1, axis), Tensor()};
 }
@@ -64,7 +65,8 @@ Tangents jvp_places(const JvpContext& c) {
 
 Tangents jvp_scatter(const JvpContext& c) {
   const std::string& kind = c.node.attrs().text(Attr::kind);
-  if (kind == "prod") fail("jvp", c.node, "kind=prod has no derivative; use kind=add on logarithms");
+  if (kind == "prod")
+    fail("jvp", c.node, "kind=prod has no derivative; use kind=add on logarithms");
   Tensor x = tangent(c, 0);
   Tensor updates = tangent(c, 2);
   Attrs attrs = c.node.attrs();

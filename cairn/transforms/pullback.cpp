@@ -12,26 +12,26 @@ namespace cairn::detail {
 namespace {
 
 std::vector<Tensor> push_node(const Node& node, const std::vector<Tensor>& inputs,
-                              const std::vector<Tensor>& outputs, std::span<const Tensor> tangents) {
+                              const std::vector<Tensor>& outputs,
+                              std::span<const Tensor> tangents) {
   switch (node.info().trait) {
     case Trait::elementwise: {
       Tensor total;
       if (is_float(outputs[0].dtype()))
         for (size_t i = 0; i < inputs.size(); ++i)
           if (tangents[i].defined())
-            total = add_defined(total, times_derivative({inputs, outputs[0]}, static_cast<int>(i), tangents[i],
-                                                        tangent_dtype(outputs[0].dtype())));
+            total = add_defined(
+                total, times_derivative({inputs, outputs[0]}, static_cast<int>(i), tangents[i],
+                                        tangent_dtype(outputs[0].dtype())));
       return {total};
     }
-    case Trait::linear:
-      return push_linear(node, inputs, tangents);
+    case Trait::linear: return push_linear(node, inputs, tangents);
     case Trait::custom: {
       const Row<JvpRule>& row = jvp_row(node.op());
       if (!row.rule) fail("jvp", node, row.missing);
       return row.rule({node, inputs, outputs, tangents});
     }
-    case Trait::constant:
-      break;
+    case Trait::constant: break;
   }
   return std::vector<Tensor>(outputs.size());
 }
@@ -42,8 +42,8 @@ Tensor tangent_input(const Tensor& like, const std::string& prefix) {
   return Tensor::input(tangent_type(like.type()), prefix + like.name());
 }
 
-Graph pullback(const Graph& graph, const std::vector<bool>& given, const std::vector<int>& wrt, bool with_outputs,
-               const MeshSizes& meshes) {
+Graph pullback(const Graph& graph, const std::vector<bool>& given, const std::vector<int>& wrt,
+               bool with_outputs, const MeshSizes& meshes) {
   std::vector<Tensor> sources;
   for (int i : wrt) sources.push_back(graph.inputs[static_cast<size_t>(i)]);
   const ReverseWalk walk(graph.outputs, sources, meshes);
@@ -57,7 +57,8 @@ Graph pullback(const Graph& graph, const std::vector<bool>& given, const std::ve
   if (with_outputs) result.outputs = walk.roots();
   const std::vector<Tensor> pulled = walk.pull(cotangents);
   for (size_t i = 0; i < pulled.size(); ++i)
-    result.outputs.push_back(pulled[i].defined() ? pulled[i] : zeros_of(tangent_type(sources[i].type())));
+    result.outputs.push_back(pulled[i].defined() ? pulled[i]
+                                                 : zeros_of(tangent_type(sources[i].type())));
   return result;
 }
 
@@ -95,7 +96,8 @@ Pushed push(std::span<const Tensor> roots, const TensorMap<Tensor>& seeds) {
     }
     for (size_t i = 0; i < old.size(); ++i) {
       if (!(pushed.outputs[i] == old[i])) values[old[i]] = pushed.outputs[i];
-      if (i < pushed.tangents.size() && pushed.tangents[i].defined()) tangents.try_emplace(old[i], pushed.tangents[i]);
+      if (i < pushed.tangents.size() && pushed.tangents[i].defined())
+        tangents.try_emplace(old[i], pushed.tangents[i]);
     }
   }
   Pushed result;

@@ -30,13 +30,15 @@ void check_cotangent(const Node& node, size_t operand, const Tensor& ct) {
   if (same_type(ct.type(), wanted)) return;
   const std::string text = fmt::format("the cotangent of operand {} is {}, it must be {}", operand,
                                        to_string(ct.type()), to_string(wanted));
-  if (node.op() == Op::custom) fail("grad", node, "'" + node.attrs().text(Attr::name) + "': " + text);
+  if (node.op() == Op::custom)
+    fail("grad", node, "'" + node.attrs().text(Attr::name) + "': " + text);
   throw InternalError(fmt::format("[grad] {}: {}", name(node.op()), text));
 }
 
 }  // namespace
 
-ReverseWalk::ReverseWalk(std::span<const Tensor> roots, std::span<const Tensor> wrt, MeshSizes meshes)
+ReverseWalk::ReverseWalk(std::span<const Tensor> roots, std::span<const Tensor> wrt,
+                         MeshSizes meshes)
     : wrt_(wrt.begin(), wrt.end()), meshes_(std::move(meshes)) {
   add_mesh_sizes(roots, meshes_);
   for (const Tensor& t : wrt) sources_[t] = true;
@@ -89,7 +91,8 @@ bool ReverseWalk::active(const Tensor& t) const {
 
 bool ReverseWalk::differentiable(const Tensor& t) const { return is_float(t.dtype()) && active(t); }
 
-std::vector<Tensor> ReverseWalk::pull_node(const Node& node, std::span<const Tensor> cotangents) const {
+std::vector<Tensor> ReverseWalk::pull_node(const Node& node,
+                                           std::span<const Tensor> cotangents) const {
   const std::vector<Tensor> inputs(node.inputs().begin(), node.inputs().end());
   const std::vector<Tensor> outputs = all_outputs(Tensor(const_cast<Node*>(&node), 0));
   std::vector<bool> wanted;
@@ -99,7 +102,8 @@ std::vector<Tensor> ReverseWalk::pull_node(const Node& node, std::span<const Ten
     const Row<VjpRule>& row = vjp_row(node.op());
     if (!row.rule) fail("grad", node, row.missing);
     const auto tape = tapes_.find(&node);
-    result = row.rule({node, inputs, outputs, cotangents, wanted, meshes_, tape == tapes_.end() ? nullptr : &tape->second});
+    result = row.rule({node, inputs, outputs, cotangents, wanted, meshes_,
+                       tape == tapes_.end() ? nullptr : &tape->second});
     result.resize(inputs.size());
     return result;
   }
@@ -107,7 +111,8 @@ std::vector<Tensor> ReverseWalk::pull_node(const Node& node, std::span<const Ten
     if (!wanted[i]) continue;
     const int operand = static_cast<int>(i);
     result[i] = node.info().trait == Trait::elementwise
-                    ? times_derivative({inputs, outputs[0]}, operand, cotangents[0], tangent_dtype(inputs[i].dtype()))
+                    ? times_derivative({inputs, outputs[0]}, operand, cotangents[0],
+                                       tangent_dtype(inputs[i].dtype()))
                     : transpose_rule({node, inputs, cotangents, meshes_}, operand);
   }
   return result;

@@ -1,9 +1,10 @@
 // Reverse-mode differentiation of a graph in two steps. Not part of the public interface.
 //
-// First the graph is walked forward: every node that depends on a tensor of `wrt` is marked, and a loop
-// among them is built again so that it keeps what its backward loop reads. Then cotangents are pulled
-// from the roots to `wrt`, in reverse order of building. Sums of cotangents are formed in that order,
-// which makes them deterministic. Backward nodes take scope and location of their forward node.
+// First the graph is walked forward: every node that depends on a tensor of `wrt` is marked, and a
+// loop among them is built again so that it keeps what its backward loop reads. Then cotangents are
+// pulled from the roots to `wrt`, in reverse order of building. Sums of cotangents are formed in
+// that order, which makes them deterministic. Backward nodes take scope and location of their
+// forward node.
 #pragma once
 
 #include <memory>
@@ -21,13 +22,13 @@ struct LoopTape {
   // The backward loop: carried are cotangents of `carried`, then sums for `captured`; scanned are
   // `residuals`, `scanned_reads`, then cotangents of `stacked`; captured are `captured_reads`.
   GraphPtr body;
-  int forward_outputs = 0;           // those before the residuals
-  std::vector<int> carried;          // operands whose cotangents are carried
-  std::vector<int> captured;         // operands whose cotangents are summed
-  std::vector<int> scanned;          // operands whose cotangents are stacked
-  std::vector<int> stacked;          // outputs whose cotangents are read
-  std::vector<int> scanned_reads;    // scanned operands that the backward body reads
-  std::vector<int> captured_reads;   // captured operands that it reads
+  int forward_outputs = 0;          // those before the residuals
+  std::vector<int> carried;         // operands whose cotangents are carried
+  std::vector<int> captured;        // operands whose cotangents are summed
+  std::vector<int> scanned;         // operands whose cotangents are stacked
+  std::vector<int> stacked;         // outputs whose cotangents are read
+  std::vector<int> scanned_reads;   // scanned operands that the backward body reads
+  std::vector<int> captured_reads;  // captured operands that it reads
 };
 
 struct TapedLoop {

@@ -11,7 +11,8 @@ namespace cairn::detail {
 namespace {
 
 // Attributes whose regions went through the same rule.
-Attrs rewritten_regions(const Node& node, const std::function<Rewrite()>& make_rule, int64_t& rewrites) {
+Attrs rewritten_regions(const Node& node, const std::function<Rewrite()>& make_rule,
+                        int64_t& rewrites) {
   Attrs attrs = node.attrs();
   for (const auto& [key, value] : node.attrs()) {
     const auto* region = std::get_if<GraphPtr>(&value);
@@ -27,7 +28,8 @@ Attrs rewritten_regions(const Node& node, const std::function<Rewrite()>& make_r
 
 }  // namespace
 
-Graph rewrite_graph(const Graph& graph, const std::function<Rewrite()>& make_rule, int64_t& rewrites) {
+Graph rewrite_graph(const Graph& graph, const std::function<Rewrite()>& make_rule,
+                    int64_t& rewrites) {
   const Rewrite rule = make_rule();
   TensorMap<Tensor> map;
   const auto now = [&](const Tensor& t) {
@@ -58,7 +60,8 @@ Graph rewrite_graph(const Graph& graph, const std::function<Rewrite()>& make_rul
     const Origin origin(node->scope(), node->location());
     std::vector<Tensor> outputs = rule(current[0].node());
     bool same_types = !outputs.empty();
-    for (size_t i = 0; i < outputs.size(); ++i) same_types &= outputs[i].type() == node->output(static_cast<int>(i));
+    for (size_t i = 0; i < outputs.size(); ++i)
+      same_types &= outputs[i].type() == node->output(static_cast<int>(i));
     if (same_types) {
       ++rewrites;
       current = std::move(outputs);
@@ -93,16 +96,15 @@ bool may_merge(const Node& node) {
     case Op::all_gather_invariant:
     case Op::reduce_scatter:
     case Op::all_to_all:
-    case Op::permute:
-      return false;
-    default:
-      break;
+    case Op::permute: return false;
+    default: break;
   }
   // Regions may hold collectives.
   for (const auto& [key, value] : node.attrs())
     if (const auto* region = std::get_if<GraphPtr>(&value))
       for (const Node* inner : topological_order((*region)->outputs))
-        if (inner->op() != Op::barrier && inner->op() != Op::input && !may_merge(*inner)) return false;
+        if (inner->op() != Op::barrier && inner->op() != Op::input && !may_merge(*inner))
+          return false;
   return true;
 }
 
@@ -114,13 +116,15 @@ bool same_definition(const Attrs& a, const Attrs& b) {
   return std::get<DefinitionPtr>(*x) == std::get<DefinitionPtr>(*y);
 }
 
-std::vector<Tensor> find_equal(const Node& node, std::unordered_map<uint64_t, std::vector<Tensor>>& known) {
+std::vector<Tensor> find_equal(const Node& node,
+                               std::unordered_map<uint64_t, std::vector<Tensor>>& known) {
   if (!may_merge(node)) return {};
   uint64_t key = hash_attributes(node.attrs()) * 31 + static_cast<uint64_t>(node.op());
   for (const Tensor& t : node.inputs()) key = key * 0x9E3779B97F4A7C15u + TensorHash()(t);
   const auto agrees = [&](const Node& other) {
     return other.op() == node.op() && std::ranges::equal(other.inputs(), node.inputs()) &&
-           same_attributes(other.attrs(), node.attrs()) && same_definition(other.attrs(), node.attrs());
+           same_attributes(other.attrs(), node.attrs()) &&
+           same_definition(other.attrs(), node.attrs());
   };
   std::vector<Tensor>& candidates = known[key];
   for (const Tensor& candidate : candidates)

@@ -62,9 +62,12 @@ JvpControlRule jvp_control_rule(Op op);
 std::vector<Tensor> vjp_cond(const VjpContext& c);
 std::vector<Tensor> vjp_loop(const VjpContext& c);
 std::vector<Tensor> vjp_custom(const VjpContext& c);
-Pushed jvp_cond(const Node& node, const std::vector<Tensor>& inputs, std::span<const Tensor> tangents);
-Pushed jvp_loop(const Node& node, const std::vector<Tensor>& inputs, std::span<const Tensor> tangents);
-Pushed jvp_custom(const Node& node, const std::vector<Tensor>& inputs, std::span<const Tensor> tangents);
+Pushed jvp_cond(const Node& node, const std::vector<Tensor>& inputs,
+                std::span<const Tensor> tangents);
+Pushed jvp_loop(const Node& node, const std::vector<Tensor>& inputs,
+                std::span<const Tensor> tangents);
+Pushed jvp_custom(const Node& node, const std::vector<Tensor>& inputs,
+                  std::span<const Tensor> tangents);
 
 // What vjp and jvp of an operation share.
 // d prod / d x[i]: the product of the others, without dividing.
@@ -80,6 +83,7 @@ struct ScatterShares {
   Tensor of_x;
   Tensor of_updates;
 };
-ScatterShares scatter_shares(const Node& node, const std::vector<Tensor>& inputs, const Tensor& output);
+ScatterShares scatter_shares(const Node& node, const std::vector<Tensor>& inputs,
+                             const Tensor& output);
 
 }  // namespace cairn::detail

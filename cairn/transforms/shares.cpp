@@ -9,7 +9,9 @@
 
 namespace cairn::detail {
 
-Tensor exclusive_product(const Tensor& x, int axis) { return cumprod(shift(x, axis, 1, 1.0), axis); }
+Tensor exclusive_product(const Tensor& x, int axis) {
+  return cumprod(shift(x, axis, 1, 1.0), axis);
+}
 
 Tensor product_of_others(const Tensor& x, const Ints& axes) {
   // The reduced axes become one, the last.
@@ -40,12 +42,14 @@ Tensor running_index(const Tensor& x, const Tensor& result, bool is_max) {
   const int last = x.rank() - 1;
   const Tensor before = shift(result, last, 1, is_max ? -INFINITY : INFINITY);
   const Tensor as_before = is_max ? less_equal(x, before) : less_equal(before, x);
-  const Tensor place = make(Op::iota, {},
-                            {{Attr::dtype, DType::i32}, {Attr::shape, Ints(x.shape())}, {Attr::axis, int64_t{last}}});
+  const Tensor place = make(
+      Op::iota, {},
+      {{Attr::dtype, DType::i32}, {Attr::shape, Ints(x.shape())}, {Attr::axis, int64_t{last}}});
   return cummax(where(as_before, 0, place), last);
 }
 
-ScatterShares scatter_shares(const Node& node, const std::vector<Tensor>& inputs, const Tensor& output) {
+ScatterShares scatter_shares(const Node& node, const std::vector<Tensor>& inputs,
+                             const Tensor& output) {
   const Attrs take{{Attr::axis, node.attrs().integer(Attr::axis)},
                    {Attr::batch_dims, node.attrs().integer(Attr::batch_dims)}};
   Attrs count = node.attrs();

@@ -13,7 +13,8 @@ namespace {
 
 constexpr SimplifyPass kPasses[] = {
     {"stop_gradient", "drops stop_gradient, which has done its work", detail::remove_stop_gradient},
-    {"algebra", "x*1, x-0, double negation, transposes and reshapes that cancel", detail::simplify_algebra},
+    {"algebra", "x*1, x-0, double negation, transposes and reshapes that cancel",
+     detail::simplify_algebra},
     {"fold", "computes operations on constants", detail::fold_constants},
     {"cse", "computes equal operations once", detail::merge_equal},
     {"dead", "drops results of loop, cond and barrier that nobody reads", detail::remove_dead},
@@ -25,7 +26,8 @@ std::span<const SimplifyPass> simplify_passes() { return kPasses; }
 
 Graph simplify(const Graph& graph, const SimplifyOptions& options, SimplifyReport* report) {
   for (const std::string& name : options.disabled) {
-    if (std::none_of(std::begin(kPasses), std::end(kPasses), [&](const SimplifyPass& p) { return p.name == name; }))
+    if (std::none_of(std::begin(kPasses), std::end(kPasses),
+                     [&](const SimplifyPass& p) { return p.name == name; }))
       throw_error(fmt::format("[simplify] there is no pass '{}' to disable", name));
   }
   SimplifyReport local;
@@ -37,7 +39,9 @@ Graph simplify(const Graph& graph, const SimplifyOptions& options, SimplifyRepor
     found = false;
     for (size_t i = 0; i < std::size(kPasses); ++i) {
       const SimplifyPass& pass = kPasses[i];
-      if (std::find(options.disabled.begin(), options.disabled.end(), pass.name) != options.disabled.end()) continue;
+      if (std::find(options.disabled.begin(), options.disabled.end(), pass.name) !=
+          options.disabled.end())
+        continue;
       const double start = monotonic_seconds();
       int64_t rewrites = 0;
       Graph next = pass.run(current, rewrites);
@@ -45,7 +49,8 @@ Graph simplify(const Graph& graph, const SimplifyOptions& options, SimplifyRepor
         try {
           verify(next);
         } catch (const Error& e) {
-          throw InternalError(fmt::format("after the pass '{}' of simplify: {}", pass.name, e.what()));
+          throw InternalError(
+              fmt::format("after the pass '{}' of simplify: {}", pass.name, e.what()));
         }
       }
       current = std::move(next);

@@ -1,8 +1,8 @@
 // simplify: fewer operations with the same results, bit for bit.
 //
-// A rewrite is allowed only when no input can tell: -0, NaN and infinities included (x + 0 stays, because
-// it turns -0 into +0; x * 0 stays). One exception: a signalling NaN, which no operation gives, may be
-// passed on where an operation would have made it quiet.
+// A rewrite is allowed only when no input can tell: -0, NaN and infinities included (x + 0 stays,
+// because it turns -0 into +0; x * 0 stays). One exception: a signalling NaN, which no operation
+// gives, may be passed on where an operation would have made it quiet.
 //
 // Run it after differentiation: it removes stop_gradient. What it never does: merge or reorder
 // collectives, look through `barrier` (checkpoint relies on it), or touch the bodies of custom
@@ -50,6 +50,7 @@ struct SimplifyReport {
   int rounds = 0;
 };
 
-Graph simplify(const Graph& graph, const SimplifyOptions& options = {}, SimplifyReport* report = nullptr);
+Graph simplify(const Graph& graph, const SimplifyOptions& options = {},
+               SimplifyReport* report = nullptr);
 
 }  // namespace cairn

@@ -22,7 +22,8 @@ std::vector<Tensor> substitute(std::span<const Tensor> roots, TensorMap<Tensor>&
     order.push_back(node);
     for (const Tensor& input : node->inputs()) visit(input);
   }
-  std::sort(order.begin(), order.end(), [](const Node* a, const Node* b) { return a->id() < b->id(); });
+  std::sort(order.begin(), order.end(),
+            [](const Node* a, const Node* b) { return a->id() < b->id(); });
   const auto now = [&](const Tensor& t) {
     const auto found = map.find(t);
     return found == map.end() ? t : found->second;
@@ -60,12 +61,15 @@ void add_mesh_sizes(std::span<const Tensor> roots, MeshSizes& sizes) {
   }
 }
 
-std::unordered_set<const Node*> dependents(std::span<const Tensor> roots, std::span<const Tensor> tensors) {
+std::unordered_set<const Node*> dependents(std::span<const Tensor> roots,
+                                           std::span<const Tensor> tensors) {
   TensorMap<bool> sources;
   for (const Tensor& t : tensors) sources[t] = true;
   std::unordered_set<const Node*> found;
   for (const Node* node : topological_order(roots)) {
-    const auto reads = [&](const Tensor& t) { return sources.contains(t) || found.contains(t.node_pointer()); };
+    const auto reads = [&](const Tensor& t) {
+      return sources.contains(t) || found.contains(t.node_pointer());
+    };
     if (std::any_of(node->inputs().begin(), node->inputs().end(), reads)) found.insert(node);
   }
   return found;
@@ -77,7 +81,8 @@ void check_regions(std::string_view transform, const Node& node, std::span<const
       for (const Tensor& t : tensors)
         if (t.node_pointer() == inner)
           fail(transform, node,
-               fmt::format("its body reads {} '{}' without having it as an operand, so no derivative reaches it; "
+               fmt::format("its body reads {} '{}' without having it as an operand, so no "
+                           "derivative reaches it; "
                            "pass it as an operand",
                            to_string(t.type()), t.name()));
       check_regions(transform, *inner, tensors);

@@ -101,8 +101,9 @@ Tensor of_vary(const Linear& l, int) {
     fail("grad", l.node,
          "no collective of this graph says how many ranks the mesh axis '" + axis +
              "' has; reduce the loss over it with all_reduce");
-  return make(Op::all_reduce, {only(l)},
-              {{Attr::mesh_axis, axis}, {Attr::size, size->second}, {Attr::kind, std::string("sum")}});
+  return make(
+      Op::all_reduce, {only(l)},
+      {{Attr::mesh_axis, axis}, {Attr::size, size->second}, {Attr::kind, std::string("sum")}});
 }
 
 Tensor of_all_gather(const Linear& l, int) {

@@ -1,8 +1,8 @@
 // Transposes of the linear primitives.
 //
-// An operation with trait `linear` is linear in each differentiable operand. Its transpose with respect
-// to an operand maps cotangents of the results to the cotangent of that operand; jvp needs no rule of
-// its own, because the tangent of a linear operation is the operation on the tangent.
+// An operation with trait `linear` is linear in each differentiable operand. Its transpose with
+// respect to an operand maps cotangents of the results to the cotangent of that operand; jvp needs
+// no rule of its own, because the tangent of a linear operation is the operation on the tangent.
 #pragma once
 
 #include <span>

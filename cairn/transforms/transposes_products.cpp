@@ -37,8 +37,8 @@ struct ConvolutionShape {
   int64_t groups;
 };
 
-// [A, G * B, rest] to [G * A or A * G ...]: splits axis 1 into (groups, rest) and reorders the first
-// three axes by `order`, then joins the two that end up at `join` and `join` + 1.
+// [A, G * B, rest] to [G * A or A * G ...]: splits axis 1 into (groups, rest) and reorders the
+// first three axes by `order`, then joins the two that end up at `join` and `join` + 1.
 Tensor regroup(const Tensor& x, int split, int64_t groups, std::array<int64_t, 3> order, int join) {
   Shape shape = x.shape();
   shape[split] /= groups;
@@ -52,8 +52,8 @@ Tensor regroup(const Tensor& x, int split, int64_t groups, std::array<int64_t, 3
   return reshape(moved, joined);
 }
 
-// d x: the cotangent, dilated by the strides, meets the reversed kernel with in- and out-channels of
-// each group exchanged (XLA's conv_general_dilated transpose).
+// d x: the cotangent, dilated by the strides, meets the reversed kernel with in- and out-channels
+// of each group exchanged (XLA's conv_general_dilated transpose).
 Tensor convolution_input(const Linear& l, const ConvolutionShape& c) {
   Ints low, high, reversed;
   for (int i = 0; i < c.spatial; ++i) {
@@ -68,16 +68,16 @@ Tensor convolution_input(const Linear& l, const ConvolutionShape& c) {
   attrs.set(Attr::lhs_dilation, c.attrs.ints(Attr::strides));
   attrs.set(Attr::low, low);
   attrs.set(Attr::high, high);
-  return product(Op::convolution, {l.cotangents[0], w}, attrs,
-                 tangent_dtype(l.inputs[0].dtype()));
+  return product(Op::convolution, {l.cotangents[0], w}, attrs, tangent_dtype(l.inputs[0].dtype()));
 }
 
-// d w: a convolution whose batch is the channels of a group and whose channels are the batch. A group of
-// x keeps to its own output channels, so (N, G, C/G) is ordered (C/G, G, N).
+// d w: a convolution whose batch is the channels of a group and whose channels are the batch. A
+// group of x keeps to its own output channels, so (N, G, C/G) is ordered (C/G, G, N).
 Tensor convolution_kernel(const Linear& l, const ConvolutionShape& c) {
   Ints high;
   for (int i = 0; i < c.spatial; ++i)
-    high.push_back(c.out_extent(i) - c.x_extent(i) + c.w_extent(i) - c.attrs.ints(Attr::low)[i] - 1);
+    high.push_back(c.out_extent(i) - c.x_extent(i) + c.w_extent(i) - c.attrs.ints(Attr::low)[i] -
+                   1);
   const Tensor x = regroup(l.inputs[0], 1, c.groups, {2, 1, 0}, 1);
   const Tensor ct = swap_axes(l.cotangents[0], 0, 1);
   Attrs attrs = c.attrs;
@@ -92,8 +92,9 @@ Tensor convolution_kernel(const Linear& l, const ConvolutionShape& c) {
 Tensor group_rows(const Tensor& sizes, int64_t rows) {
   const Tensor ends = cumsum(sizes);
   const Tensor starts = ends - sizes;
-  const Tensor row = make(Op::iota, {},
-                          {{Attr::dtype, DType::i32}, {Attr::shape, Ints{1, rows}}, {Attr::axis, int64_t{1}}});
+  const Tensor row =
+      make(Op::iota, {},
+           {{Attr::dtype, DType::i32}, {Attr::shape, Ints{1, rows}}, {Attr::axis, int64_t{1}}});
   return bitwise_and(less_equal(expand_dims(starts, 1), row), less(row, expand_dims(ends, 1)));
 }
 
@@ -122,15 +123,16 @@ Tensor transpose_matmul(const Linear& l, int operand) {
 }
 
 Tensor transpose_grouped_matmul(const Linear& l, int operand) {
-  const Tensor& x = l.inputs[0];      // (T, K)
-  const Tensor& w = l.inputs[1];      // (G, K, N)
+  const Tensor& x = l.inputs[0];       // (T, K)
+  const Tensor& w = l.inputs[1];       // (G, K, N)
   const Tensor& ct = l.cotangents[0];  // (T, N)
   if (operand == 0)
     return product(Op::grouped_matmul, {ct, swap_axes(w, 1, 2), l.inputs[2]}, l.node.attrs(),
                    tangent_dtype(x.dtype()));
-  // One product per group, over all rows with those of other groups as zeros: G times the work of the
-  // forward product. Both sides are masked so that an inf of another group does not meet a zero.
-  const Tensor mask = group_rows(l.inputs[2], x.shape()[0]);  // (G, T)
+  // One product per group, over all rows with those of other groups as zeros: G times the work of
+  // the forward product. Both sides are masked so that an inf of another group does not meet a
+  // zero.
+  const Tensor mask = group_rows(l.inputs[2], x.shape()[0]);           // (G, T)
   const Tensor rows = where(expand_dims(mask, 1), transpose(x), 0.0);  // (G, K, T)
   const Tensor cts = where(expand_dims(mask, 2), ct, 0.0);             // (G, T, N)
   return product(Op::matmul, {rows, cts}, l.node.attrs(), tangent_dtype(w.dtype()));

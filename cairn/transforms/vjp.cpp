@@ -18,20 +18,23 @@ std::string where(const Tensor& t) {
 }
 
 void check_loss(std::string_view transform, std::span<const Tensor> outputs) {
-  if (outputs.empty()) throw_error(fmt::format("[{}] the function gives nothing to differentiate", transform));
+  if (outputs.empty())
+    throw_error(fmt::format("[{}] the function gives nothing to differentiate", transform));
   const Tensor& loss = outputs[0];
   if (loss.rank() == 0 && is_float(loss.dtype())) return;
-  throw_error(fmt::format("[{}] the loss must be a 0-d float, it is {}{}; reduce it with sum or mean, or use vjp",
-                          transform, to_string(loss.type()), where(loss)));
+  throw_error(fmt::format(
+      "[{}] the loss must be a 0-d float, it is {}{}; reduce it with sum or mean, or use vjp",
+      transform, to_string(loss.type()), where(loss)));
 }
 
 void check_float(std::string_view transform, const Tensor& t, std::string_view what) {
   if (is_float(t.dtype())) return;
-  throw_error(fmt::format("[{}] {} is {}{}: only floats have derivatives", transform, what, to_string(t.type()),
-                          where(t)));
+  throw_error(fmt::format("[{}] {} is {}{}: only floats have derivatives", transform, what,
+                          to_string(t.type()), where(t)));
 }
 
-std::vector<int> checked_argnums(std::string_view transform, const Graph& graph, std::span<const int> argnums) {
+std::vector<int> checked_argnums(std::string_view transform, const Graph& graph,
+                                 std::span<const int> argnums) {
   std::vector<int> result(argnums.begin(), argnums.end());
   for (const int i : result) {
     if (i < 0 || i >= static_cast<int>(graph.inputs.size()))
@@ -45,7 +48,8 @@ std::vector<int> checked_argnums(std::string_view transform, const Graph& graph,
 std::vector<std::string> extended_names(const Graph& graph, size_t outputs) {
   if (graph.output_names.empty()) return {};
   std::vector<std::string> names = graph.output_names;
-  while (names.size() < outputs) names.push_back(fmt::format("ct_{}", names.size() - graph.outputs.size()));
+  while (names.size() < outputs)
+    names.push_back(fmt::format("ct_{}", names.size() - graph.outputs.size()));
   return names;
 }
 
@@ -80,7 +84,8 @@ Graph vjp(const Graph& graph, std::span<const int> argnums) {
 Graph value_and_grad(const Graph& graph, std::span<const int> argnums) {
   check_loss("grad", graph.outputs);
   std::vector<Tensor> wrt;
-  for (const int i : checked_argnums("grad", graph, argnums)) wrt.push_back(graph.inputs[static_cast<size_t>(i)]);
+  for (const int i : checked_argnums("grad", graph, argnums))
+    wrt.push_back(graph.inputs[static_cast<size_t>(i)]);
   ValuesAndGradients both = value_and_gradients(graph.outputs, wrt);
   Graph result{graph.name, graph.inputs, std::move(both.values), {}};
   result.outputs.insert(result.outputs.end(), both.gradients.begin(), both.gradients.end());
@@ -97,9 +102,11 @@ Graph grad(const Graph& graph, std::span<const int> argnums) {
   return result;
 }
 
-ValuesAndGradients value_and_gradients(std::span<const Tensor> values, std::span<const Tensor> wrt) {
+ValuesAndGradients value_and_gradients(std::span<const Tensor> values,
+                                       std::span<const Tensor> wrt) {
   check_loss("grad", values);
-  for (size_t i = 0; i < wrt.size(); ++i) check_float("grad", wrt[i], fmt::format("tensor {} of wrt", i));
+  for (size_t i = 0; i < wrt.size(); ++i)
+    check_float("grad", wrt[i], fmt::format("tensor {} of wrt", i));
   const detail::ReverseWalk walk(values, wrt);
   std::vector<Tensor> cotangents(values.size());
   cotangents[0] = detail::constant_of(detail::tangent_type(values[0].type()), 1);
@@ -131,17 +138,19 @@ Vjp vjp(const TensorFunction& fn, std::span<const Tensor> primals) {
   std::vector<Tensor> sources;
   for (const Tensor& input : traced.inputs)
     if (is_float(input.dtype())) sources.push_back(input);
-  // Walked once on placeholders. Forward and backward part are then built on the primals through one map,
-  // so that they share what both need.
+  // Walked once on placeholders. Forward and backward part are then built on the primals through
+  // one map, so that they share what both need.
   struct State {
     detail::ReverseWalk walk;
     TensorMap<Tensor> built;
   };
-  const auto state = std::make_shared<State>(State{detail::ReverseWalk(traced.outputs, sources), {}});
+  const auto state =
+      std::make_shared<State>(State{detail::ReverseWalk(traced.outputs, sources), {}});
   for (size_t i = 0; i < primals.size(); ++i) state->built[traced.inputs[i]] = primals[i];
   Vjp result;
   result.outputs = detail::substitute(state->walk.roots(), state->built);
-  result.pullback = [state, inputs = traced.inputs, outputs = result.outputs](std::span<const Tensor> given) {
+  result.pullback = [state, inputs = traced.inputs,
+                     outputs = result.outputs](std::span<const Tensor> given) {
     if (given.size() != outputs.size())
       throw_error(fmt::format("[vjp] {} cotangents for {} outputs", given.size(), outputs.size()));
     for (size_t i = 0; i < given.size(); ++i)

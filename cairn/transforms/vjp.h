@@ -3,12 +3,14 @@
 //   auto f = [](Tensor x) { return sum(x * x); };
 //   Tensor g = grad(f)(x);                                  // 2 x
 //   Tensor h = grad([&](Tensor x) { return sum(sin(grad(f)(x))); })(x);
-//   auto [values, gradients] = value_and_gradients({loss}, parameters);   // what a training step uses
+//   auto [values, gradients] = value_and_gradients({loss}, parameters);   // what a training step
+//   uses
 //
-// A derivative is a graph of the same operations, so it has derivatives itself. A function is traced on
-// placeholders of its arguments' types, transformed and called; tensors that it captures are constants.
-// Only floats have derivatives: integers and bool have none, and those of 8-bit floats are f32.
-// Sums of cotangents are formed in reverse order of building, so that equal graphs give equal bits.
+// A derivative is a graph of the same operations, so it has derivatives itself. A function is
+// traced on placeholders of its arguments' types, transformed and called; tensors that it captures
+// are constants. Only floats have derivatives: integers and bool have none, and those of 8-bit
+// floats are f32. Sums of cotangents are formed in reverse order of building, so that equal graphs
+// give equal bits.
 #pragma once
 
 #include <array>
@@ -26,8 +28,8 @@ namespace cairn {
 // inputs: the graph's, then one cotangent per float output.
 // outputs: the graph's, then one cotangent per number of argnums (empty: every float input).
 Graph vjp(const Graph& graph, std::span<const int> argnums = {});
-// outputs: the graph's, of which the first must be a 0-d float, then its gradient with respect to the
-// inputs of argnums.
+// outputs: the graph's, of which the first must be a 0-d float, then its gradient with respect to
+// the inputs of argnums.
 Graph value_and_grad(const Graph& graph, std::span<const int> argnums);
 Graph grad(const Graph& graph, std::span<const int> argnums);
 
@@ -37,10 +39,10 @@ struct ValuesAndGradients {
   std::vector<Tensor> values;
   std::vector<Tensor> gradients;
 };
-// Gradients of values[0], a 0-d float, with respect to tensors that it depends on (zeros for one that it
-// does not). Use the returned `values` in place of those given: where there is a loop, they are built
-// again so that forward and backward share one. Throws Error for a loss that is not a 0-d float and for a
-// tensor of `wrt` that is not a float.
+// Gradients of values[0], a 0-d float, with respect to tensors that it depends on (zeros for one
+// that it does not). Use the returned `values` in place of those given: where there is a loop, they
+// are built again so that forward and backward share one. Throws Error for a loss that is not a 0-d
+// float and for a tensor of `wrt` that is not a float.
 ValuesAndGradients value_and_gradients(std::span<const Tensor> values, std::span<const Tensor> wrt);
 std::vector<Tensor> gradients(const Tensor& loss, std::span<const Tensor> wrt);
 
@@ -61,10 +63,11 @@ Vjp vjp(const TensorFunction& fn, std::span<const Tensor> primals);
 
 // --- functions of single tensors ----------------------------------------------------------------
 
-// A callable of Tensors that gives a Tensor: f(Tensor), f(Tensor, Tensor), ... Name the parameters' type
-// (not `auto`).
+// A callable of Tensors that gives a Tensor: f(Tensor), f(Tensor, Tensor), ... Name the parameters'
+// type (not `auto`).
 template <class F>
-concept TensorCallable = !std::convertible_to<F, TensorFunction> && !std::same_as<std::decay_t<F>, Graph>;
+concept TensorCallable =
+    !std::convertible_to<F, TensorFunction> && !std::same_as<std::decay_t<F>, Graph>;
 
 namespace detail {
 // f(Tensor, ...) of N arguments as a function of spans.
@@ -90,9 +93,11 @@ auto grad(F f, int argnum = 0) {
 // The pair (f, d f / d argument `argnum`), as a function of the same arguments.
 template <TensorCallable F>
 auto value_and_grad(F f, int argnum = 0) {
-  return [f = std::move(f), argnum](const std::same_as<Tensor> auto&... args) -> std::pair<Tensor, Tensor> {
+  return [f = std::move(f),
+          argnum](const std::same_as<Tensor> auto&... args) -> std::pair<Tensor, Tensor> {
     const std::array<Tensor, sizeof...(args)> list{args...};
-    const auto both = value_and_grad(detail::pack<sizeof...(args)>(f), std::vector<int>{argnum})(list);
+    const auto both =
+        value_and_grad(detail::pack<sizeof...(args)>(f), std::vector<int>{argnum})(list);
     return {both[0], both[1]};
   };
 }

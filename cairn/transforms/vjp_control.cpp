@@ -35,20 +35,23 @@ void append_defined(std::vector<Tensor>& list, std::span<const Tensor> tensors) 
 std::vector<Tensor> spread(const VjpContext& c, const std::vector<int>& wrt, int skip,
                            const std::vector<Tensor>& cotangents) {
   std::vector<Tensor> result(c.inputs.size());
-  for (size_t i = 0; i < wrt.size(); ++i) result[static_cast<size_t>(wrt[i] + skip)] = cotangents[i];
+  for (size_t i = 0; i < wrt.size(); ++i)
+    result[static_cast<size_t>(wrt[i] + skip)] = cotangents[i];
   return result;
 }
 
 }  // namespace
 
-// The branches' pullbacks under the same condition. They compute their branch again from the operands,
-// which are the only residuals: what a branch computes inside does not exist when the other was taken.
+// The branches' pullbacks under the same condition. They compute their branch again from the
+// operands, which are the only residuals: what a branch computes inside does not exist when the
+// other was taken.
 std::vector<Tensor> vjp_cond(const VjpContext& c) {
   const std::vector<bool> given = defined(c.cotangents);
   const std::vector<int> wrt = places(c.wanted, 1);
   Attrs attrs;
   for (Attr key : {Attr::then, Attr::otherwise})
-    attrs.set(key, std::make_shared<const Graph>(pullback(*c.node.attrs().graph(key), given, wrt, false, c.meshes)));
+    attrs.set(key, std::make_shared<const Graph>(
+                       pullback(*c.node.attrs().graph(key), given, wrt, false, c.meshes)));
   std::vector<Tensor> operands = c.inputs;
   append_defined(operands, c.cotangents);
   return spread(c, wrt, 1, make_many(Op::cond, std::move(operands), std::move(attrs)));
@@ -68,7 +71,8 @@ std::vector<Tensor> vjp_custom(const VjpContext& c) {
       std::vector<Tensor> result = definition->vjp(c.inputs, c.outputs, cotangents);
       if (result.size() != c.inputs.size())
         fail("grad", c.node,
-             fmt::format("the vjp of '{}' gives {} cotangents for {} operands; give an empty Tensor where one is zero",
+             fmt::format("the vjp of '{}' gives {} cotangents for {} operands; give an empty "
+                         "Tensor where one is zero",
                          attrs.text(Attr::name), result.size(), c.inputs.size()));
       return result;
     }
@@ -76,17 +80,18 @@ std::vector<Tensor> vjp_custom(const VjpContext& c) {
   const std::vector<int> wrt = places(c.wanted, 0);
   std::vector<Tensor> operands = c.inputs;
   append_defined(operands, c.cotangents);
-  // A checkpoint computes its body again, and not before the cotangents are there: the barrier ties the
-  // operands to them and keeps the second computation from being merged with the first.
+  // A checkpoint computes its body again, and not before the cotangents are there: the barrier ties
+  // the operands to them and keeps the second computation from being merged with the first.
   if (attrs.text(Attr::name) == kCheckpoint) operands = make_many(Op::barrier, std::move(operands));
-  const Graph back = pullback(*attrs.graph(Attr::body), defined(c.cotangents), wrt, false, c.meshes);
+  const Graph back =
+      pullback(*attrs.graph(Attr::body), defined(c.cotangents), wrt, false, c.meshes);
   return spread(c, wrt, 0, call(back, operands));
 }
 
 namespace {
 
-// Which carried values a derivative reaches, given the operands into which one flows: the least set that
-// the body maps into itself.
+// Which carried values a derivative reaches, given the operands into which one flows: the least set
+// that the body maps into itself.
 std::vector<bool> active_operands(const Graph& body, int carried, std::vector<bool> active) {
   for (bool grown = true; grown;) {
     grown = false;
@@ -116,8 +121,8 @@ class Residuals {
     late_ = dependents(walk.roots(), inputs.subspan(1, static_cast<size_t>(carried + scanned)));
   }
 
-  // What depends on captured values and the step only is computed again instead of being kept; so is a
-  // broadcast, which is larger than its operand.
+  // What depends on captured values and the step only is computed again instead of being kept; so
+  // is a broadcast, which is larger than its operand.
   void collect(std::span<const Tensor> roots) {
     std::unordered_set<const Node*> seen;
     std::vector<Tensor> stack(roots.rbegin(), roots.rend());
@@ -125,7 +130,8 @@ class Residuals {
       const Tensor t = stack.back();
       stack.pop_back();
       const Node& node = t.node();
-      if (const auto at = std::find(body_.inputs.begin(), body_.inputs.end(), t); at != body_.inputs.end()) {
+      if (const auto at = std::find(body_.inputs.begin(), body_.inputs.end(), t);
+          at != body_.inputs.end()) {
         const int operand = static_cast<int>(at - body_.inputs.begin());
         if (operand > 0 && operand <= carried_) {
           keep(t, kept);
@@ -137,7 +143,8 @@ class Residuals {
       } else if (forward_.contains(&node) && late_.contains(&node) && node.op() != Op::broadcast) {
         keep(t, kept);
       } else if (seen.insert(&node).second) {
-        for (int i = static_cast<int>(node.inputs().size()) - 1; i >= 0; --i) stack.push_back(node.input(i));
+        for (int i = static_cast<int>(node.inputs().size()) - 1; i >= 0; --i)
+          stack.push_back(node.input(i));
       }
     }
   }
@@ -155,8 +162,8 @@ class Residuals {
 
 }  // namespace
 
-TapedLoop tape_loop(const Node& loop, std::vector<Tensor> inputs, const std::vector<bool>& active_inputs,
-                    const MeshSizes& meshes) {
+TapedLoop tape_loop(const Node& loop, std::vector<Tensor> inputs,
+                    const std::vector<bool>& active_inputs, const MeshSizes& meshes) {
   const Graph& body = *loop.attrs().graph(Attr::body);
   const int carried = static_cast<int>(loop.attrs().integer(Attr::carried));
   const int scanned = static_cast<int>(loop.attrs().integer(Attr::scanned));
@@ -212,9 +219,11 @@ TapedLoop tape_loop(const Node& loop, std::vector<Tensor> inputs, const std::vec
   back.inputs.push_back(replace(body.inputs[0], "k"));
   back.inputs.insert(back.inputs.end(), carried_in.begin(), carried_in.end());
   back.inputs.insert(back.inputs.end(), sums_in.begin(), sums_in.end());
-  for (const Tensor& t : residuals.kept) back.inputs.push_back(replace(t, fmt::format("r{}", back.inputs.size())));
+  for (const Tensor& t : residuals.kept)
+    back.inputs.push_back(replace(t, fmt::format("r{}", back.inputs.size())));
   const auto operand_of = [&](const Tensor& t) {
-    return static_cast<int>(std::find(body.inputs.begin(), body.inputs.end(), t) - body.inputs.begin());
+    return static_cast<int>(std::find(body.inputs.begin(), body.inputs.end(), t) -
+                            body.inputs.begin());
   };
   for (const Tensor& t : residuals.scanned_reads) {
     tape.scanned_reads.push_back(operand_of(t));
@@ -241,10 +250,12 @@ std::vector<Tensor> vjp_loop(const VjpContext& c) {
   std::vector<Tensor> operands{c.inputs[0]};
   const auto cotangent = [&](int output) {
     const size_t i = static_cast<size_t>(output);
-    return c.cotangents[i].defined() ? c.cotangents[i] : zeros_of(tangent_type(c.outputs[i].type()));
+    return c.cotangents[i].defined() ? c.cotangents[i]
+                                     : zeros_of(tangent_type(c.outputs[i].type()));
   };
   for (int i : tape.carried) operands.push_back(cotangent(i - 1));
-  for (int i : tape.captured) operands.push_back(zeros_of(tangent_type(c.inputs[static_cast<size_t>(i)].type())));
+  for (int i : tape.captured)
+    operands.push_back(zeros_of(tangent_type(c.inputs[static_cast<size_t>(i)].type())));
   operands.insert(operands.end(), c.outputs.begin() + tape.forward_outputs, c.outputs.end());
   for (int i : tape.scanned_reads) operands.push_back(c.inputs[static_cast<size_t>(i)]);
   for (int i : tape.stacked) operands.push_back(cotangent(i));

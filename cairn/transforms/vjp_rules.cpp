@@ -38,9 +38,10 @@ Cotangents vjp_cumulative(const VjpContext& c) {
   const int last = x.rank() - 1;
   Tensor result;
   if (kind == "prod") {
-    // d x[j] = (product before j) * s[j], where s[j] = ct[j] + x[j+1] s[j+1]. No division, so zeros and
-    // second derivatives are as any other value.
-    const Tensor s = flip(linear_recurrence(flip(shift(x, last, -1, 0.0), {last}), flip(ct, {last}), last), {last});
+    // d x[j] = (product before j) * s[j], where s[j] = ct[j] + x[j+1] s[j+1]. No division, so zeros
+    // and second derivatives are as any other value.
+    const Tensor s = flip(
+        linear_recurrence(flip(shift(x, last, -1, 0.0), {last}), flip(ct, {last}), last), {last});
     result = exclusive_product(x, last) * s;
   } else {
     result = add_at_last(ct, running_index(x, turn(c.outputs[0]), kind == "max"), x.shape()[last]);
@@ -52,8 +53,10 @@ Cotangents vjp_cumulative(const VjpContext& c) {
 Cotangents vjp_ordered(const VjpContext& c) {
   if (!c.cotangents[0].defined()) return {Tensor()};
   const Shape& x = c.inputs[0].shape();
-  const int axis = c.node.op() == Op::sort ? static_cast<int>(c.node.attrs().integer(Attr::axis)) : x.rank() - 1;
-  const Tensor back = add_at_last(move_axis(c.cotangents[0], axis, -1), move_axis(c.outputs[1], axis, -1), x[axis]);
+  const int axis =
+      c.node.op() == Op::sort ? static_cast<int>(c.node.attrs().integer(Attr::axis)) : x.rank() - 1;
+  const Tensor back =
+      add_at_last(move_axis(c.cotangents[0], axis, -1), move_axis(c.outputs[1], axis, -1), x[axis]);
   return {move_axis(back, -1, axis)};
 }
 
@@ -76,7 +79,8 @@ Cotangents vjp_dynamic_update_slice(const VjpContext& c) {
   if (c.wanted[1]) {
     std::vector<Tensor> operands{c.cotangents[0]};
     operands.insert(operands.end(), starts.begin(), starts.end());
-    result[1] = make(Op::dynamic_slice, std::move(operands), {{Attr::shape, Ints(c.inputs[1].shape())}});
+    result[1] =
+        make(Op::dynamic_slice, std::move(operands), {{Attr::shape, Ints(c.inputs[1].shape())}});
   }
   return result;
 }
@@ -88,26 +92,33 @@ Attrs with_kind(const Attrs& attrs, const char* kind) {
 }
 
 Attrs gather_attrs(const Attrs& attrs) {
-  return {{Attr::axis, attrs.integer(Attr::axis)}, {Attr::batch_dims, attrs.integer(Attr::batch_dims)}};
+  return {{Attr::axis, attrs.integer(Attr::axis)},
+          {Attr::batch_dims, attrs.integer(Attr::batch_dims)}};
 }
 
 Cotangents vjp_gather(const VjpContext& c) {
   const Tensor zeros = zeros_of(tangent_type(c.inputs[0].type()));
-  return {make(Op::scatter, {zeros, c.inputs[1], c.cotangents[0]}, with_kind(c.node.attrs(), "add")), Tensor()};
+  return {
+      make(Op::scatter, {zeros, c.inputs[1], c.cotangents[0]}, with_kind(c.node.attrs(), "add")),
+      Tensor()};
 }
 
 // With repeated indices only the last update stays; it is found by scattering the updates' numbers.
 Tensor last_writer(const VjpContext& c, const Attrs& take) {
   const Shape& shape = c.inputs[2].shape();
-  const DType dtype = shape.elements() > INT32_MAX || c.inputs[0].elements() > INT32_MAX ? DType::i64 : DType::i32;
+  const DType dtype =
+      shape.elements() > INT32_MAX || c.inputs[0].elements() > INT32_MAX ? DType::i64 : DType::i32;
   TensorType type{dtype, {shape.elements()}, {}, {}};
-  std::vector<Tensor> number{make(Op::iota, {}, {{Attr::dtype, dtype}, {Attr::shape, Ints(type.shape)}, {Attr::axis, int64_t{0}}}),
-                             c.inputs[0]};
+  std::vector<Tensor> number{
+      make(Op::iota, {},
+           {{Attr::dtype, dtype}, {Attr::shape, Ints(type.shape)}, {Attr::axis, int64_t{0}}}),
+      c.inputs[0]};
   vary_together(number);
   const Tensor own = reshape(number[0], shape);
   type = c.inputs[0].type();
   type.dtype = dtype;
-  const Tensor written = make(Op::scatter, {constant_of(type, -1), c.inputs[1], own}, c.node.attrs());
+  const Tensor written =
+      make(Op::scatter, {constant_of(type, -1), c.inputs[1], own}, c.node.attrs());
   return equal(make(Op::gather, {written, c.inputs[1]}, take), own);
 }
 
@@ -123,7 +134,8 @@ Cotangents vjp_scatter(const VjpContext& c) {
     if (c.wanted[2]) result[2] = gathered();
   } else if (kind == "set") {
     if (c.wanted[0])
-      result[0] = make(Op::scatter, {ct, indices, zeros_of(tangent_type(c.inputs[2].type()))}, c.node.attrs());
+      result[0] = make(Op::scatter, {ct, indices, zeros_of(tangent_type(c.inputs[2].type()))},
+                       c.node.attrs());
     if (c.wanted[2]) result[2] = where(last_writer(c, take), gathered(), 0.0);
   } else if (kind == "max" || kind == "min") {
     const ScatterShares shares = scatter_shares(c.node, c.inputs, c.outputs[0]);
@@ -137,14 +149,17 @@ Cotangents vjp_scatter(const VjpContext& c) {
 
 Cotangents vjp_all_reduce(const VjpContext& c) {
   if (c.node.attrs().text(Attr::kind) != "sum")
-    fail("grad", c.node, "only kind=sum has a derivative; use stop_gradient on its operand, or custom_vjp");
-  return {make(Op::vary, {c.cotangents[0]}, {{Attr::mesh_axis, c.node.attrs().text(Attr::mesh_axis)}})};
+    fail("grad", c.node,
+         "only kind=sum has a derivative; use stop_gradient on its operand, or custom_vjp");
+  return {
+      make(Op::vary, {c.cotangents[0]}, {{Attr::mesh_axis, c.node.attrs().text(Attr::mesh_axis)}})};
 }
 
 using Rows = std::array<Row<VjpRule>, kOpCount>;
 
 constexpr const char* kQuantized =
-    "quantized data has no derivative; use stop_gradient, or custom_vjp for a straight-through gradient";
+    "quantized data has no derivative; use stop_gradient, or custom_vjp for a straight-through "
+    "gradient";
 
 constexpr Rows make_table() {
   Rows t{};

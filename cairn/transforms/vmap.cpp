@@ -19,7 +19,9 @@ Tensor repeat(const Tensor& x, int64_t size) {
   return make(Op::broadcast, {x}, {{Attr::shape, Ints(shape)}, {Attr::axes, axes}});
 }
 
-Tensor BatchContext::with_batch(int i) const { return batched(i) ? value(i) : repeat(value(i), size); }
+Tensor BatchContext::with_batch(int i) const {
+  return batched(i) ? value(i) : repeat(value(i), size);
+}
 
 std::vector<Tensor> BatchContext::all_with_batch() const {
   std::vector<Tensor> all;
@@ -115,7 +117,8 @@ const BatchAxis& axis_of(std::span<const BatchAxis> axes, size_t i) {
 
 }  // namespace
 
-Graph vmap(const Graph& graph, std::span<const BatchAxis> in_axes, std::span<const BatchAxis> out_axes, int64_t size) {
+Graph vmap(const Graph& graph, std::span<const BatchAxis> in_axes,
+           std::span<const BatchAxis> out_axes, int64_t size) {
   CAIRN_ASSERT(in_axes.size() == graph.inputs.size() && out_axes.size() == graph.outputs.size());
   Graph result{graph.name, {}, {}, graph.output_names};
   std::vector<detail::Batched> inputs;
@@ -135,7 +138,9 @@ Graph vmap(const Graph& graph, std::span<const BatchAxis> in_axes, std::span<con
   for (size_t i = 0; i < outputs.size(); ++i) {
     const auto& [value, batched] = outputs[i];
     if (!out_axes[i]) {
-      if (batched) throw_error(fmt::format("[vmap] result {} depends on a batched argument, so it needs an axis", i));
+      if (batched)
+        throw_error(
+            fmt::format("[vmap] result {} depends on a batched argument, so it needs an axis", i));
       result.outputs.push_back(value);
       continue;
     }
@@ -145,10 +150,12 @@ Graph vmap(const Graph& graph, std::span<const BatchAxis> in_axes, std::span<con
   return result;
 }
 
-TensorFunction vmap(TensorFunction fn, std::vector<BatchAxis> in_axes, std::vector<BatchAxis> out_axes) {
-  if (in_axes.empty() || out_axes.empty()) throw_error("[vmap] in_axes and out_axes need at least one entry");
-  return [fn = std::move(fn), in_axes = std::move(in_axes), out_axes = std::move(out_axes)](
-             std::span<const Tensor> args) -> std::vector<Tensor> {
+TensorFunction vmap(TensorFunction fn, std::vector<BatchAxis> in_axes,
+                    std::vector<BatchAxis> out_axes) {
+  if (in_axes.empty() || out_axes.empty())
+    throw_error("[vmap] in_axes and out_axes need at least one entry");
+  return [fn = std::move(fn), in_axes = std::move(in_axes),
+          out_axes = std::move(out_axes)](std::span<const Tensor> args) -> std::vector<Tensor> {
     std::vector<TensorType> types;
     std::vector<BatchAxis> in, out;
     std::optional<int64_t> size;
@@ -159,7 +166,8 @@ TensorFunction vmap(TensorFunction fn, std::vector<BatchAxis> in_axes, std::vect
       const int axis = normalize_axis("vmap", *in.back(), args[i].rank());
       const int64_t here = args[i].shape()[axis];
       if (size && *size != here)
-        throw_error(fmt::format("[vmap] argument {} has {} examples along axis {}, others have {}", i, here, axis, *size));
+        throw_error(fmt::format("[vmap] argument {} has {} examples along axis {}, others have {}",
+                                i, here, axis, *size));
       size = here;
       types.back().shape.erase(axis);
     }

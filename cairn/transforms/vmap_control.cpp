@@ -49,7 +49,9 @@ std::vector<Batched> batch_cond(const BatchContext& c) {
     const std::vector<Batched> b = batch_graph(otherwise, operands, c.size);
     std::vector<Batched> results;
     for (size_t i = 0; i < a.size(); ++i) {
-      const auto full = [&](const Batched& v) { return v.batched ? v.value : repeat(v.value, c.size); };
+      const auto full = [&](const Batched& v) {
+        return v.batched ? v.value : repeat(v.value, c.size);
+      };
       results.push_back({select_examples(c.value(0), full(a[i]), full(b[i])), true});
     }
     return results;
@@ -58,13 +60,16 @@ std::vector<Batched> batch_cond(const BatchContext& c) {
   std::vector<bool> first, second;
   const Graph a = batched_graph(then, flags(operands), c.size, {}, first);
   const Graph b = batched_graph(otherwise, flags(operands), c.size, first, second);
-  const Graph a_again = first == second ? a : batched_graph(then, flags(operands), c.size, second, first);
-  Attrs attrs{{Attr::then, std::make_shared<const Graph>(a_again)}, {Attr::otherwise, std::make_shared<const Graph>(b)}};
+  const Graph a_again =
+      first == second ? a : batched_graph(then, flags(operands), c.size, second, first);
+  Attrs attrs{{Attr::then, std::make_shared<const Graph>(a_again)},
+              {Attr::otherwise, std::make_shared<const Graph>(b)}};
   return marked(rebuild(c.node, values(c.inputs), std::move(attrs)), second);
 }
 
-// Carried values are batched as soon as one step makes them so. With a batched trip count the loop runs
-// until the longest example is done; those that are done keep their carried values and stack zeros.
+// Carried values are batched as soon as one step makes them so. With a batched trip count the loop
+// runs until the longest example is done; those that are done keep their carried values and stack
+// zeros.
 std::vector<Batched> batch_loop(const BatchContext& c) {
   const Graph& body = *c.attrs().graph(Attr::body);
   const size_t carried = static_cast<size_t>(c.attrs().integer(Attr::carried));
@@ -73,7 +78,9 @@ std::vector<Batched> batch_loop(const BatchContext& c) {
   std::vector<bool> batched = flags(c.inputs);
   batched[0] = false;  // the step is the same for all
   std::vector<bool> forced(body.outputs.size(), masked), results;
-  if (masked) std::fill(batched.begin() + 1, batched.begin() + 1 + static_cast<std::ptrdiff_t>(carried), true);
+  if (masked)
+    std::fill(batched.begin() + 1, batched.begin() + 1 + static_cast<std::ptrdiff_t>(carried),
+              true);
   Graph inner;
   for (bool grown = true; grown;) {
     grown = false;
@@ -94,7 +101,8 @@ std::vector<Batched> batch_loop(const BatchContext& c) {
     operands.push_back(value);
   }
   if (masked) {
-    operands[0] = c.size ? max(c.value(0)) : zeros_of({DType::i32, {}, {}, c.value(0).type().varying});
+    operands[0] =
+        c.size ? max(c.value(0)) : zeros_of({DType::i32, {}, {}, c.value(0).type().varying});
     const Tensor counts = Tensor::input(c.value(0).type(), "counts");
     std::vector<Tensor> both{counts, inner.inputs[0]};
     vary_together(both);
@@ -108,7 +116,8 @@ std::vector<Batched> batch_loop(const BatchContext& c) {
   }
   Attrs attrs = c.attrs();
   attrs.set(Attr::body, std::make_shared<const Graph>(std::move(inner)));
-  std::vector<Batched> outputs = marked(rebuild(c.node, std::move(operands), std::move(attrs)), results);
+  std::vector<Batched> outputs =
+      marked(rebuild(c.node, std::move(operands), std::move(attrs)), results);
   for (size_t i = carried; i < outputs.size(); ++i)
     if (outputs[i].batched) outputs[i].value = move_axis(outputs[i].value, 1, 0);
   return outputs;
@@ -118,7 +127,8 @@ namespace {
 
 // A definition for batches: its derivative is the derivative of one example, batched.
 DefinitionPtr batched_definition(const DefinitionPtr& one, const GraphPtr& body, const Node& node,
-                                 const std::vector<bool>& inputs, const std::vector<bool>& outputs, int64_t size) {
+                                 const std::vector<bool>& inputs, const std::vector<bool>& outputs,
+                                 int64_t size) {
   auto many = std::make_shared<CustomDefinition>();
   many->name = "vmap(" + one->name + ")";
   many->fallback = [body](std::span<const Tensor> operands) { return call(*body, operands); };
@@ -126,9 +136,9 @@ DefinitionPtr batched_definition(const DefinitionPtr& one, const GraphPtr& body,
   std::vector<TensorType> in_types;
   for (const Tensor& t : node.inputs()) in_types.push_back(t.type());
   const std::vector<TensorType> out_types(node.outputs().begin(), node.outputs().end());
-  many->vjp = [one, in_types, out_types, inputs, outputs, size](std::span<const Tensor> operands,
-                                                                std::span<const Tensor> results,
-                                                                std::span<const Tensor> cotangents) {
+  many->vjp = [one, in_types, out_types, inputs, outputs, size](
+                  std::span<const Tensor> operands, std::span<const Tensor> results,
+                  std::span<const Tensor> cotangents) {
     // The rule of one example as a graph of operands, results and the cotangents that exist.
     std::vector<TensorType> types = in_types;
     types.insert(types.end(), out_types.begin(), out_types.end());
@@ -147,7 +157,8 @@ DefinitionPtr batched_definition(const DefinitionPtr& one, const GraphPtr& body,
           for (size_t i = 0, next = in_types.size() + out_types.size(); i < cts.size(); ++i)
             if (cotangents[i].defined()) cts[i] = all[next++];
           std::vector<Tensor> defined;
-          const auto gave = one->vjp(all.first(in_types.size()), all.subspan(in_types.size(), out_types.size()), cts);
+          const auto gave = one->vjp(all.first(in_types.size()),
+                                     all.subspan(in_types.size(), out_types.size()), cts);
           for (size_t i = 0; i < gave.size() && i < has.size(); ++i) {
             has[i] = gave[i].defined();
             if (has[i]) defined.push_back(gave[i]);
@@ -183,7 +194,8 @@ std::vector<Batched> batch_custom(const BatchContext& c) {
       batched_graph(*c.attrs().graph(Attr::body), inputs, c.size, forced, outputs));
   const std::string& name = c.attrs().text(Attr::name);
   // A kernel is for one example; a checkpoint stays one.
-  Attrs attrs{{Attr::name, name == kCheckpoint ? name : "vmap(" + name + ")"}, {Attr::body, GraphPtr(body)}};
+  Attrs attrs{{Attr::name, name == kCheckpoint ? name : "vmap(" + name + ")"},
+              {Attr::body, GraphPtr(body)}};
   if (const AttrValue* value = c.attrs().find(Attr::definition))
     if (const DefinitionPtr& one = std::get<DefinitionPtr>(*value))
       attrs.set(Attr::definition, batched_definition(one, body, c.node, inputs, outputs, c.size));

@@ -30,14 +30,18 @@ Tensor clamped_start(const BatchContext& c, int operand, int64_t room) {
 }
 
 Tensor count_to(int64_t n) {
-  return make(Op::iota, {}, {{Attr::dtype, DType::i64}, {Attr::shape, Ints{1, n}}, {Attr::axis, int64_t{1}}});
+  return make(Op::iota, {},
+              {{Attr::dtype, DType::i64}, {Attr::shape, Ints{1, n}}, {Attr::axis, int64_t{1}}});
 }
 
 // gather(x, indices[B, n]) along an axis of the examples.
 Batched take_along(const Batched& x, const Tensor& indices, int axis) {
   if (x.batched)
-    return {make(Op::gather, {x.value, indices}, {{Attr::axis, int64_t{axis + 1}}, {Attr::batch_dims, int64_t{1}}}), true};
-  const Tensor taken = make(Op::gather, {x.value, indices}, {{Attr::axis, int64_t{axis}}, {Attr::batch_dims, int64_t{0}}});
+    return {make(Op::gather, {x.value, indices},
+                 {{Attr::axis, int64_t{axis + 1}}, {Attr::batch_dims, int64_t{1}}}),
+            true};
+  const Tensor taken = make(Op::gather, {x.value, indices},
+                            {{Attr::axis, int64_t{axis}}, {Attr::batch_dims, int64_t{0}}});
   return {move_axis(taken, axis, 0), true};
 }
 
@@ -48,7 +52,8 @@ std::vector<Batched> batch_dynamic_slice(const BatchContext& c) {
   if (!any_batched(c, 1)) {
     std::vector<Tensor> operands = shared_starts(c, 1);
     operands.insert(operands.begin(), c.value(0));
-    return all_batched(rebuild(c.node, std::move(operands), {{Attr::shape, prefixed(shape, c.size)}}));
+    return all_batched(
+        rebuild(c.node, std::move(operands), {{Attr::shape, prefixed(shape, c.size)}}));
   }
   // One gather per axis that the slice shortens.
   Batched x = c.inputs[0];
@@ -77,12 +82,14 @@ std::vector<Batched> batch_dynamic_update_slice(const BatchContext& c) {
   Tensor inside;
   for (int axis = 0; axis < x.rank(); ++axis) {
     if (x[axis] == update[axis]) continue;
-    const Tensor place = count_to(x[axis]) - clamped_start(c, axis + 2, x[axis] - update[axis]);  // (B, n)
+    const Tensor place =
+        count_to(x[axis]) - clamped_start(c, axis + 2, x[axis] - update[axis]);  // (B, n)
     spread = take_along(spread, minimum(maximum(place, 0), update[axis] - 1), axis);
     Shape shape(x.rank() + 1, 1);
     shape[0] = c.size;
     shape[axis + 1] = x[axis];
-    const Tensor here = reshape(bitwise_and(less_equal(0, place), less(place, update[axis])), shape);
+    const Tensor here =
+        reshape(bitwise_and(less_equal(0, place), less(place, update[axis])), shape);
     inside = inside.defined() ? bitwise_and(inside, here) : here;
   }
   if (!inside.defined()) return {spread};
@@ -107,8 +114,10 @@ std::vector<Batched> batch_gather(const BatchContext& c) {
 std::vector<Batched> batch_scatter(const BatchContext& c) {
   Attrs attrs = c.attrs();
   attrs.set(Attr::axis, c.attrs().integer(Attr::axis) + 1);
-  if (const int64_t batch_dims = c.attrs().integer(Attr::batch_dims); batch_dims == 0 && !c.batched(1))
-    return all_batched(rebuild(c.node, {c.with_batch(0), c.value(1), c.with_batch(2)}, std::move(attrs)));
+  if (const int64_t batch_dims = c.attrs().integer(Attr::batch_dims);
+      batch_dims == 0 && !c.batched(1))
+    return all_batched(
+        rebuild(c.node, {c.with_batch(0), c.value(1), c.with_batch(2)}, std::move(attrs)));
   attrs.set(Attr::batch_dims, c.attrs().integer(Attr::batch_dims) + 1);
   return all_batched(rebuild(c.node, c.all_with_batch(), std::move(attrs)));
 }

@@ -26,8 +26,8 @@ Tensor split_axis(const Tensor& x, int i, int64_t first, int64_t rest) {
 }  // namespace
 
 std::vector<Batched> batch_matmul(const BatchContext& c) {
-  // Examples that share the right operand are more rows of one product; each element is the same chain
-  // of sums, so the bits are too.
+  // Examples that share the right operand are more rows of one product; each element is the same
+  // chain of sums, so the bits are too.
   if (!c.batched(1) && c.example(0).rank() == 2) {
     const Tensor rows = rebuild(c.node, {join(c.value(0), 0), c.value(1)})[0];
     return {{split_axis(rows, 0, c.size, c.example(0)[0]), true}};
@@ -35,22 +35,26 @@ std::vector<Batched> batch_matmul(const BatchContext& c) {
   return all_batched(rebuild(c.node, c.all_with_batch()));
 }
 
-// The groups of all examples become groups of one product. A group of its own takes the rows past the
-// sum of an example's sizes; its results are set to zero.
+// The groups of all examples become groups of one product. A group of its own takes the rows past
+// the sum of an example's sizes; its results are set to zero.
 std::vector<Batched> batch_grouped_matmul(const BatchContext& c) {
   const Tensor x = c.with_batch(0);      // (B, T, K)
   const Tensor w = c.with_batch(1);      // (B, G, K, N)
   const Tensor sizes = c.with_batch(2);  // (B, G)
   const int64_t rows = x.shape()[1];
-  // An example's sizes may add up to more than its rows; clip so that no group reaches into the next.
+  // An example's sizes may add up to more than its rows; clip so that no group reaches into the
+  // next.
   const Tensor ends = minimum(cumsum(sizes, 1), static_cast<int32_t>(rows));
   const Tensor starts = pad(ends, {0, 1}, {0, -1});
   const Tensor total = slice_axis(ends, 1, ends.shape()[1] - 1, ends.shape()[1]);  // (B, 1)
   const Tensor all_sizes[] = {ends - starts, static_cast<int32_t>(rows) - total};
   const Tensor rest = pad(w, {0, 0, 0, 0}, {0, 1, 0, 0});
-  const Tensor product = rebuild(c.node, {join(x, 0), join(rest, 0), reshape(concatenate(all_sizes, 1), {-1})})[0];
+  const Tensor product =
+      rebuild(c.node, {join(x, 0), join(rest, 0), reshape(concatenate(all_sizes, 1), {-1})})[0];
   const Tensor out = split_axis(product, 0, c.size, rows);
-  const Tensor row = make(Op::iota, {}, {{Attr::dtype, DType::i32}, {Attr::shape, Ints{1, rows}}, {Attr::axis, int64_t{1}}});
+  const Tensor row =
+      make(Op::iota, {},
+           {{Attr::dtype, DType::i32}, {Attr::shape, Ints{1, rows}}, {Attr::axis, int64_t{1}}});
   return {{where(expand_dims(less(row, total), 2), out, 0.0), true}};
 }
 
@@ -65,9 +69,11 @@ std::vector<Batched> batch_convolution(const BatchContext& c) {
   }
   if (!c.batched(0)) {
     // More output channels, within each group: (B, G, O/G) to (G, B, O/G).
-    const Tensor w = join(join(move_axis(split_axis(c.value(1), 1, groups, outputs / groups), 0, 1), 0), 0);
+    const Tensor w =
+        join(join(move_axis(split_axis(c.value(1), 1, groups, outputs / groups), 0, 1), 0), 0);
     const Tensor out = rebuild(c.node, {c.value(0), w})[0];  // (N, G B O/G, S)
-    const Tensor parts = split_axis(split_axis(out, 1, groups, c.size * outputs / groups), 2, c.size, outputs / groups);
+    const Tensor parts = split_axis(split_axis(out, 1, groups, c.size * outputs / groups), 2,
+                                    c.size, outputs / groups);
     return {{join(move_axis(parts, 2, 0), 2), true}};
   }
   // Every example is a group of its own (or several).

@@ -53,7 +53,8 @@ Results batch_slice(const BatchContext& c) {
 
 Results batch_pad(const BatchContext& c) {
   Attrs attrs;
-  for (Attr key : {Attr::low, Attr::high, Attr::interior}) attrs.set(key, prefixed(c.attrs().ints(key), 0));
+  for (Attr key : {Attr::low, Attr::high, Attr::interior})
+    attrs.set(key, prefixed(c.attrs().ints(key), 0));
   const Tensor x = c.with_batch(0);
   if (!c.batched(1)) return {{make(Op::pad, {x, c.value(1)}, std::move(attrs)), true}};
   // One value per example: pad with anything, then put the values where the padding is.
@@ -63,10 +64,11 @@ Results batch_pad(const BatchContext& c) {
   scalar.shape = {};
   TensorType zero = x.type();
   zero.shape = {};
-  const Tensor is_padding = make(Op::pad, {constant_of(mask, false), constant_of(scalar, true)}, attrs);
+  const Tensor is_padding =
+      make(Op::pad, {constant_of(mask, false), constant_of(scalar, true)}, attrs);
   const Tensor padded = make(Op::pad, {x, zeros_of(zero)}, std::move(attrs));
-  const Tensor value =
-      make(Op::broadcast, {c.value(1)}, {{Attr::shape, Ints(padded.shape())}, {Attr::axes, Ints{0}}});
+  const Tensor value = make(Op::broadcast, {c.value(1)},
+                            {{Attr::shape, Ints(padded.shape())}, {Attr::axes, Ints{0}}});
   return {{make(Op::select, {is_padding, value, padded}), true}};
 }
 

@@ -1,4 +1,5 @@
-// Transposes of collectives and transfers, as graphs: the values are the tests of the communicators.
+// Transposes of collectives and transfers, as graphs: the values are the tests of the
+// communicators.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -28,7 +29,9 @@ Attrs mesh(std::initializer_list<Attrs::Entry> more = {}) {
 
 // The cotangent graph of one operation, and its jvp and vmap, which must all verify.
 Graph transposed(Op op, const TensorType& type, const Attrs& attrs) {
-  const Graph graph = trace([&](std::span<const Tensor> x) -> std::vector<Tensor> { return {make(op, {x[0]}, attrs)}; }, {&type, 1});
+  const Graph graph = trace(
+      [&](std::span<const Tensor> x) -> std::vector<Tensor> { return {make(op, {x[0]}, attrs)}; },
+      {&type, 1});
   verify(jvp(graph));
   const BatchAxis axis = 0;
   const Graph batched = vmap(graph, {&axis, 1}, {&axis, 1}, 3);
@@ -45,7 +48,8 @@ Graph transposed(Op op, const TensorType& type, const Attrs& attrs) {
 const Node& last(const Graph& g) { return g.outputs[1].node(); }
 
 TEST(Collectives, AllReduceBecomesVary) {
-  const Graph of_sum = transposed(Op::all_reduce, varying({2}), mesh({{Attr::kind, std::string("sum")}}));
+  const Graph of_sum =
+      transposed(Op::all_reduce, varying({2}), mesh({{Attr::kind, std::string("sum")}}));
   EXPECT_EQ(last(of_sum).op(), Op::vary);
 }
 
@@ -62,12 +66,15 @@ TEST(Collectives, VaryBecomesAllReduce) {
   verify(pulled);
   EXPECT_EQ(last(pulled).op(), Op::all_reduce);
   EXPECT_EQ(last(pulled).attrs().integer(Attr::size), kRanks);
-  const Graph unknown = trace([&](std::span<const Tensor> x) -> std::vector<Tensor> { return {vary(x[0])}; }, {&type, 1});
+  const Graph unknown = trace(
+      [&](std::span<const Tensor> x) -> std::vector<Tensor> { return {vary(x[0])}; }, {&type, 1});
   try {
     vjp(unknown);
     FAIL();
   } catch (const Error& e) {
-    EXPECT_THAT(e.what(), HasSubstr("no collective of this graph says how many ranks the mesh axis 'data' has"));
+    EXPECT_THAT(
+        e.what(),
+        HasSubstr("no collective of this graph says how many ranks the mesh axis 'data' has"));
   }
 }
 
@@ -83,16 +90,19 @@ TEST(Collectives, OtherReductionsSayThatTheyHaveNone) {
 }
 
 TEST(Collectives, GatherAndScatter) {
-  const Graph of_gather = transposed(Op::all_gather, varying({2, 3}), mesh({{Attr::axis, int64_t{1}}}));
+  const Graph of_gather =
+      transposed(Op::all_gather, varying({2, 3}), mesh({{Attr::axis, int64_t{1}}}));
   EXPECT_EQ(last(of_gather).op(), Op::reduce_scatter);
   EXPECT_EQ(last(of_gather).attrs().integer(Attr::axis), 1);
-  const Graph of_scatter = transposed(Op::reduce_scatter, varying({8, 3}), mesh({{Attr::axis, int64_t{0}}}));
+  const Graph of_scatter =
+      transposed(Op::reduce_scatter, varying({8, 3}), mesh({{Attr::axis, int64_t{0}}}));
   EXPECT_EQ(last(of_scatter).op(), Op::all_gather);
 }
 
 // The cotangent of a value that is equal on all ranks is equal too; each rank keeps its own part.
 TEST(Collectives, InvariantGatherTakesTheLocalSlice) {
-  const Graph pulled = transposed(Op::all_gather_invariant, varying({2, 3}), mesh({{Attr::axis, int64_t{1}}}));
+  const Graph pulled =
+      transposed(Op::all_gather_invariant, varying({2, 3}), mesh({{Attr::axis, int64_t{1}}}));
   EXPECT_EQ(last(pulled).op(), Op::dynamic_slice);
   EXPECT_EQ(last(pulled).input(0).node().op(), Op::vary);
   EXPECT_THAT(to_text(pulled), HasSubstr("axis_index"));
@@ -100,7 +110,9 @@ TEST(Collectives, InvariantGatherTakesTheLocalSlice) {
 }
 
 TEST(Collectives, AllToAllExchangesItsAxes) {
-  const Graph pulled = transposed(Op::all_to_all, varying({4, 3, 2}), mesh({{Attr::split_axis, int64_t{0}}, {Attr::concat_axis, int64_t{2}}}));
+  const Graph pulled =
+      transposed(Op::all_to_all, varying({4, 3, 2}),
+                 mesh({{Attr::split_axis, int64_t{0}}, {Attr::concat_axis, int64_t{2}}}));
   EXPECT_EQ(last(pulled).op(), Op::all_to_all);
   EXPECT_EQ(last(pulled).attrs().integer(Attr::split_axis), 2);
   EXPECT_EQ(last(pulled).attrs().integer(Attr::concat_axis), 0);
@@ -108,7 +120,8 @@ TEST(Collectives, AllToAllExchangesItsAxes) {
 
 TEST(Collectives, PermuteGoesBack) {
   const std::vector<int32_t> to{1, 2, -1, 0};
-  const Graph pulled = transposed(Op::permute, varying({2}), mesh({{Attr::literal, HostArray::from<int32_t>(to, {4})}}));
+  const Graph pulled = transposed(Op::permute, varying({2}),
+                                  mesh({{Attr::literal, HostArray::from<int32_t>(to, {4})}}));
   const auto back = last(pulled).attrs().literal(Attr::literal).span<int32_t>();
   EXPECT_THAT(std::vector<int32_t>(back.begin(), back.end()), testing::ElementsAre(3, 0, 1, -1));
 }
@@ -120,8 +133,8 @@ TEST(Collectives, TransferGoesBack) {
   EXPECT_EQ(last(pulled).attrs().placement(Attr::placement), on_host.placement);
 }
 
-// Megatron's f and g: a replicated activation enters (vary) and partial sums leave (all_reduce). Backward
-// has one all_reduce, where the activation entered, and none where it left.
+// Megatron's f and g: a replicated activation enters (vary) and partial sums leave (all_reduce).
+// Backward has one all_reduce, where the activation entered, and none where it left.
 TEST(Collectives, TensorParallelLayer) {
   const TensorType types[] = {equal_everywhere({2, 3}), varying({3, 5}), varying({5, 3})};
   const Graph layer = trace(
@@ -134,7 +147,8 @@ TEST(Collectives, TensorParallelLayer) {
   const Graph pulled = vjp(layer);
   verify(pulled);
   int reductions = 0;
-  for (const Node* node : topological_order(pulled.outputs)) reductions += node->op() == Op::all_reduce;
+  for (const Node* node : topological_order(pulled.outputs))
+    reductions += node->op() == Op::all_reduce;
   EXPECT_EQ(reductions, 2);  // one forward, one backward
   EXPECT_EQ(pulled.outputs[1].type(), types[0]);
   EXPECT_EQ(pulled.outputs[2].type(), types[1]);
@@ -149,8 +163,10 @@ TEST(Collectives, VaryInALoop) {
   const Graph loss = trace(
       [&](std::span<const Tensor> in) -> std::vector<Tensor> {
         const Tensor y = make_many(Op::loop, {full({}, 3, DType::i32), in[0], in[1]},
-                                   {{Attr::body, std::make_shared<const Graph>(body)}, {Attr::max, int64_t{3}},
-                                    {Attr::carried, int64_t{1}}, {Attr::scanned, int64_t{0}}})[0];
+                                   {{Attr::body, std::make_shared<const Graph>(body)},
+                                    {Attr::max, int64_t{3}},
+                                    {Attr::carried, int64_t{1}},
+                                    {Attr::scanned, int64_t{0}}})[0];
         return {make(Op::all_reduce, {y}, mesh({{Attr::kind, std::string("sum")}}))};
       },
       types);
@@ -165,7 +181,8 @@ TEST(Collectives, DataParallelGradientIsReduced) {
   const TensorType types[] = {equal_everywhere({3}), varying({3})};
   const Graph loss = trace(
       [](std::span<const Tensor> in) -> std::vector<Tensor> {
-        return {make(Op::all_reduce, {sum(in[0] * in[1])}, mesh({{Attr::kind, std::string("sum")}}))};
+        return {
+            make(Op::all_reduce, {sum(in[0] * in[1])}, mesh({{Attr::kind, std::string("sum")}}))};
       },
       types);
   const int wrt[] = {0};

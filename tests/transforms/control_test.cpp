@@ -26,9 +26,13 @@ const Node* find_loop(std::span<const Tensor> roots, bool reverse) {
 Tensor iterate(const Tensor& n, int64_t max, const Tensor& x, const Tensor& w,
                const std::function<Tensor(Tensor, Tensor)>& step) {
   const TensorType types[] = {{DType::i32, {}}, x.type(), w.type()};
-  const Graph body = trace([&](std::span<const Tensor> in) -> std::vector<Tensor> { return {step(in[1], in[2])}; }, types);
+  const Graph body =
+      trace([&](std::span<const Tensor> in) -> std::vector<Tensor> { return {step(in[1], in[2])}; },
+            types);
   return make_many(Op::loop, {n, x, w},
-                   {{Attr::body, std::make_shared<const Graph>(body)}, {Attr::max, max}, {Attr::carried, int64_t{1}},
+                   {{Attr::body, std::make_shared<const Graph>(body)},
+                    {Attr::max, max},
+                    {Attr::carried, int64_t{1}},
                     {Attr::scanned, int64_t{0}}})[0];
 }
 
@@ -36,7 +40,9 @@ Tensor count(int n) { return full({}, n, DType::i32); }
 
 TEST(LoopGradient, OfAPower) {
   // x multiplied by w n times: d/dw = n x w^(n-1), d/dx = w^n.
-  const auto f = [](Tensor x, Tensor w) { return iterate(count(3), 5, x, w, [](Tensor a, Tensor b) { return a * b; }); };
+  const auto f = [](Tensor x, Tensor w) {
+    return iterate(count(3), 5, x, w, [](Tensor a, Tensor b) { return a * b; });
+  };
   const Tensor x = leaf({2}, {}), w = leaf({3}, {});
   EXPECT_EQ(number(f(x, w)), 54);
   EXPECT_EQ(number(grad(f, 0)(x, w)), 27);
@@ -45,7 +51,9 @@ TEST(LoopGradient, OfAPower) {
 }
 
 TEST(LoopGradient, OfNoSteps) {
-  const auto f = [](Tensor x, Tensor w) { return iterate(count(0), 4, x, w, [](Tensor a, Tensor b) { return a * b; }); };
+  const auto f = [](Tensor x, Tensor w) {
+    return iterate(count(0), 4, x, w, [](Tensor a, Tensor b) { return a * b; });
+  };
   EXPECT_EQ(number(grad(f, 0)(leaf({2}, {}), leaf({3}, {}))), 1);
   EXPECT_EQ(number(grad(f, 1)(leaf({2}, {}), leaf({3}, {}))), 0);
 }
@@ -71,7 +79,9 @@ size_t stacked(const Tensor& loss, const Tensor& wrt) {
 
 TEST(LoopResiduals, AreTheValuesThatTheBackwardStepReads) {
   const Tensor x = leaf({0.5, 0.1}, {2}), w = leaf({0.3, 0.2}, {2});
-  const auto run = [&](const std::function<Tensor(Tensor, Tensor)>& step) { return sum(iterate(count(4), 4, x, w, step)); };
+  const auto run = [&](const std::function<Tensor(Tensor, Tensor)>& step) {
+    return sum(iterate(count(4), 4, x, w, step));
+  };
   // tanh reads its result, the product reads the carried value: two.
   EXPECT_EQ(stacked(run([](Tensor a, Tensor b) { return tanh(a * b) + 1.0; }), w), 2u);
   // Linear in the carried value with a captured factor: nothing.
@@ -89,7 +99,8 @@ TEST(LoopGradient, OfACheckpointedBodyIsTheSame) {
   const auto deep = [](Tensor a, Tensor b) { return sin(tanh(exp(a * b)) + tanh(a)); };
   const auto plain = [&](Tensor w) { return sum(iterate(count(3), 4, x, w, deep)); };
   const auto checked = [&](Tensor w) {
-    return sum(iterate(count(3), 4, x, w, [&](Tensor a, Tensor b) { return checkpoint(deep)(a, b); }));
+    return sum(
+        iterate(count(3), 4, x, w, [&](Tensor a, Tensor b) { return checkpoint(deep)(a, b); }));
   };
   const Tensor w = leaf({0.3, 0.2}, {2});
   EXPECT_EQ(value(grad(checked)(w)), value(grad(plain)(w)));
@@ -109,9 +120,8 @@ TEST(LoopGradient, OfALoopInALoop) {
 
 TEST(LoopGradient, OfABranchInALoop) {
   const TensorFunction f = [](std::span<const Tensor> in) -> std::vector<Tensor> {
-    return {iterate(count(2), 3, in[0], in[1], [](Tensor a, Tensor b) {
-      return sample_cond(less(sum(a), 0.5), a, b)[0];
-    })};
+    return {iterate(count(2), 3, in[0], in[1],
+                    [](Tensor a, Tensor b) { return sample_cond(less(sum(a), 0.5), a, b)[0]; })};
   };
   for (const double start : {0.1, 0.9}) {
     const std::vector<Tensor> args{leaf({start, -0.3}, {2}), leaf({0.7, 1.1}, {2})};
@@ -121,7 +131,8 @@ TEST(LoopGradient, OfABranchInALoop) {
 }
 
 TEST(LoopGradient, InsideTheBody) {
-  // Gradient descent on (a - w)^2 as a loop whose body takes a gradient; the result's derivative by w.
+  // Gradient descent on (a - w)^2 as a loop whose body takes a gradient; the result's derivative by
+  // w.
   const auto descend = [](Tensor a, Tensor w) {
     return iterate(count(5), 5, a, w, [](Tensor x, Tensor target) {
       return x - grad([&](Tensor t) { return (t - target) * (t - target); })(x) * 0.25;
@@ -132,7 +143,8 @@ TEST(LoopGradient, InsideTheBody) {
 }
 
 TEST(LoopGradient, OfCarriedIntegersBeside) {
-  const TensorType types[] = {{DType::i32, {}}, {DType::i32, {}}, {DType::f64, {}}, {DType::f64, {}}};
+  const TensorType types[] = {
+      {DType::i32, {}}, {DType::i32, {}}, {DType::f64, {}}, {DType::f64, {}}};
   const Graph body = trace(
       [](std::span<const Tensor> in) -> std::vector<Tensor> {
         return {in[1] + 2, in[2] * in[3] + cast(in[1], DType::f64)};
@@ -140,7 +152,9 @@ TEST(LoopGradient, OfCarriedIntegersBeside) {
       types);
   const auto f = [&](Tensor x, Tensor w) {
     return make_many(Op::loop, {count(3), Tensor::from<int32_t>({0}, {}), x, w},
-                     {{Attr::body, std::make_shared<const Graph>(body)}, {Attr::max, int64_t{3}}, {Attr::carried, int64_t{2}},
+                     {{Attr::body, std::make_shared<const Graph>(body)},
+                      {Attr::max, int64_t{3}},
+                      {Attr::carried, int64_t{2}},
                       {Attr::scanned, int64_t{0}}})[1];
   };
   // ((x w + 0) w + 2) w + 4: d/dw = 3 x w^2 + 2.
@@ -151,10 +165,13 @@ TEST(LoopGradient, ALeafInsideTheBodyIsAnError) {
   const Tensor w = leaf({3}, {}).named("w");
   const Tensor x = leaf({1}, {});
   const TensorType types[] = {{DType::i32, {}}, x.type()};
-  const Graph body = trace([&](std::span<const Tensor> in) -> std::vector<Tensor> { return {in[1] * w}; }, types);
+  const Graph body =
+      trace([&](std::span<const Tensor> in) -> std::vector<Tensor> { return {in[1] * w}; }, types);
   const Tensor y = make_many(Op::loop, {count(2), x},
-                             {{Attr::body, std::make_shared<const Graph>(body)}, {Attr::max, int64_t{2}},
-                              {Attr::carried, int64_t{1}}, {Attr::scanned, int64_t{0}}})[0];
+                             {{Attr::body, std::make_shared<const Graph>(body)},
+                              {Attr::max, int64_t{2}},
+                              {Attr::carried, int64_t{1}},
+                              {Attr::scanned, int64_t{0}}})[0];
   try {
     gradients(y, {&w, 1});
     FAIL();
@@ -167,10 +184,16 @@ TEST(CondGradient, OfOneBranchOnly) {
   // The branch that is not taken would give inf * 0.
   const auto f = [](Tensor x) {
     const TensorType types[] = {x.type()};
-    const auto branch = [&](const TensorFunction& fn) { return std::make_shared<const Graph>(trace(fn, types)); };
-    return make_many(Op::cond, {less(x, 1.0), x},
-                     {{Attr::then, branch([](std::span<const Tensor> in) -> std::vector<Tensor> { return {in[0] * 3.0}; })},
-                      {Attr::otherwise, branch([](std::span<const Tensor> in) -> std::vector<Tensor> { return {log(in[0] - 1.0)}; })}})[0];
+    const auto branch = [&](const TensorFunction& fn) {
+      return std::make_shared<const Graph>(trace(fn, types));
+    };
+    return make_many(
+        Op::cond, {less(x, 1.0), x},
+        {{Attr::then,
+          branch([](std::span<const Tensor> in) -> std::vector<Tensor> { return {in[0] * 3.0}; })},
+         {Attr::otherwise, branch([](std::span<const Tensor> in) -> std::vector<Tensor> {
+            return {log(in[0] - 1.0)};
+          })}})[0];
   };
   EXPECT_EQ(number(grad(f)(leaf({0.5}, {}))), 3);
   EXPECT_EQ(number(grad(f)(leaf({3}, {}))), 0.5);

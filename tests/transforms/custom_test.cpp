@@ -25,10 +25,10 @@ Tensor vector(std::vector<double> x) {
 // round(x) whose derivative is that of x.
 TensorFunction straight_through() {
   return custom_vjp(
-      "straight_through", [](std::span<const Tensor> x) -> std::vector<Tensor> { return {round(x[0])}; },
-      [](std::span<const Tensor>, std::span<const Tensor>, std::span<const Tensor> cts) -> std::vector<Tensor> {
-        return {cts[0]};
-      });
+      "straight_through",
+      [](std::span<const Tensor> x) -> std::vector<Tensor> { return {round(x[0])}; },
+      [](std::span<const Tensor>, std::span<const Tensor>,
+         std::span<const Tensor> cts) -> std::vector<Tensor> { return {cts[0]}; });
 }
 
 Tensor call_one(const TensorFunction& fn, const Tensor& x) { return fn(std::span(&x, 1))[0]; }
@@ -65,8 +65,10 @@ TEST(CustomVjp, HoldsUnderVmapInEitherOrder) {
 TEST(CustomVjp, SharedOperandsOfABatchGetTheSum) {
   const TensorFunction scaled = custom_vjp(
       "scaled", [](std::span<const Tensor> x) -> std::vector<Tensor> { return {x[0] * x[1]}; },
-      [](std::span<const Tensor> x, std::span<const Tensor>, std::span<const Tensor> cts) -> std::vector<Tensor> {
-        return {cts[0] * x[1], sum(cts[0] * x[0]) * 10.0};  // ten times the truth, to see that it is used
+      [](std::span<const Tensor> x, std::span<const Tensor>,
+         std::span<const Tensor> cts) -> std::vector<Tensor> {
+        return {cts[0] * x[1],
+                sum(cts[0] * x[0]) * 10.0};  // ten times the truth, to see that it is used
       });
   const Tensor x = leaf({1, 2, 3, 4}, {2, 2});
   const auto f = [&](Tensor w) {
@@ -83,9 +85,8 @@ TEST(CustomVjp, CapturedTensorsAreConstants) {
   const Tensor w = leaf({3}, {});
   const TensorFunction f = custom_vjp(
       "captures", [&](std::span<const Tensor> x) -> std::vector<Tensor> { return {x[0] * w}; },
-      [](std::span<const Tensor>, std::span<const Tensor>, std::span<const Tensor> cts) -> std::vector<Tensor> {
-        return {cts[0] * 7.0};
-      });
+      [](std::span<const Tensor>, std::span<const Tensor>,
+         std::span<const Tensor> cts) -> std::vector<Tensor> { return {cts[0] * 7.0}; });
   const Tensor x = leaf({2}, {});
   const Tensor wrt[] = {x, w};
   const auto g = values(gradients(call_one(f, x), wrt));
@@ -97,7 +98,9 @@ TEST(CustomVjp, MistakesNameTheOperation) {
   const auto bad = [](std::vector<Tensor> result) {
     return custom_vjp(
         "bad", [](std::span<const Tensor> x) -> std::vector<Tensor> { return {x[0] * 2.0}; },
-        [result](std::span<const Tensor>, std::span<const Tensor>, std::span<const Tensor>) { return result; });
+        [result](std::span<const Tensor>, std::span<const Tensor>, std::span<const Tensor>) {
+          return result;
+        });
   };
   const auto message = [&](std::vector<Tensor> result) -> std::string {
     try {
@@ -109,7 +112,8 @@ TEST(CustomVjp, MistakesNameTheOperation) {
     return "";
   };
   EXPECT_THAT(message({}), HasSubstr("the vjp of 'bad' gives 0 cotangents for 1 operands"));
-  EXPECT_THAT(message({vector({1})}), HasSubstr("'bad': the cotangent of operand 0 is f64[1], it must be f64[2]"));
+  EXPECT_THAT(message({vector({1})}),
+              HasSubstr("'bad': the cotangent of operand 0 is f64[1], it must be f64[2]"));
 }
 
 // A custom operation without a rule is differentiated through the fallback that defines it.
@@ -117,8 +121,12 @@ TEST(Custom, FallbackGivesTheDerivative) {
   const TensorFunction f = [](std::span<const Tensor> x) {
     const TensorType types[] = {x[0].type(), x[1].type()};
     const auto body = std::make_shared<const Graph>(trace(
-        [](std::span<const Tensor> in) -> std::vector<Tensor> { return {sin(in[0]) * in[1], in[0] + in[1]}; }, types));
-    return make_many(Op::custom, {x.begin(), x.end()}, {{Attr::name, std::string("pair")}, {Attr::body, body}});
+        [](std::span<const Tensor> in) -> std::vector<Tensor> {
+          return {sin(in[0]) * in[1], in[0] + in[1]};
+        },
+        types));
+    return make_many(Op::custom, {x.begin(), x.end()},
+                     {{Attr::name, std::string("pair")}, {Attr::body, body}});
   };
   const std::vector<Tensor> args{vector({0.3, -1.2}), vector({2, 0.7})};
   check_derivatives(f, args, "custom");
@@ -134,7 +142,8 @@ TEST(Custom, FallbackGivesTheDerivative) {
 
 // --- checkpoint ---------------------------------------------------------------------------------
 
-// Values of the forward graph that the gradient reads: what has to be kept in memory between the two.
+// Values of the forward graph that the gradient reads: what has to be kept in memory between the
+// two.
 std::set<std::pair<const Node*, int>> residuals(const ValuesAndGradients& both) {
   std::set<const Node*> forward;
   for (const Node* node : topological_order(both.values)) forward.insert(node);
@@ -142,7 +151,8 @@ std::set<std::pair<const Node*, int>> residuals(const ValuesAndGradients& both) 
   for (const Node* node : topological_order(both.gradients)) {
     if (forward.contains(node)) continue;
     for (const Tensor& t : node->inputs())
-      if (forward.contains(t.node_pointer()) && !t.is_leaf()) kept.insert({t.node_pointer(), t.output()});
+      if (forward.contains(t.node_pointer()) && !t.is_leaf())
+        kept.insert({t.node_pointer(), t.output()});
   }
   return kept;
 }
@@ -163,7 +173,8 @@ TEST(Checkpoint, KeepsOperandsOnlyAndGivesTheSameGradient) {
   const ValuesAndGradients checked = value_and_gradients({&checked_loss, 1}, wrt);
   EXPECT_EQ(values(checked.values), values(plain.values));
   EXPECT_EQ(values(checked.gradients), values(plain.gradients));
-  // Between layers: three values (the input is a leaf). Without: each layer keeps exp, tanh and the sum.
+  // Between layers: three values (the input is a leaf). Without: each layer keeps exp, tanh and the
+  // sum.
   EXPECT_EQ(residuals(checked).size(), 3u);
   EXPECT_GE(residuals(plain).size(), 12u);
 }
@@ -180,7 +191,8 @@ TEST(Checkpoint, SimplifyDoesNotMergeTheRecomputation) {
   };
   const Graph simple = simplify(graph);
   EXPECT_EQ(count(simple, Op::barrier), 4);
-  EXPECT_EQ(count(simple, Op::tanh), 4);  // of the recomputation; the forward ones are in the regions
+  EXPECT_EQ(count(simple, Op::tanh),
+            4);  // of the recomputation; the forward ones are in the regions
   EXPECT_EQ(values(simple.outputs), values(graph.outputs));
 }
 
@@ -197,7 +209,9 @@ TEST(Checkpoint, DerivativesOfEveryKind) {
 }
 
 TEST(Checkpoint, OfACheckpoint) {
-  const auto inner = [](Tensor x) { return checkpoint([](Tensor y) { return sin(y) * y; })(x) + x; };
+  const auto inner = [](Tensor x) {
+    return checkpoint([](Tensor y) { return sin(y) * y; })(x) + x;
+  };
   const auto outer = checkpoint(inner);
   const Tensor x = vector({0.3, -1.2});
   const auto total = [](auto f) { return [f](Tensor x) { return sum(f(x)); }; };

@@ -35,7 +35,8 @@ std::pair<double, double> slopes(F f, double x, double y) {
 
 TEST(Kinks, HaveTheirConventions) {
   EXPECT_THAT(slope([](Tensor x) { return abs(x); }, {-2, 0, 3}), ElementsAre(-1, 0, 1));
-  EXPECT_THAT(slope([](Tensor x) { return floor(x) + ceil(x) + round(x) + sign(x); }, {-1, 0.5, 2}), ElementsAre(0, 0, 0));
+  EXPECT_THAT(slope([](Tensor x) { return floor(x) + ceil(x) + round(x) + sign(x); }, {-1, 0.5, 2}),
+              ElementsAre(0, 0, 0));
   EXPECT_THAT(slope([](Tensor x) { return sqrt(x); }, {0, 4}), ElementsAre(kInf, 0.25));
 }
 
@@ -49,7 +50,8 @@ TEST(Kinks, MaximumSharesATie) {
 }
 
 TEST(Kinks, ReductionsShareTies) {
-  EXPECT_THAT(slope([](Tensor x) { return max(x); }, {3, 1, 3, 3}), testing::Pointwise(testing::DoubleEq(), {1 / 3.0, 0.0, 1 / 3.0, 1 / 3.0}));
+  EXPECT_THAT(slope([](Tensor x) { return max(x); }, {3, 1, 3, 3}),
+              testing::Pointwise(testing::DoubleEq(), {1 / 3.0, 0.0, 1 / 3.0, 1 / 3.0}));
   EXPECT_THAT(slope([](Tensor x) { return min(x); }, {3, 1, 3, 1}), ElementsAre(0, 0.5, 0, 0.5));
   // A running maximum belongs to the first element that reached it.
   EXPECT_THAT(slope([](Tensor x) { return cummax(x, 0); }, {1, 3, 3, 2}), ElementsAre(1, 3, 0, 0));
@@ -94,12 +96,15 @@ TEST(FarOut, DerivativesStayFinite) {
   const auto [dy, dx] = slopes([](Tensor y, Tensor x) { return atan2(y, x); }, 3e200, 4e200);
   EXPECT_DOUBLE_EQ(dy, 4 / 25.0 / 1e200);
   EXPECT_DOUBLE_EQ(dx, -3 / 25.0 / 1e200);
-  EXPECT_DOUBLE_EQ(slopes([](Tensor y, Tensor x) { return atan2(y, x); }, 3e-200, 4e-200).first, 4 / 25.0 * 1e200);
+  EXPECT_DOUBLE_EQ(slopes([](Tensor y, Tensor x) { return atan2(y, x); }, 3e-200, 4e-200).first,
+                   4 / 25.0 * 1e200);
 }
 
 TEST(Selection, KeepsWhatIsNotTakenOut) {
   // The branch that is not taken is infinite; its derivative does not come through as NaN.
-  EXPECT_THAT(slope([](Tensor x) { return where(less(x, 1.0), x * x, exp(x * 1000.0) * 0.0 + x); }, {0.5}), ElementsAre(1));
+  EXPECT_THAT(
+      slope([](Tensor x) { return where(less(x, 1.0), x * x, exp(x * 1000.0) * 0.0 + x); }, {0.5}),
+      ElementsAre(1));
 }
 
 TEST(Remainder, UsesTheQuotientOfTheResult) {
@@ -110,7 +115,8 @@ TEST(Remainder, UsesTheQuotientOfTheResult) {
 TEST(Scatter, TheLastOfRepeatedIndicesWins) {
   const Tensor indices = Tensor::from<int32_t>({1, 1, 0}, {3});
   const auto set = [&](Tensor x, Tensor u) {
-    return sum(make(Op::scatter, {x, indices, u}, with(gather_attrs(0, 0), Attr::kind, std::string("set"))) *
+    return sum(make(Op::scatter, {x, indices, u},
+                    with(gather_attrs(0, 0), Attr::kind, std::string("set"))) *
                leaf({10, 20, 30}, {3}));
   };
   const Tensor x = leaf({1, 2, 3}, {3}), u = leaf({4, 5, 6}, {3});
@@ -132,18 +138,23 @@ TEST(Missing, SaysWhatToDo) {
   const Tensor x = Tensor::from<float>(std::vector<float>(32, 1.0f), {32});
   const auto round_trip = [](Tensor t) {
     const Tensor bytes = make(Op::quantize, {t}, {{Attr::format, std::string("q8_0")}});
-    return sum(make(Op::dequantize, {reshape(bytes, {1, 34})}, {{Attr::format, std::string("q8_0")}, {Attr::dtype, DType::f32}}));
+    return sum(make(Op::dequantize, {reshape(bytes, {1, 34})},
+                    {{Attr::format, std::string("q8_0")}, {Attr::dtype, DType::f32}}));
   };
-  EXPECT_THAT(message_of([&] { grad(round_trip)(x); }), HasSubstr("dequantize: quantized data has no derivative"));
-  EXPECT_THAT(message_of([&] { jacfwd(round_trip)(x); }), HasSubstr("quantize: quantized data has no derivative"));
+  EXPECT_THAT(message_of([&] { grad(round_trip)(x); }),
+              HasSubstr("dequantize: quantized data has no derivative"));
+  EXPECT_THAT(message_of([&] { jacfwd(round_trip)(x); }),
+              HasSubstr("quantize: quantized data has no derivative"));
   // Constants may be quantized.
   const auto weight = [&](Tensor t) { return t * round_trip(x); };
   EXPECT_EQ(number(grad(weight)(Tensor::scalar(2.0, DType::f32))), number(round_trip(x)));
   const auto product = [&](Tensor t) {
-    return sum(make(Op::scatter, {t, Tensor::from<int32_t>({1, 0}, {2}), Tensor::from<float>({1, 1}, {2})},
+    return sum(make(Op::scatter,
+                    {t, Tensor::from<int32_t>({1, 0}, {2}), Tensor::from<float>({1, 1}, {2})},
                     with(gather_attrs(0, 0), Attr::kind, std::string("prod"))));
   };
-  EXPECT_THAT(message_of([&] { grad(product)(x); }), HasSubstr("scatter: kind=prod has no derivative"));
+  EXPECT_THAT(message_of([&] { grad(product)(x); }),
+              HasSubstr("scatter: kind=prod has no derivative"));
 }
 
 // Products of narrow operands with a wide result: cotangents have the type of their operand.
@@ -151,12 +162,15 @@ TEST(Narrow, ProductsWithAWideResult) {
   for (const DType dtype : {DType::bf16, DType::f16, DType::f8e4m3, DType::f8e5m2}) {
     const Tensor a = leaf({1, 2, 3, 4, 5, 6}, {2, 3}), b = leaf({1, -1, 2, 0.5, 0, 1}, {3, 2});
     const auto f = [&](Tensor x, Tensor y) {
-      const Tensor product = make(Op::matmul, {cast(x, dtype), cast(y, dtype)}, {{Attr::dtype, DType::f32}});
+      const Tensor product =
+          make(Op::matmul, {cast(x, dtype), cast(y, dtype)}, {{Attr::dtype, DType::f32}});
       return sum(cast(product, DType::f64) * leaf({1, 2, 3, 4}, {2, 2}));
     };
     // Every number here is exact in all of these types.
-    EXPECT_EQ(value(grad(f, 0)(a, b)), value(matmul(leaf({1, 2, 3, 4}, {2, 2}), transpose(b)))) << name(dtype);
-    EXPECT_EQ(value(grad(f, 1)(a, b)), value(matmul(transpose(a), leaf({1, 2, 3, 4}, {2, 2})))) << name(dtype);
+    EXPECT_EQ(value(grad(f, 0)(a, b)), value(matmul(leaf({1, 2, 3, 4}, {2, 2}), transpose(b))))
+        << name(dtype);
+    EXPECT_EQ(value(grad(f, 1)(a, b)), value(matmul(transpose(a), leaf({1, 2, 3, 4}, {2, 2}))))
+        << name(dtype);
     EXPECT_EQ(value(jacfwd(f, 0)(a, b)), value(grad(f, 0)(a, b))) << name(dtype);
   }
 }

@@ -44,7 +44,8 @@ TEST(Grad, OfGradOfGrad) {
   EXPECT_EQ(number(grad(grad(grad(f)))(scalar(2))), 48);
 }
 
-// Perturbations do not mix: the inner derivative sees x as a constant although it is the outer variable.
+// Perturbations do not mix: the inner derivative sees x as a constant although it is the outer
+// variable.
 TEST(Grad, NestedDerivativesKeepTheirVariablesApart) {
   const auto f = [](Tensor x) {
     const Tensor inner = grad([&](Tensor y) { return x + y; })(scalar(1));
@@ -95,22 +96,33 @@ TEST(Grad, OfALossThatIsTheTensorItself) {
 }
 
 TEST(Grad, LossMustBeAScalarFloat) {
-  const auto vector_loss = [] { grad([](Tensor x) { return x * 2.0; })(Tensor::from<float>({1, 2}, {2})); };
-  EXPECT_THAT(message_of(vector_loss), HasSubstr("[grad] the loss must be a 0-d float, it is f32[2]"));
+  const auto vector_loss = [] {
+    grad([](Tensor x) { return x * 2.0; })(Tensor::from<float>({1, 2}, {2}));
+  };
+  EXPECT_THAT(message_of(vector_loss),
+              HasSubstr("[grad] the loss must be a 0-d float, it is f32[2]"));
   EXPECT_THAT(message_of(vector_loss), HasSubstr("grad_test.cpp"));
-  EXPECT_THAT(message_of([] { grad([](Tensor x) { return argmax(x); })(Tensor::from<float>({1, 2}, {2})); }),
+  EXPECT_THAT(message_of([] {
+                grad([](Tensor x) { return argmax(x); })(Tensor::from<float>({1, 2}, {2}));
+              }),
               HasSubstr("it is i32[]"));
 }
 
 TEST(Grad, OnlyFloatsHaveDerivatives) {
-  EXPECT_THAT(message_of([] { grad([](Tensor x) { return sum(cast(x, DType::f32)); })(Tensor::from<int32_t>({1}, {1})); }),
-              HasSubstr("argument 0 is i32[1]"));
-  EXPECT_THAT(message_of([] { grad([](Tensor x) { return x; }, 1)(scalar(1)); }), HasSubstr("argument 1 does not exist"));
+  EXPECT_THAT(
+      message_of([] {
+        grad([](Tensor x) { return sum(cast(x, DType::f32)); })(Tensor::from<int32_t>({1}, {1}));
+      }),
+      HasSubstr("argument 0 is i32[1]"));
+  EXPECT_THAT(message_of([] { grad([](Tensor x) { return x; }, 1)(scalar(1)); }),
+              HasSubstr("argument 1 does not exist"));
 }
 
 TEST(Grad, StopsWhereItIsToldTo) {
   EXPECT_EQ(number(grad([](Tensor x) { return x * stop_gradient(x); })(scalar(3))), 3);
-  EXPECT_EQ(number(grad([](Tensor x) { return cast(cast(x, DType::i32), DType::f64) * x; })(scalar(3))), 3);
+  EXPECT_EQ(
+      number(grad([](Tensor x) { return cast(cast(x, DType::i32), DType::f64) * x; })(scalar(3))),
+      3);
 }
 
 // The order of summation follows the order of building, so equal programs give equal bits.
@@ -145,7 +157,9 @@ TEST(Grad, BackwardNodesNameTheForwardLineAndScope) {
 }
 
 TEST(Vjp, PullbackMayBeCalledOften) {
-  const TensorFunction f = [](std::span<const Tensor> x) -> std::vector<Tensor> { return {x[0] * x[1], sin(x[0])}; };
+  const TensorFunction f = [](std::span<const Tensor> x) -> std::vector<Tensor> {
+    return {x[0] * x[1], sin(x[0])};
+  };
   const Tensor args[] = {scalar(2), scalar(5)};
   const Vjp pulled = vjp(f, args);
   EXPECT_EQ(number(pulled.outputs[0]), 10);
@@ -156,13 +170,17 @@ TEST(Vjp, PullbackMayBeCalledOften) {
   EXPECT_EQ(number(pulled.pullback(second)[0]), std::cos(2.0));
   EXPECT_EQ(number(pulled.pullback(second)[1]), 0);
   const std::vector<Tensor> wrong{Tensor::from<double>({1, 2}, {2}), Tensor()};
-  EXPECT_THAT(message_of([&] { pulled.pullback(wrong); }), HasSubstr("cotangent 0 is f64[2], the output is f64[]"));
+  EXPECT_THAT(message_of([&] { pulled.pullback(wrong); }),
+              HasSubstr("cotangent 0 is f64[2], the output is f64[]"));
 }
 
 TEST(GraphForms, AreGraphsThatVerify) {
   const TensorType types[] = {{DType::f32, {2, 3}}, {DType::f32, {3}}, {DType::i32, {2}}};
   const Graph graph = trace(
-      [](std::span<const Tensor> x) -> std::vector<Tensor> { return {sum(matmul(x[0], x[1])), x[2]}; }, types);
+      [](std::span<const Tensor> x) -> std::vector<Tensor> {
+        return {sum(matmul(x[0], x[1])), x[2]};
+      },
+      types);
   const Graph pulled = vjp(graph);
   EXPECT_EQ(pulled.inputs.size(), 4u);   // a cotangent for the loss only
   EXPECT_EQ(pulled.outputs.size(), 4u);  // two results, two cotangents
@@ -177,7 +195,9 @@ TEST(GraphForms, AreGraphsThatVerify) {
 }
 
 TEST(Jvp, ZeroTangentsAndIntegers) {
-  const TensorFunction f = [](std::span<const Tensor> x) -> std::vector<Tensor> { return {x[0] * x[1], x[2]}; };
+  const TensorFunction f = [](std::span<const Tensor> x) -> std::vector<Tensor> {
+    return {x[0] * x[1], x[2]};
+  };
   const Tensor primals[] = {scalar(2), scalar(5), Tensor::from<int32_t>({4}, {})};
   const Tensor tangents[] = {scalar(1), Tensor(), Tensor()};
   const Jvp pushed = jvp(f, primals, tangents);
@@ -186,7 +206,8 @@ TEST(Jvp, ZeroTangentsAndIntegers) {
   const Tensor none[] = {Tensor(), Tensor(), Tensor()};
   EXPECT_EQ(number(jvp(f, primals, none).tangents[0]), 0);
   const Tensor wrong[] = {Tensor(), Tensor(), scalar(1)};
-  EXPECT_THAT(message_of([&] { jvp(f, primals, wrong); }), HasSubstr("tangent 2 is f64[], the primal is i32[]"));
+  EXPECT_THAT(message_of([&] { jvp(f, primals, wrong); }),
+              HasSubstr("tangent 2 is f64[], the primal is i32[]"));
 }
 
 // x' A x has the Hessian A + A'.
@@ -200,7 +221,9 @@ TEST(Jacobians, HessianOfAQuadraticForm) {
 
 TEST(Jacobians, ForwardAndReverseAgree) {
   const Tensor x = Tensor::from<double>({0.5, -1, 2, 0.25}, {2, 2});
-  const auto f = [](Tensor x) { return concatenate(std::vector<Tensor>{sum(sin(x), {0}), reshape(x * x, {4})}); };
+  const auto f = [](Tensor x) {
+    return concatenate(std::vector<Tensor>{sum(sin(x), {0}), reshape(x * x, {4})});
+  };
   const Tensor forward = jacfwd(f)(x);
   EXPECT_EQ(to_string(forward.type()), "f64[6,2,2]");
   EXPECT_EQ(value(forward), value(jacrev(f)(x)));

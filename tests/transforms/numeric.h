@@ -31,7 +31,9 @@ inline std::vector<std::vector<double>> values(std::span<const Tensor> tensors) 
 inline std::vector<double> value(const Tensor& t) { return values({&t, 1})[0]; }
 inline double number(const Tensor& t) { return value(t).at(0); }
 
-inline Tensor leaf(const std::vector<double>& data, const Shape& shape) { return Tensor::from<double>(std::span(data), shape); }
+inline Tensor leaf(const std::vector<double>& data, const Shape& shape) {
+  return Tensor::from<double>(std::span(data), shape);
+}
 
 // Numbers in (-1, 1).
 inline std::vector<double> direction(size_t n, uint32_t seed) {
@@ -54,16 +56,18 @@ inline double absolute_dot(const std::vector<double>& a, const std::vector<doubl
 // Checks vjp and jvp of fn at args in one random direction, for all float operands at once:
 //   <ct, J v> by central differences, <J^T ct, v> by vjp, <ct, J v> by jvp.
 // Bounds. The difference quotient D(h) with step h has a truncation error of h^2 f'''/6, which
-// |D(2h) - D(h)| = 3 h^2 f'''/6 + O(h^4) exceeds; its rounding error is eps / h times the size of the sum,
-// times the operations behind one element, of which we allow 64. The two inner products differ by
-// rounding only: eps times the terms, times the operations.
-inline void check_derivatives(const TensorFunction& fn, const std::vector<Tensor>& args, const std::string& what) {
+// |D(2h) - D(h)| = 3 h^2 f'''/6 + O(h^4) exceeds; its rounding error is eps / h times the size of
+// the sum, times the operations behind one element, of which we allow 64. The two inner products
+// differ by rounding only: eps times the terms, times the operations.
+inline void check_derivatives(const TensorFunction& fn, const std::vector<Tensor>& args,
+                              const std::string& what) {
   constexpr double kEps = std::numeric_limits<double>::epsilon();
   constexpr double kOperations = 64;
   const std::vector<Tensor> base_outputs = fn(args);
   std::vector<std::vector<double>> cts, vs(args.size());
   for (size_t i = 0; i < base_outputs.size(); ++i)
-    cts.push_back(direction(static_cast<size_t>(base_outputs[i].elements()), static_cast<uint32_t>(100 + i)));
+    cts.push_back(
+        direction(static_cast<size_t>(base_outputs[i].elements()), static_cast<uint32_t>(100 + i)));
   std::vector<Tensor> tangents(args.size()), cotangents(base_outputs.size());
   for (size_t i = 0; i < args.size(); ++i) {
     vs[i] = direction(static_cast<size_t>(args[i].elements()), static_cast<uint32_t>(200 + i));
@@ -112,8 +116,10 @@ inline void check_derivatives(const TensorFunction& fn, const std::vector<Tensor
   const Jvp pushed = jvp(fn, args, tangents);
   double by_jvp = 0;
   for (size_t i = 0; i < base_outputs.size(); ++i) {
-    EXPECT_EQ(value(pushed.outputs[i]), value(base_outputs[i])) << what << ": jvp changes the value";
-    EXPECT_EQ(value(pulled.outputs[i]), value(base_outputs[i])) << what << ": vjp changes the value";
+    EXPECT_EQ(value(pushed.outputs[i]), value(base_outputs[i]))
+        << what << ": jvp changes the value";
+    EXPECT_EQ(value(pulled.outputs[i]), value(base_outputs[i]))
+        << what << ": vjp changes the value";
     if (!is_float(base_outputs[i].dtype())) continue;
     ASSERT_EQ(to_string(pushed.tangents[i].type()), to_string(base_outputs[i].type())) << what;
     const std::vector<double> t = value(pushed.tangents[i]);
@@ -126,14 +132,17 @@ inline void check_derivatives(const TensorFunction& fn, const std::vector<Tensor
       << what << ": finite differences against vjp";
 }
 
-// The gradient of <ct, fn> with respect to the float operands, as a function: for second derivatives.
+// The gradient of <ct, fn> with respect to the float operands, as a function: for second
+// derivatives.
 inline TensorFunction gradient_of(const TensorFunction& fn) {
   return [fn](std::span<const Tensor> x) {
     const Vjp pulled = vjp(fn, x);
     std::vector<Tensor> cts;
     for (size_t i = 0; i < pulled.outputs.size(); ++i) {
       const Tensor& y = pulled.outputs[i];
-      cts.push_back(is_float(y.dtype()) ? leaf(direction(static_cast<size_t>(y.elements()), static_cast<uint32_t>(300 + i)), y.shape())
+      cts.push_back(is_float(y.dtype()) ? leaf(direction(static_cast<size_t>(y.elements()),
+                                                         static_cast<uint32_t>(300 + i)),
+                                               y.shape())
                                         : Tensor());
     }
     std::vector<Tensor> gradients;

@@ -61,7 +61,8 @@ class Vmap : public testing::TestWithParam<OpCase> {};
 TEST_P(Vmap, IsALoopOfSingleCalls) {
   const OpCase& c = GetParam();
   for (unsigned mask = 1; mask < 1u << c.operands.size(); ++mask)
-    check(c.fn, arguments(c, mask, mask % 2 == 0), c.name + ", batched operands " + std::to_string(mask));
+    check(c.fn, arguments(c, mask, mask % 2 == 0),
+          c.name + ", batched operands " + std::to_string(mask));
 }
 
 class VmapOfGradient : public testing::TestWithParam<OpCase> {};
@@ -80,10 +81,12 @@ TEST_P(VmapOfGradient, IsALoopOfGradients) {
     const size_t n = found[i].size() / kBatch;
     for (size_t b = 0; b < kBatch; ++b)
       for (size_t j = 0; j < n; ++j) {
-        // The batched product may sum in another order (a group per example instead of one product): eps
-        // times the terms of one sum, of which no case has more than 64, times their size.
+        // The batched product may sum in another order (a group per example instead of one
+        // product): eps times the terms of one sum, of which no case has more than 64, times their
+        // size.
         const double want = expected[b * mapped.size() + i][j];
-        EXPECT_NEAR(found[i][b * n + j], want, 64 * 2.3e-16 * (1 + std::fabs(want))) << c.name << ", gradient " << i;
+        EXPECT_NEAR(found[i][b * n + j], want, 64 * 2.3e-16 * (1 + std::fabs(want)))
+            << c.name << ", gradient " << i;
       }
   }
 }
@@ -92,24 +95,42 @@ std::vector<OpCase> all_cases() {
   std::vector<OpCase> cases = elementwise_cases();
   for (OpCase& c : other_cases()) cases.push_back(std::move(c));
   const Shape s{2, 3};
-  for (const Op op : {Op::bitwise_and, Op::bitwise_or, Op::bitwise_xor, Op::shift_left, Op::shift_right, Op::equal,
-                      Op::less, Op::less_equal})
-    cases.push_back({std::string(name(op)), op, {integers(s, 0, 9), integers(s, 0, 9)}, primitive(op)});
-  cases.push_back({"argmin", Op::arg_reduce, {distinct({3, 4})}, primitive(Op::arg_reduce, with(kind("min"), Attr::axis, int64_t{0}))});
+  for (const Op op : {Op::bitwise_and, Op::bitwise_or, Op::bitwise_xor, Op::shift_left,
+                      Op::shift_right, Op::equal, Op::less, Op::less_equal})
+    cases.push_back(
+        {std::string(name(op)), op, {integers(s, 0, 9), integers(s, 0, 9)}, primitive(op)});
+  cases.push_back({"argmin",
+                   Op::arg_reduce,
+                   {distinct({3, 4})},
+                   primitive(Op::arg_reduce, with(kind("min"), Attr::axis, int64_t{0}))});
   for (const char* k : {"prod", "max"})
-    cases.push_back({std::string("scatter_repeated_") + k, Op::scatter, {reals({3, 4}), integers({5}, 0, 4), reals({3, 5})},
+    cases.push_back({std::string("scatter_repeated_") + k,
+                     Op::scatter,
+                     {reals({3, 4}), integers({5}, 0, 4), reals({3, 5})},
                      primitive(Op::scatter, with(gather_attrs(1, 0), Attr::kind, std::string(k)))});
-  cases.push_back({"random_bits", Op::random_bits, {integers({2}, 0, 1000), integers({}, 0, 100)},
+  cases.push_back({"random_bits",
+                   Op::random_bits,
+                   {integers({2}, 0, 1000), integers({}, 0, 100)},
                    [](std::span<const Tensor> x) {
-                     return make_many(Op::random_bits, {cast(x[0], DType::u32), cast(x[1], DType::i64)}, {{Attr::shape, Ints{2, 3}}});
+                     return make_many(Op::random_bits,
+                                      {cast(x[0], DType::u32), cast(x[1], DType::i64)},
+                                      {{Attr::shape, Ints{2, 3}}});
                    }});
-  cases.push_back({"cond_data", Op::cond, {integers({}, 0, 2), reals({3}), reals({3})}, [](std::span<const Tensor> x) {
-                     return sample_cond(equal(x[0], 1), x[1], x[2]);
-                   }});
-  cases.push_back({"dequantize", Op::dequantize, {reals({2, 64})}, [](std::span<const Tensor> x) -> std::vector<Tensor> {
-                     const Tensor bytes = make(Op::quantize, {cast(x[0], DType::f32)}, {{Attr::format, std::string("q8_0")}});
-                     return {make(Op::dequantize, {bytes}, {{Attr::format, std::string("q8_0")}, {Attr::dtype, DType::f32}})};
-                   }});
+  cases.push_back(
+      {"cond_data",
+       Op::cond,
+       {integers({}, 0, 2), reals({3}), reals({3})},
+       [](std::span<const Tensor> x) { return sample_cond(equal(x[0], 1), x[1], x[2]); }});
+  cases.push_back(
+      {"dequantize",
+       Op::dequantize,
+       {reals({2, 64})},
+       [](std::span<const Tensor> x) -> std::vector<Tensor> {
+         const Tensor bytes =
+             make(Op::quantize, {cast(x[0], DType::f32)}, {{Attr::format, std::string("q8_0")}});
+         return {make(Op::dequantize, {bytes},
+                      {{Attr::format, std::string("q8_0")}, {Attr::dtype, DType::f32}})};
+       }});
   return cases;
 }
 
@@ -119,7 +140,8 @@ std::vector<OpCase> differentiable_cases() {
   return cases;
 }
 
-INSTANTIATE_TEST_SUITE_P(Op, Vmap, testing::ValuesIn(all_cases()), [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Op, Vmap, testing::ValuesIn(all_cases()),
+                         [](const auto& info) { return info.param.name; });
 
 TEST(VmapApi, OutAxesAndNegativeAxes) {
   const Tensor x = Tensor::from<double>({1, 2, 3, 4, 5, 6}, {2, 3});
@@ -133,12 +155,15 @@ TEST(VmapApi, NestsAndCapturesWhatIsShared) {
   const Tensor a = Tensor::from<double>({1, 2, 3}, {3});
   const Tensor b = Tensor::from<double>({10, 20}, {2});
   const Tensor scale = Tensor::from<double>({0.5}, {1});
-  const auto outer = vmap([&](Tensor x) { return vmap([&](Tensor y) { return x * y * reshape(scale, {}); })(b); });
+  const auto outer =
+      vmap([&](Tensor x) { return vmap([&](Tensor y) { return x * y * reshape(scale, {}); })(b); });
   EXPECT_EQ(value(outer(a)), (std::vector<double>{5, 10, 10, 20, 15, 30}));
 }
 
 TEST(VmapApi, ResultsWithoutABatchAxis) {
-  const TensorFunction f = [](std::span<const Tensor> x) -> std::vector<Tensor> { return {x[0] + x[1], x[1] * 2.0}; };
+  const TensorFunction f = [](std::span<const Tensor> x) -> std::vector<Tensor> {
+    return {x[0] + x[1], x[1] * 2.0};
+  };
   const Tensor args[] = {Tensor::from<double>({1, 2, 3}, {3}), Tensor::scalar(4.0, DType::f64)};
   const auto out = vmap(f, {0, std::nullopt}, {0, std::nullopt})(args);
   EXPECT_EQ(value(out[0]), (std::vector<double>{5, 6, 7}));
@@ -150,17 +175,19 @@ TEST(VmapApi, Mistakes) {
   const auto f = [](Tensor x, Tensor y) { return x + y; };
   const Tensor a = Tensor::from<double>({1, 2, 3}, {3});
   const Tensor b = Tensor::from<double>({1, 2}, {2});
-  EXPECT_THROW(vmap(f)(a, b), Error);                              // sizes differ
-  EXPECT_THROW(vmap(f, {std::nullopt})(a, a), Error);              // nothing is batched
-  EXPECT_THROW(vmap([](Tensor x) { return x; }, {1})(a), Error);   // no such axis
+  EXPECT_THROW(vmap(f)(a, b), Error);                             // sizes differ
+  EXPECT_THROW(vmap(f, {std::nullopt})(a, a), Error);             // nothing is batched
+  EXPECT_THROW(vmap([](Tensor x) { return x; }, {1})(a), Error);  // no such axis
 }
 
-// A loop whose trip count differs per example runs as long as the longest, and each keeps its own result.
+// A loop whose trip count differs per example runs as long as the longest, and each keeps its own
+// result.
 TEST(VmapApi, TripCountsOfTheirOwn) {
   const Tensor counts = Tensor::from<int32_t>({0, 3, 1, 4}, {4});
   const Tensor x = Tensor::from<double>({1, 2, 3, 4}, {4});
   const TensorFunction f = [](std::span<const Tensor> in) {
-    return sample_loop(in[0], reshape(in[1], {1}), full({4, 1}, 0.5, DType::f64), full({1}, 0.25, DType::f64), false);
+    return sample_loop(in[0], reshape(in[1], {1}), full({4, 1}, 0.5, DType::f64),
+                       full({1}, 0.25, DType::f64), false);
   };
   const Tensor args[] = {counts, x};
   const std::vector<Tensor> mapped = vmap(f)(args);
