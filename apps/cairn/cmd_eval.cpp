@@ -1,0 +1,290 @@
+// cairn eval: what a model says, in numbers: logits, perplexity, accuracy.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "apps/cairn/commands.h"
+#include "apps/cairn/ids.h"
+#include "apps/cairn/json.h"
+#include "apps/cairn/model_files.h"
+#include "cairn/base/file.h"
+#include "cairn/io/npy.h"
+#include "cairn/models/generate.h"
+#include "cairn/ops/elementwise.h"
+#include "cairn/ops/loss.h"
+#include "cairn/ops/movement.h"
+#include "cairn/ops/nn.h"
+#include "cairn/ops/reduce.h"
+#include "cairn/train/data.h"
+
+namespace cairn::app {
+namespace {
+
+// --- logits
+// ---------------------------------------------------------------------------------------------
+
+struct LogitsOptions {
+  std::string model, ids, out;
+  bool hidden = false;
+};
+
+int run_logits(const LogitsOptions& options, Session& session) {
+  const auto runtime = session.make_runtime();
+  LanguageModel model = load_language_model_for(options.model, std::nullopt, session);
+  const std::vector<int32_t> ids = parse_ids(options.ids);
+  const TransformerConfig& config = model.transformer->config();
+  if (ids.empty()) throw_error("--ids holds no token");
+  for (const int32_t id : ids)
+    if (id >= config.vocabulary)
+      throw_error(
+          fmt::format("token {} is not in the model's vocabulary of {}", id, config.vocabulary));
+  if (config.position == PositionKind::learned && static_cast<int64_t>(ids.size()) > config.context)
+    throw_error(
+        fmt::format("{} ids do not fit the model's context of {}", ids.size(), config.context));
+  Tensor hidden;
+  const Tensor logits =
+      full_logits(*runtime, *model.transformer, ids, options.hidden ? &hidden : nullptr);
+  const HostArray result = (options.hidden ? hidden : logits).host();
+  io::write_npy(options.out, result).value();
+  const Shape& shape = result.shape();
+  if (session.common.json) {
+    print_json(session.out, {{"dtype", "f32"},
+                             {"shape", std::vector<int64_t>(shape.begin(), shape.end())},
+                             {"out", options.out}});
+  } else {
+    session.note(fmt::format("{}{} is in {}", options.hidden ? "hidden states, f32" : "logits, f32",
+                             to_string(shape), options.out));
+  }
+  return 0;
+}
+
+// --- perplexity
+// -----------------------------------------------------------------------------------------
+
+struct PerplexityOptions {
+  std::string model, file;
+  std::optional<std::string> against;
+  std::optional<int64_t> context, stride;
+};
+
+// (ids, targets) i32 (T) → loss of each target (T), log probabilities (T, V). Targets of -100 count
+// nothing.
+Function scores_of(Transformer& model) {
+  return compile([&model](std::span<const Tensor> args) {
+    Context ctx;
+    const Tensor hidden = model.hidden(ctx, reshape(args[0], {1, -1}));
+    const Tensor logits = squeeze(model.logits(ctx, hidden), {0});
+    const Tensor log_probabilities = log_softmax(logits);
+    return std::vector<Tensor>{nll_loss(log_probabilities, args[1], {.reduction = Reduction::none}),
+                               log_probabilities};
+  });
+}
+
+// Log probabilities (T, V) of the other model and of this one → KL(other || this) and whether both
+// prefer the same token, (T) each.
+Function comparison() {
+  return compile([](std::span<const Tensor> args) {
+    const Tensor other = args[0], own = args[1];
+    return std::vector<Tensor>{sum(exp(other) * (other - own), {1}),
+                               cast(equal(argmax(other, 1), argmax(own, 1)), DType::f32)};
+  });
+}
+
+int run_perplexity(const PerplexityOptions& options, Session& session) {
+  const auto runtime = session.make_runtime();
+  LanguageModel model = load_language_model_for(options.model, std::nullopt, session);
+  if (!model.tokenizer)
+    throw_error(fmt::format(
+        "there is no tokenizer beside '{}', which turning the text into ids needs", options.model));
+  std::optional<LanguageModel> other;
+  if (options.against) other = load_language_model_for(*options.against, std::nullopt, session);
+  const TransformerConfig& config = model.transformer->config();
+  if (other && other->transformer->config().vocabulary != config.vocabulary)
+    throw_error(
+        fmt::format("--against: its vocabulary has {} tokens and the model's {}; only models of "
+                    "one vocabulary compare",
+                    other->transformer->config().vocabulary, config.vocabulary));
+  int64_t longest = config.context;
+  if (other) longest = std::min(longest, other->transformer->config().context);
+  const int64_t context = options.context.value_or(longest);
+  const int64_t stride = options.stride.value_or(context);
+  if (context > longest)
+    throw_error(fmt::format("--context {} is beyond the model's {}", context, longest));
+  if (stride > context)
+    throw_error(fmt::format("--stride {} would leave tokens out; it is at most the context, {}",
+                            stride, context));
+
+  const std::vector<int32_t> ids =
+      model.tokenizer->encode(read_file(options.file).value(), {.add_special = true});
+  const auto count = static_cast<int64_t>(ids.size());
+  if (count < 2)
+    throw_error(fmt::format("'{}' has {} tokens; a perplexity needs two", options.file, count));
+  Function scores = scores_of(*model.transformer);
+  Function other_scores;
+  if (other) other_scores = scores_of(*other->transformer);
+  Function compare = comparison();
+
+  // Every token but the first is predicted once: windows of `context` tokens advance by `stride`,
+  // and each counts the targets that no window before it has. The last window is filled up; what
+  // comes after a token does not change its score.
+  double loss = 0, kl = 0, agree = 0;
+  int64_t counted = 0;
+  Progress progress = session.progress();
+  for (int64_t begin = 0; counted < count - 1; begin += stride) {
+    HostArray window(DType::i32, {context}), targets(DType::i32, {context});
+    const auto in = window.mutable_span<int32_t>(), wanted = targets.mutable_span<int32_t>();
+    const int64_t first =
+        counted + 1 - 1 - begin;  // of the window's targets, the first that is new
+    int64_t fresh = 0;
+    for (int64_t i = 0; i < context; ++i) {
+      const int64_t at = begin + i;
+      in[static_cast<size_t>(i)] = at < count ? ids[static_cast<size_t>(at)] : 0;
+      const bool counts = i >= first && at + 1 < count;
+      wanted[static_cast<size_t>(i)] = counts ? ids[static_cast<size_t>(at + 1)] : -100;
+      fresh += counts;
+    }
+    const auto own = scores(*runtime, {Tensor(window), Tensor(targets)});
+    const HostArray losses = own[0].host();
+    std::optional<HostArray> divergence, same;
+    if (other) {
+      const auto theirs = other_scores(*runtime, {Tensor(window), Tensor(targets)});
+      const auto both = compare(*runtime, {theirs[1], own[1]});
+      divergence = both[0].host();
+      same = both[1].host();
+    }
+    for (int64_t i = first; i < first + fresh; ++i) {
+      loss += losses.at(i);
+      if (!other) continue;
+      kl += divergence->at(i);
+      agree += same->at(i);
+    }
+    counted += fresh;
+    progress.update([&] {
+      return fmt::format("{} of {} tokens, perplexity {:.4g}", counted, count - 1,
+                         std::exp(loss / static_cast<double>(counted)));
+    });
+  }
+  progress.clear();
+  const auto tokens = static_cast<double>(counted);
+  Json result = {
+      {"loss", loss / tokens}, {"perplexity", std::exp(loss / tokens)}, {"tokens", counted}};
+  if (other) {
+    result["kl"] = kl / tokens;
+    result["top1_agreement"] = agree / tokens;
+  }
+  if (session.common.json) {
+    print_json(session.out, result);
+    return 0;
+  }
+  session.out.line(fmt::format("perplexity {:.6g}, loss {:.6g} over {} tokens",
+                               std::exp(loss / tokens), loss / tokens, counted));
+  if (other)
+    session.out.line(
+        fmt::format("beside {}: KL divergence {:.4g}, the same first choice in {:.2f} %",
+                    *options.against, kl / tokens, 100 * agree / tokens));
+  return 0;
+}
+
+// --- accuracy
+// -------------------------------------------------------------------------------------------
+
+struct AccuracyOptions {
+  std::string model, images, labels;
+};
+
+int run_accuracy(const AccuracyOptions& options, Session& session) {
+  const auto runtime = session.make_runtime();
+  const auto model = load_classifier(options.model);
+  if (!model)
+    throw_error(fmt::format("'{}' is no image classifier that cairn train wrote", options.model));
+  const ClassifierConfig& config = model->config();
+  ImageBatches data = ImageBatches::open(options.images, options.labels).value();
+  if (data.image_shape() != config.image)
+    throw_error(fmt::format("'{}' holds images of {}; the model takes {} (channels, height, width)",
+                            options.images, to_string(data.image_shape()),
+                            to_string(config.image)));
+  // Pixels as in training, not as these would ask for.
+  data.mean = config.mean;
+  data.deviation = config.deviation;
+  Function count_correct = compile([&](std::span<const Tensor> args) {
+    Context ctx;
+    return std::vector<Tensor>{
+        sum(cast(equal(argmax(model->forward(ctx, args[0])), args[1]), DType::f32))};
+  });
+  constexpr int64_t kBatch = 256;
+  int64_t correct = 0;
+  Progress progress = session.progress();
+  for (int64_t first = 0; first < data.size(); first += kBatch) {
+    const auto arrays = data.evaluation_batch(first, kBatch);
+    correct += count_correct(*runtime, {Tensor(arrays[0]), Tensor(arrays[1])})[0].item<int64_t>();
+    progress.update([&] {
+      return fmt::format("{} of {} images, {} right", std::min(first + kBatch, data.size()),
+                         data.size(), correct);
+    });
+  }
+  progress.clear();
+  const double accuracy = static_cast<double>(correct) / static_cast<double>(data.size());
+  if (session.common.json) {
+    print_json(session.out, {{"correct", correct}, {"total", data.size()}, {"accuracy", accuracy}});
+  } else {
+    session.out.line(fmt::format("{} of {} right: {:.2f} %", correct, data.size(), 100 * accuracy));
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_eval(const Command& program) {
+  const Command group =
+      program.group("eval", "Measure a model: logits, perplexity, accuracy.", kModels);
+  group.example("cairn eval perplexity --model stories260K.bin --file story.txt");
+
+  const auto logits = std::make_shared<LogitsOptions>();
+  const Command logits_command =
+      group.command("logits", "Scores of the next token after each of these tokens, as .npy.");
+  logits_command.option("--model", "PATH", logits->model, "a language model", Need::required);
+  logits_command.option("--ids", "IDS", logits->ids, "token ids: 1,2,3, or @FILE with a JSON list",
+                        Need::required);
+  logits_command.option("--out", "FILE.npy", logits->out, "f32 (tokens, vocabulary)",
+                        Need::required);
+  logits_command.flag("--hidden", logits->hidden,
+                      "write the states after the final norm, (tokens, width), instead");
+  logits_command.example(
+      "cairn eval logits --model stories260K.bin --ids 1,403,407 --out logits.npy");
+  logits_command.run([logits](Session& session) { return run_logits(*logits, session); });
+
+  const auto perplexity = std::make_shared<PerplexityOptions>();
+  const Command perplexity_command =
+      group.command("perplexity", "How well a language model predicts a text.");
+  perplexity_command.option("--model", "PATH", perplexity->model, "a language model",
+                            Need::required);
+  perplexity_command.option("--file", "TEXT", perplexity->file, "the text", Need::required);
+  perplexity_command.option("--context", "N", perplexity->context,
+                            "tokens of a window (default: the model's context)", 1);
+  perplexity_command.option(
+      "--stride", "N", perplexity->stride,
+      "how far the next window is (default: the context); less gives each token more to go on", 1);
+  perplexity_command.option(
+      "--against", "PATH", perplexity->against,
+      "also compare with this model: KL divergence, share of equal first choices");
+  perplexity_command.example("cairn eval perplexity --model stories260K.bin --file story.txt");
+  perplexity_command.run(
+      [perplexity](Session& session) { return run_perplexity(*perplexity, session); });
+
+  const auto accuracy = std::make_shared<AccuracyOptions>();
+  const Command accuracy_command =
+      group.command("accuracy", "How many pictures an image classifier gets right.");
+  accuracy_command.option("--model", "DIR", accuracy->model,
+                          "what cairn train wrote for an mlp or convnet", Need::required);
+  accuracy_command.option("--images", "FILE", accuracy->images, "IDX pictures, also .gz",
+                          Need::required);
+  accuracy_command.option("--labels", "FILE", accuracy->labels, "IDX labels, also .gz",
+                          Need::required);
+  accuracy_command.example(
+      "cairn eval accuracy --model classifier --images t10k-images-idx3-ubyte.gz --labels "
+      "t10k-labels-idx1-ubyte.gz");
+  accuracy_command.run([accuracy](Session& session) { return run_accuracy(*accuracy, session); });
+}
+
+}  // namespace cairn::app

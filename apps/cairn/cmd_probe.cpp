@@ -1,0 +1,327 @@
+// cairn probe: what this machine can do, measured: the limits that benchmarks quote percent of.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "apps/cairn/commands.h"
+#include "apps/cairn/json.h"
+#include "cairn/base/environment.h"
+#include "cairn/base/file.h"
+#include "cairn/base/probe.h"
+#include "cairn/plot/chart.h"
+
+namespace cairn::app {
+namespace {
+
+struct Options {
+  double seconds = 6;
+  std::optional<std::string> out;
+};
+
+struct Flops {
+  std::string unit;  // "scalar" or the name of a target
+  FloatWidth width;
+  int threads;
+  double per_second;
+};
+struct Bandwidth {
+  std::string kind, level;
+  uint64_t bytes;
+  int threads;
+  double per_second;
+};
+struct Latency {
+  std::string level;
+  uint64_t bytes;
+  double seconds;
+};
+
+struct Figures {
+  MachineInfo machine;
+  CpuTarget target;
+  std::vector<Flops> flops;
+  std::vector<Bandwidth> bandwidth;
+  std::vector<Latency> latency;
+};
+
+std::string_view name(FloatWidth width) { return width == FloatWidth::f32 ? "f32" : "f64"; }
+std::string_view name(Traffic traffic) {
+  return traffic == Traffic::read ? "read" : traffic == Traffic::copy ? "copy" : "triad";
+}
+
+// Data caches from the smallest to the largest.
+std::vector<CacheInfo> data_caches(const MachineInfo& machine) {
+  std::vector<CacheInfo> caches;
+  for (const CacheInfo& cache : machine.caches)
+    if (cache.kind != "instruction" && cache.bytes > 0) caches.push_back(cache);
+  std::sort(caches.begin(), caches.end(),
+            [](const CacheInfo& a, const CacheInfo& b) { return a.bytes < b.bytes; });
+  return caches;
+}
+
+// The level in which a working set of one thread lies.
+std::string level_of(uint64_t bytes, const std::vector<CacheInfo>& caches) {
+  for (const CacheInfo& cache : caches)
+    if (bytes <= cache.bytes) return fmt::format("L{}", cache.level);
+  return "DRAM";
+}
+
+// Beyond every cache, and not so much that a small machine swaps.
+uint64_t memory_working_set(const MachineInfo& machine, const std::vector<CacheInfo>& caches) {
+  const uint64_t largest = caches.empty() ? uint64_t{32} << 20 : caches.back().bytes;
+  const uint64_t wanted = std::clamp(4 * largest, uint64_t{256} << 20, uint64_t{2} << 30);
+  return std::max(std::min(wanted, machine.memory_available_bytes / 8), uint64_t{32} << 20);
+}
+
+class Prober {
+ public:
+  Prober(const Options& options, Session& session)
+      : progress_(session.progress()),
+        unit_(options.seconds / 60),
+        one_(1),
+        all_(session.threads()) {}
+
+  Figures run() {
+    figures_.machine = machine_info();
+    figures_.target = choose_cpu_target(read_environment().target);
+    caches_ = data_caches(figures_.machine);
+    for (int threads : thread_counts()) {
+      flops("scalar", CpuTarget::baseline, false, threads);
+      for (CpuTarget target : kCpuTargets)
+        if (target <= figures_.target)
+          flops(std::string(cairn::name(target)), target, true, threads);
+    }
+    const uint64_t memory = memory_working_set(figures_.machine, caches_);
+    for (int threads : thread_counts()) {
+      for (const CacheInfo& cache : caches_) {
+        // Half of a cache, so that it stays there; of a shared one, half in all.
+        const bool shared = cache.shared_by > 1 || cache.level > 2;
+        const uint64_t bytes = cache.bytes / 2 * static_cast<uint64_t>(shared ? 1 : threads);
+        bandwidth(Traffic::read, fmt::format("L{}", cache.level), bytes, threads, 1);
+      }
+      for (Traffic traffic : {Traffic::read, Traffic::copy, Traffic::triad})
+        bandwidth(traffic, "DRAM", memory, threads, 3);
+    }
+    const uint64_t last = std::min(memory, uint64_t{256} << 20);
+    for (uint64_t bytes = uint64_t{8} << 10; bytes <= last; bytes *= 2) latency(bytes);
+    progress_.clear();
+    return std::move(figures_);
+  }
+
+ private:
+  std::vector<int> thread_counts() const {
+    if (all_.threads() == 1) return {1};
+    return {1, all_.threads()};
+  }
+  ThreadPool& pool(int threads) { return threads == 1 ? one_ : all_; }
+
+  void flops(const std::string& unit, CpuTarget target, bool vector, int threads) {
+    for (FloatWidth width : {FloatWidth::f32, FloatWidth::f64}) {
+      progress_.update([&] {
+        return fmt::format("measuring arithmetic: {} {}, {} threads", unit, name(width), threads);
+      });
+      figures_.flops.push_back(
+          {unit, width, threads, measure_flops(target, vector, width, pool(threads), unit_)});
+    }
+  }
+  void bandwidth(Traffic traffic, const std::string& level, uint64_t bytes, int threads,
+                 double share) {
+    progress_.update([&] {
+      return fmt::format("measuring memory: {} in {}, {} threads", name(traffic), level, threads);
+    });
+    figures_.bandwidth.push_back(
+        {std::string(name(traffic)), level, bytes, threads,
+         measure_bandwidth(traffic, figures_.target, bytes, pool(threads), share * unit_)});
+  }
+  void latency(uint64_t bytes) {
+    progress_.update(
+        [&] { return fmt::format("measuring latency: {}", plot::human_bytes(bytes)); });
+    figures_.latency.push_back({level_of(bytes, caches_), bytes, measure_latency(bytes, unit_)});
+  }
+
+  Progress progress_;
+  double unit_;  // of time
+  ThreadPool one_, all_;
+  Figures figures_;
+  std::vector<CacheInfo> caches_;
+};
+
+double peak_flops(const Figures& figures, FloatWidth width) {
+  double best = 0;
+  for (const Flops& f : figures.flops)
+    if (f.width == width) best = std::max(best, f.per_second);
+  return best;
+}
+
+double peak_bandwidth(const Figures& figures, std::string_view level) {
+  double best = 0;
+  for (const Bandwidth& b : figures.bandwidth)
+    if (b.level == level) best = std::max(best, b.per_second);
+  return best;
+}
+
+// What an operation can reach that does x flops for each byte it moves: the smaller of bandwidth
+// times x and the peak.
+plot::Chart roofline(const Figures& figures) {
+  plot::Chart chart;
+  chart.title = "Roofline: what an operation can reach";
+  chart.x_label = "FLOP per byte moved";
+  chart.y_label = "GFLOP/s";
+  chart.log_x = chart.log_y = true;
+  const double peak = peak_flops(figures, FloatWidth::f32);
+  const auto roof = [&](const std::string& label, double bandwidth, double top) {
+    plot::Series series;
+    series.label = label;
+    for (double exponent = -6; exponent <= 10; exponent += 0.125) {
+      const double x = std::exp2(exponent);
+      series.xs.push_back(x);
+      series.ys.push_back(std::min(bandwidth * x, top) * 1e-9);
+    }
+    chart.series.push_back(std::move(series));
+  };
+  roof("f32 from DRAM", peak_bandwidth(figures, "DRAM"), peak);
+  const auto caches = data_caches(figures.machine);
+  for (auto cache = caches.rbegin(); cache != caches.rend(); ++cache) {
+    const std::string level = fmt::format("L{}", cache->level);
+    roof("from " + level, peak_bandwidth(figures, level), peak);
+  }
+  roof("f64 from DRAM", peak_bandwidth(figures, "DRAM"), peak_flops(figures, FloatWidth::f64));
+  return chart;
+}
+
+Json to_json(const Figures& figures) {
+  const MachineInfo& machine = figures.machine;
+  Json caches = Json::array();
+  for (const CacheInfo& c : machine.caches)
+    caches.push_back(
+        {{"level", c.level}, {"kind", c.kind}, {"bytes", c.bytes}, {"shared_by", c.shared_by}});
+  Json flops = Json::array();
+  for (const Flops& f : figures.flops)
+    flops.push_back({{"unit", f.unit},
+                     {"dtype", name(f.width)},
+                     {"threads", f.threads},
+                     {"flops_per_second", f.per_second}});
+  Json bandwidth = Json::array();
+  for (const Bandwidth& b : figures.bandwidth)
+    bandwidth.push_back({{"kind", b.kind},
+                         {"level", b.level},
+                         {"working_set_bytes", b.bytes},
+                         {"threads", b.threads},
+                         {"bytes_per_second", b.per_second}});
+  Json latency = Json::array();
+  for (const Latency& l : figures.latency)
+    latency.push_back({{"working_set_bytes", l.bytes}, {"level", l.level}, {"seconds", l.seconds}});
+  return {{"cpu",
+           {{"name", machine.cpu_name},
+            {"cores", machine.cores},
+            {"hardware_threads", machine.hardware_threads},
+            {"target", name(figures.target)},
+            {"caches", caches},
+            {"flops", flops},
+            {"peak_f32_flops_per_second", peak_flops(figures, FloatWidth::f32)},
+            {"peak_f64_flops_per_second", peak_flops(figures, FloatWidth::f64)}}},
+          {"memory",
+           {{"bytes", machine.memory_bytes},
+            {"available_bytes", machine.memory_available_bytes},
+            {"peak_bytes_per_second", peak_bandwidth(figures, "DRAM")},
+            {"bandwidth", bandwidth},
+            {"latency", latency}}},
+          {"gpus", Json::array()},
+          {"links", Json::array()}};
+}
+
+std::string per_second(double value, const char* unit) {
+  return fmt::format("{:.1f} {}", value * 1e-9, unit);
+}
+
+void print_tables(const Figures& figures, Session& session) {
+  const auto style = session.out_terminal.style();
+  const MachineInfo& machine = figures.machine;
+  Output& out = session.out;
+  out.line(session.out_terminal.bold(machine.cpu_name));
+  std::string caches;
+  for (const CacheInfo& c : machine.caches)
+    caches += fmt::format(", L{}{} {}", c.level,
+                          c.kind == "data"          ? "d"
+                          : c.kind == "instruction" ? "i"
+                                                    : "",
+                          plot::human_bytes(c.bytes));
+  out.line(fmt::format("{} cores, {} hardware threads, {}{}, memory {}", machine.cores,
+                       machine.hardware_threads, name(figures.target), caches,
+                       plot::human_bytes(machine.memory_bytes)));
+  out.line("");
+
+  std::vector<int> counts;
+  for (const Flops& f : figures.flops)
+    if (std::find(counts.begin(), counts.end(), f.threads) == counts.end())
+      counts.push_back(f.threads);
+  const auto with_threads = [&](std::vector<std::string> header) {
+    for (int threads : counts)
+      header.push_back(threads == 1 ? "1 thread" : fmt::format("{} threads", threads));
+    return header;
+  };
+  plot::Table arithmetic{"Arithmetic", with_threads({"unit", "type"}), {}};
+  for (const Flops& f : figures.flops) {
+    if (f.threads != counts[0]) continue;
+    std::vector<std::string> row = {f.unit, std::string(name(f.width))};
+    for (const Flops& other : figures.flops)
+      if (other.unit == f.unit && other.width == f.width)
+        row.push_back(per_second(other.per_second, "GFLOP/s"));
+    arithmetic.rows.push_back(std::move(row));
+  }
+  out.write(plot::to_text(arithmetic, style));
+  out.line("");
+  plot::Table memory{"Memory bandwidth", with_threads({"place", "traffic"}), {}};
+  for (const Bandwidth& b : figures.bandwidth) {
+    if (b.threads != counts[0]) continue;
+    std::vector<std::string> row = {b.level, b.kind};
+    for (const Bandwidth& other : figures.bandwidth)
+      if (other.level == b.level && other.kind == b.kind)
+        row.push_back(per_second(other.per_second, "GB/s"));
+    memory.rows.push_back(std::move(row));
+  }
+  out.write(plot::to_text(memory, style));
+  out.line("");
+  plot::Table latency{"Latency of a load", {"working set", "place", "latency"}, {}};
+  for (const Latency& l : figures.latency)
+    latency.rows.push_back(
+        {plot::human_bytes(l.bytes), l.level, fmt::format("{:.1f} ns", l.seconds * 1e9)});
+  out.write(plot::to_text(latency, style));
+  out.line("");
+  out.write(plot::to_text(roofline(figures), session.out_terminal.style(90, 22)));
+  out.line(
+      fmt::format("An operation with less than {:.1f} FLOP per byte of memory waits for memory.",
+                  peak_flops(figures, FloatWidth::f32) / peak_bandwidth(figures, "DRAM")));
+}
+
+int run(const Options& options, Session& session) {
+  if (!(options.seconds > 0 && options.seconds <= 600))
+    throw UsageError("--seconds takes a number above 0 and at most 600");
+  const Figures figures = Prober(options, session).run();
+  if (session.common.json) {
+    print_json(session.out, to_json(figures));
+  } else {
+    print_tables(figures, session);
+  }
+  if (options.out) {
+    write_file_atomically(*options.out, plot::to_svg(roofline(figures))).value();
+    session.note(fmt::format("the roofline is in {}", *options.out));
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_probe(const Command& program) {
+  const auto options = std::make_shared<Options>();
+  const Command command = program.command(
+      "probe", "Measure what this machine can do: arithmetic, memory bandwidth, latency.",
+      kMachine);
+  command.option("--seconds", "S", options->seconds, "about how long to measure (default: 6)");
+  command.option("--out", "FILE.svg", options->out, "write the roofline as a picture");
+  command.example("cairn probe --seconds 2 --out roofline.svg");
+  command.run([options](Session& session) { return run(*options, session); });
+}
+
+}  // namespace cairn::app

@@ -1,0 +1,22 @@
+// cairn data preview FILE.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "apps/cairn/session.h"
+
+namespace cairn::app {
+
+struct PreviewOptions {
+  std::string file;
+  std::optional<int64_t> rows;
+  int64_t start = 0;
+  std::string field = "text";
+  std::string separator;
+};
+
+int preview(const PreviewOptions& options, Session& session);
+
+}  // namespace cairn::app

@@ -1,0 +1,250 @@
+// cairn graph show: a graph's text, what it costs, how it is scheduled, and its gradient.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "apps/cairn/graph_commands.h"
+#include "apps/cairn/graph_file.h"
+#include "apps/cairn/json.h"
+#include "cairn/graph/cost.h"
+#include "cairn/graph/print.h"
+#include "cairn/runtime/plan.h"
+
+namespace cairn::app {
+namespace {
+
+struct Options {
+  std::optional<std::string> file, model;
+  bool costs = false, schedule = false, grad = false;
+};
+
+double moved_bytes(const Cost& cost) { return cost.bytes_read + cost.bytes_written; }
+
+std::string cost_text(const Cost& cost) {
+  std::vector<std::string> parts;
+  if (cost.flops > 0) parts.push_back(plot::human_count(cost.flops) + " FLOP");
+  if (cost.transcendentals > 0)
+    parts.push_back(plot::human_count(cost.transcendentals) + " transcendentals");
+  if (moved_bytes(cost) > 0)
+    parts.push_back(fmt::format("{} read, {} written",
+                                plot::human_bytes(static_cast<uint64_t>(cost.bytes_read)),
+                                plot::human_bytes(static_cast<uint64_t>(cost.bytes_written))));
+  if (cost.message_bytes > 0)
+    parts.push_back(plot::human_bytes(static_cast<uint64_t>(cost.message_bytes)) + " sent");
+  return parts.empty() ? "free" : fmt::format("{}", fmt::join(parts, ", "));
+}
+
+Json to_json(const Cost& cost) {
+  return {{"flops", cost.flops},
+          {"transcendentals", cost.transcendentals},
+          {"bytes_read", cost.bytes_read},
+          {"bytes_written", cost.bytes_written},
+          {"message_bytes", cost.message_bytes}};
+}
+
+std::vector<const Node*> operations(const Graph& graph) {
+  std::vector<const Node*> nodes;
+  for (const Node* node : topological_order(graph.outputs))
+    if (node->op() != Op::input && node->op() != Op::leaf) nodes.push_back(node);
+  return nodes;
+}
+
+// Kinds of operation by what they cost, the dearest first: where to look.
+plot::Table cost_table(const Graph& graph) {
+  struct Sum {
+    int count = 0;
+    Cost cost;
+  };
+  std::map<std::string_view, Sum> by_name;
+  for (const Node* node : operations(graph)) {
+    Sum& sum = by_name[node->info().name];
+    ++sum.count;
+    sum.cost += cost_of(*node);
+  }
+  std::vector<std::pair<std::string_view, Sum>> sorted(by_name.begin(), by_name.end());
+  std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
+    return a.second.cost.flops + moved_bytes(a.second.cost) >
+           b.second.cost.flops + moved_bytes(b.second.cost);
+  });
+  plot::Table table{
+      "",
+      {"operation", "count", "FLOP", "transcendentals", "read", "written", "FLOP per byte"},
+      {}};
+  const auto add = [&](const std::string& name, int count, const Cost& cost) {
+    const double bytes = moved_bytes(cost);
+    table.rows.push_back(
+        {name, std::to_string(count), plot::human_count(cost.flops),
+         plot::human_count(cost.transcendentals),
+         plot::human_bytes(static_cast<uint64_t>(cost.bytes_read)),
+         plot::human_bytes(static_cast<uint64_t>(cost.bytes_written)),
+         bytes > 0 ? plot::short_number((cost.flops + cost.transcendentals) / bytes, 3) : "--"});
+  };
+  int count = 0;
+  for (const auto& [name, sum] : sorted) {
+    add(std::string(name), sum.count, sum.cost);
+    count += sum.count;
+  }
+  add("total", count, cost_of(graph));
+  return table;
+}
+
+std::string types_of(const Node& node) {
+  std::vector<std::string> types;
+  for (const TensorType& type : node.outputs()) types.push_back(to_string(type));
+  return fmt::format("{}", fmt::join(types, ", "));
+}
+
+std::string place_text(const PlanBuffer& buffer) {
+  switch (buffer.kind) {
+    case PlanBuffer::Kind::argument: return fmt::format("argument {}", buffer.index);
+    case PlanBuffer::Kind::result: return fmt::format("result {}", buffer.index);
+    case PlanBuffer::Kind::arena: break;
+  }
+  return fmt::format("arena+{}", buffer.index);
+}
+
+std::string places_of(const Plan& plan, const std::vector<int>& buffers) {
+  std::vector<std::string> places;
+  for (int b : buffers) places.push_back(place_text(plan.buffers[static_cast<size_t>(b)]));
+  return fmt::format("{}", fmt::join(places, ", "));
+}
+
+std::string_view launch_name(const Launch& launch) {
+  return launch.node ? launch.node->info().name : std::string_view("copy");
+}
+
+// Nodes that no launch computes, and why.
+std::vector<std::pair<const Node*, std::string>> without_launch(const Plan& plan) {
+  std::set<const Node*> launched;
+  for (const Launch& launch : plan.launches) launched.insert(launch.node);
+  std::vector<std::pair<const Node*, std::string>> nodes;
+  for (const Node* node : operations(plan.graph))
+    if (!launched.contains(node))
+      nodes.emplace_back(node, "a view of its operand: nothing to compute");
+  return nodes;
+}
+
+constexpr std::string_view kNotFused = "the reference backend computes one operation at a time";
+
+Json schedule_json(const Plan& plan, const Backend& backend) {
+  Json launches = Json::array();
+  for (const Launch& launch : plan.launches) {
+    const auto places = [&](const std::vector<int>& buffers) {
+      Json list = Json::array();
+      for (int b : buffers) list.push_back(place_text(plan.buffers[static_cast<size_t>(b)]));
+      return list;
+    };
+    launches.push_back({{"operations", Json::array({launch_name(launch)})},
+                        {"backend", backend.name()},
+                        {"reads", places(launch.inputs)},
+                        {"writes", places(launch.outputs)},
+                        {"not_fused", kNotFused}});
+  }
+  Json views = Json::array();
+  for (const auto& [node, why] : without_launch(plan))
+    views.push_back({{"operation", node->info().name}, {"why", why}});
+  return {{"launches", launches},
+          {"without_launch", views},
+          {"peak_bytes", plan.peak_bytes()},
+          {"argument_bytes", plan.argument_bytes},
+          {"result_bytes", plan.result_bytes},
+          {"arena_bytes", plan.arena_bytes}};
+}
+
+void print_schedule(const Plan& plan, const Backend& backend, Session& session) {
+  Output& out = session.out;
+  plot::Table table{"Schedule", {"launch", "operation", "type", "reads", "writes"}, {}};
+  for (size_t i = 0; i < plan.launches.size(); ++i) {
+    const Launch& launch = plan.launches[i];
+    table.rows.push_back({std::to_string(i), std::string(launch_name(launch)),
+                          launch.node ? types_of(*launch.node) : "", places_of(plan, launch.inputs),
+                          places_of(plan, launch.outputs)});
+  }
+  auto style = session.out_terminal.style(1000);
+  if (!session.out_terminal.is_terminal) style.width = 1000;
+  out.write(plot::to_text(table, style));
+  out.line("");
+  if (const auto views = without_launch(plan); !views.empty()) {
+    plot::Table rest{"Without a launch", {"operation", "type", "why"}, {}};
+    for (const auto& [node, why] : views)
+      rest.rows.push_back({std::string(node->info().name), types_of(*node), why});
+    out.write(plot::to_text(rest, style));
+    out.line("");
+  }
+  out.line(fmt::format("Fused: nothing; {} ({}).", kNotFused, backend.name()));
+  out.line(fmt::format("Memory: {} peak = {} arguments + {} results + {} arena.",
+                       plot::human_bytes(plan.peak_bytes()), plot::human_bytes(plan.argument_bytes),
+                       plot::human_bytes(plan.result_bytes), plot::human_bytes(plan.arena_bytes)));
+}
+
+Json types_json(const std::vector<Tensor>& tensors, const std::vector<std::string>& names) {
+  Json list = Json::array();
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const TensorType& type = tensors[i].type();
+    list.push_back({{"name", i < names.size() ? names[i] : std::string()},
+                    {"dtype", name(type.dtype)},
+                    {"shape", std::vector<int64_t>(type.shape.begin(), type.shape.end())}});
+  }
+  return list;
+}
+
+int run(const Options& options, Session& session) {
+  if (options.model)
+    throw NotInThisVersion("graph show --model comes with a later version of cairn; give a .graph FILE");
+  if (!options.file) throw UsageError("cairn graph show needs a FILE: the text form of a graph");
+  Graph graph = read_graph(*options.file);
+  if (options.grad) graph = with_gradients(graph, float_inputs(graph));
+
+  PrintOptions printing;
+  if (options.costs) printing.comment = [](const Node& node) { return cost_text(cost_of(node)); };
+  const std::string text = to_text(graph, printing);
+  std::unique_ptr<Runtime> runtime;
+  std::shared_ptr<const Plan> plan;
+  if (options.schedule) {
+    runtime = session.make_runtime();
+    plan = runtime->plan(graph, {}, false);
+  }
+  if (session.common.json) {
+    Json result = {{"name", graph.name},
+                   {"inputs", types_json(graph.inputs, input_names(graph))},
+                   {"outputs", types_json(graph.outputs, graph.output_names)},
+                   {"operations", operations(graph).size()},
+                   {"text", text}};
+    if (options.costs) result["costs"] = to_json(cost_of(graph));
+    if (options.schedule) result["schedule"] = schedule_json(*plan, runtime->backend());
+    print_json(session.out, result);
+    return 0;
+  }
+  session.out.write(text);
+  if (options.costs) {
+    session.out.line("");
+    session.out.write(plot::to_text(cost_table(graph), session.out_terminal.style()));
+  }
+  if (options.schedule) {
+    session.out.line("");
+    print_schedule(*plan, runtime->backend(), session);
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_graph_show(const Command& group) {
+  const auto options = std::make_shared<Options>();
+  const Command command =
+      group.command("show", "Show a graph as text, with what it costs and how it runs.");
+  command.positional("FILE", options->file, "the graph's text form");
+  command.option("--model", "PATH", options->model, "the graph of a model");
+  command.flag("--costs", options->costs,
+               "operations, bytes and arithmetic intensity, by node and in all");
+  command.flag("--schedule", options->schedule,
+               "launches, where values lie, what was fused and why the rest was not");
+  command.flag("--grad", options->grad,
+               "the graph with d(sum of the first output) by every float input");
+  command.example("cairn graph show step.graph --costs --schedule");
+  command.run([options](Session& session) { return run(*options, session); });
+}
+
+}  // namespace cairn::app

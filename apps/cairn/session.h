@@ -1,0 +1,82 @@
+// What every command is handed: the options that all have, where results and notes go, and Ctrl-C.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+#include "apps/cairn/stop.h"
+#include "apps/cairn/terminal.h"
+#include "cairn/runtime/runtime.h"
+
+namespace cairn::app {
+
+// A wrong command line: status 2. The text says what was expected.
+class UsageError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// What CLI.md names and this version does not have: status 2, and there is no help to point to.
+class NotInThisVersion : public UsageError {
+ public:
+  using UsageError::UsageError;
+};
+
+// What this build can run on. `Runtime` has no list of its own; a test makes one of each.
+inline constexpr std::string_view kDevices[] = {"ref", "null"};
+
+// docs/guides/command-line.md and CLI.md promise these on every command.
+struct CommonOptions {
+  std::optional<int64_t> threads;  // else CAIRN_THREADS, else one per physical core
+  std::string device = "ref";
+  std::optional<std::string> precision;  // f32, bf16 or f16; else what the command or file says
+  std::optional<uint64_t> seed;
+  bool quiet = false;
+  bool json = false;
+};
+
+// stdout. Failures to write throw Error (a full disk); a reader that closed the pipe ends the
+// program with status 1 and without a message, as there is nobody to read on.
+class Output {
+ public:
+  class Closed : public std::exception {};
+
+  void write(std::string_view bytes);
+  void line(std::string_view text);
+  void flush();
+
+ private:
+  std::string buffer_;
+};
+
+class Session {
+ public:
+  explicit Session(StopFlag& stop_flag);
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  CommonOptions common;
+  StopFlag& stop;
+  Output out;
+  const Terminal out_terminal;
+  const Terminal err_terminal;
+  // Called with each Runtime that a command makes: `cairn trace` looks in here.
+  std::function<void(Runtime&)> runtime_made = nullptr;
+
+  // With the device and threads that were asked for.
+  std::unique_ptr<Runtime> make_runtime() const;
+  // How many threads that is.
+  int threads() const;
+  // A line on stderr; nothing with --quiet.
+  void note(std::string_view text) const;
+  // "cairn: error: ..." on stderr.
+  void complain(std::string_view what) const;
+  Progress progress() const { return {err_terminal, common.quiet}; }
+};
+
+}  // namespace cairn::app

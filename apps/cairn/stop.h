@@ -1,0 +1,51 @@
+// Ctrl-C. A command with work to save takes it over and looks at `requested()` between its steps;
+// any other command ends at once, with status 130. A second Ctrl-C always ends at once.
+#pragma once
+
+#include <atomic>
+#include <exception>
+
+namespace cairn::app {
+
+// Thrown where work was interrupted and nothing is left to save: status 130.
+class Interrupted : public std::exception {
+ public:
+  const char* what() const noexcept override { return "interrupted"; }
+};
+
+class StopFlag {
+ public:
+  // Sets up the signals of the process; one StopFlag lives in it. SIGPIPE and SIGXFSZ are ignored,
+  // so that a write into a closed pipe or beyond the file size limit is an error that can be
+  // reported.
+  StopFlag();
+  ~StopFlag();
+  StopFlag(const StopFlag&) = delete;
+  StopFlag& operator=(const StopFlag&) = delete;
+
+  bool requested() const { return requested_.load(); }
+  void check() const {
+    if (requested()) throw Interrupted();
+  }
+  // How many TakeOvers live.
+  int owners() const { return owners_.load(); }
+
+  // While one lives, Ctrl-C only sets the flag.
+  class TakeOver {
+   public:
+    explicit TakeOver(StopFlag& flag) : flag_(flag) { ++flag_.owners_; }
+    ~TakeOver() { --flag_.owners_; }
+    TakeOver(const TakeOver&) = delete;
+    TakeOver& operator=(const TakeOver&) = delete;
+
+   private:
+    StopFlag& flag_;
+  };
+
+ private:
+  static void on_interrupt(int);
+  std::atomic<bool> requested_{false};
+  std::atomic<int> owners_{0};
+};
+
+}  // namespace cairn::app

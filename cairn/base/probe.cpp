@@ -1,0 +1,187 @@
+#include "cairn/base/probe.h"
+
+#include <emmintrin.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <memory>
+#include <numeric>
+
+#include "cairn/base/clock.h"
+#include "cairn/base/error.h"
+#include "cairn/base/probe_kernels.h"
+
+namespace cairn {
+namespace {
+
+// Time by which work of this many threads is measured.
+double now(int threads) {
+  if (threads > 1) return monotonic_seconds();
+  timespec t{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+// Seconds of one call at its fastest, of calls that fill `seconds` by the clock; at least three.
+template <class F>
+double fastest(int threads, double seconds, F&& call) {
+  const double end = monotonic_seconds() + seconds;
+  double best = 1e30;
+  for (int i = 0; i < 3 || monotonic_seconds() < end; ++i) {
+    const double start = now(threads);
+    call();
+    best = std::min(best, now(threads) - start);
+  }
+  return std::max(best, 1e-9);
+}
+
+const detail::ProbeKernels& kernels_of(CpuTarget target) {
+  switch (target) {
+    case CpuTarget::avx512: return detail::avx512_probe_kernels();
+    case CpuTarget::avx2: return detail::avx2_probe_kernels();
+    case CpuTarget::baseline: break;
+  }
+  return detail::baseline_probe_kernels();
+}
+
+// Zeroed memory by whole huge pages.
+class Pages {
+ public:
+  explicit Pages(uint64_t bytes) : bytes_(bytes) {
+    constexpr uint64_t kHugePage = uint64_t{2} << 20;
+    const uint64_t size = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+    data_ = std::aligned_alloc(kHugePage, size);
+    if (!data_)
+      throw_error(fmt::format(
+          "out of memory: {} bytes to measure memory with could not be allocated", size));
+    madvise(data_, size, MADV_HUGEPAGE);
+  }
+  Pages(const Pages&) = delete;
+  Pages& operator=(const Pages&) = delete;
+  ~Pages() { std::free(data_); }
+  float* floats() const { return static_cast<float*>(data_); }
+  void* data() const { return data_; }
+  uint64_t bytes() const { return bytes_; }
+
+ private:
+  void* data_ = nullptr;
+  uint64_t bytes_;
+};
+
+// Keeps results alive that nobody reads.
+std::atomic<uint64_t> sink{0};
+
+// SSE2 is all that these take: a store of 16 bytes fills the same line buffers as one of 64.
+void copy_floats(const float* from, float* to, int64_t count, bool bypass) {
+  for (int64_t i = 0; i < count; i += 4) {
+    const __m128 value = _mm_load_ps(from + i);
+    bypass ? _mm_stream_ps(to + i, value) : _mm_store_ps(to + i, value);
+  }
+}
+
+void triad_floats(const float* b, const float* c, float* a, int64_t count, bool bypass) {
+  const __m128 s = _mm_set1_ps(0.5f);
+  for (int64_t i = 0; i < count; i += 4) {
+    const __m128 value = _mm_add_ps(_mm_load_ps(b + i), _mm_mul_ps(s, _mm_load_ps(c + i)));
+    bypass ? _mm_stream_ps(a + i, value) : _mm_store_ps(a + i, value);
+  }
+}
+
+}  // namespace
+
+double measure_flops(CpuTarget target, bool vector, FloatWidth width, ThreadPool& pool,
+                     double seconds) {
+  const detail::ProbeKernels& kernels = kernels_of(target);
+  const bool f32 = width == FloatWidth::f32;
+  const auto kernel =
+      vector ? (f32 ? kernels.f32 : kernels.f64) : (f32 ? kernels.scalar_f32 : kernels.scalar_f64);
+  const int64_t flops =
+      vector ? (f32 ? kernels.f32_flops : kernels.f64_flops) : kernels.scalar_flops;
+  // About 5 ms at 4 GHz and 2 per cycle: long enough to wake threads for, short enough to hit a
+  // moment without other load.
+  constexpr int64_t kRounds = 400'000;
+  const int threads = pool.threads();
+  const double time = fastest(threads, seconds, [&] {
+    pool.parallel_for(threads, 1,
+                      [&](int64_t, int64_t) { sink += static_cast<uint64_t>(kernel(kRounds)); });
+  });
+  return static_cast<double>(flops) * static_cast<double>(kRounds) * threads / time;
+}
+
+double measure_bandwidth(Traffic traffic, CpuTarget target, uint64_t bytes, ThreadPool& pool,
+                         double seconds) {
+  const int threads = pool.threads();
+  const int arrays = traffic == Traffic::read ? 1 : traffic == Traffic::copy ? 2 : 3;
+  // A part is what one thread walks over of one array.
+  const uint64_t part =
+      std::max<uint64_t>(bytes / static_cast<uint64_t>(arrays * threads) / 1024 * 1024, 1024);
+  const uint64_t array = part * static_cast<uint64_t>(threads);
+  std::vector<std::unique_ptr<Pages>> pages;
+  for (int i = 0; i < arrays; ++i) pages.push_back(std::make_unique<Pages>(array));
+  const auto floats = [&](int i, int64_t piece) {
+    return pages[static_cast<size_t>(i)]->floats() + static_cast<uint64_t>(piece) * part / 4;
+  };
+  pool.parallel_for(threads, 1, [&](int64_t piece, int64_t) {
+    for (int i = 0; i < arrays; ++i) std::fill_n(floats(i, piece), part / 4, 1.0f);
+  });
+  // What fits a cache is walked over many times, so that a run takes about 2 ms at 50 GB/s.
+  const auto repeats = std::max<int64_t>(
+      1, static_cast<int64_t>(1e8) / static_cast<int64_t>(array * static_cast<uint64_t>(arrays)));
+  constexpr uint64_t kBeyondCaches = uint64_t{16} << 20;
+  const bool bypass = bytes >= kBeyondCaches;
+  const auto count = static_cast<int64_t>(part / 4);
+  const detail::ProbeKernels& kernels = kernels_of(target);
+  const double time = fastest(threads, seconds, [&] {
+    pool.parallel_for(threads, 1, [&](int64_t piece, int64_t) {
+      uint64_t seen = 0;
+      for (int64_t r = 0; r < repeats; ++r) {
+        switch (traffic) {
+          case Traffic::read: seen ^= kernels.read(floats(0, piece), part); break;
+          case Traffic::copy: copy_floats(floats(0, piece), floats(1, piece), count, bypass); break;
+          case Traffic::triad:
+            triad_floats(floats(0, piece), floats(1, piece), floats(2, piece), count, bypass);
+            break;
+        }
+        asm volatile("" ::: "memory");
+      }
+      _mm_sfence();
+      sink += seen;
+    });
+  });
+  return static_cast<double>(array) * arrays * static_cast<double>(repeats) / time;
+}
+
+double measure_latency(uint64_t bytes, double seconds) {
+  constexpr uint64_t kLine = 64;
+  const uint64_t lines = std::max<uint64_t>(bytes, 4096) / kLine;
+  const Pages pages(lines * kLine);
+  // Sattolo's shuffle gives one cycle through all lines. A line's first bytes hold the address of
+  // the next.
+  std::vector<uint32_t> order(lines);
+  std::iota(order.begin(), order.end(), 0u);
+  uint64_t random = 0x9e3779b97f4a7c15;
+  for (uint64_t i = lines - 1; i > 0; --i) {
+    random = random * 6364136223846793005u + 1442695040888963407u;
+    std::swap(order[i], order[(random >> 33) % i]);
+  }
+  char* base = static_cast<char*>(pages.data());
+  const auto line = [&](uint64_t i) { return reinterpret_cast<void**>(base + i * kLine); };
+  for (uint64_t i = 0; i < lines; ++i) *line(i) = line(order[i]);
+
+  constexpr int64_t kSteps = 20'000;
+  void** at = line(0);
+  const auto walk = [&] {
+    for (int64_t i = 0; i < kSteps; ++i) at = static_cast<void**>(*at);
+    asm volatile("" : "+r"(at));
+  };
+  // Once around a working set that fits the caches, so that it is in them.
+  constexpr uint64_t kMostLines = uint64_t{1} << 20;
+  for (uint64_t i = 0; i < std::min(lines, kMostLines); i += kSteps) walk();
+  return fastest(1, seconds, walk) / static_cast<double>(kSteps);
+}
+
+}  // namespace cairn

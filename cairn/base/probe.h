@@ -1,0 +1,53 @@
+// What this machine can do: processor and memory as the system describes them, and measured peaks.
+//
+// Benchmarks quote percent of these figures, so they are what real instructions reach, not what a
+// data sheet says. Each is the best of several short runs: other load on the machine only ever
+// slows one down. One thread is measured in its own processor time, several by the clock.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cairn/base/cpu_features.h"
+#include "cairn/base/thread_pool.h"
+
+namespace cairn {
+
+struct CacheInfo {
+  int level = 0;
+  std::string kind;  // "data", "instruction" or "unified"
+  uint64_t bytes = 0;
+  int shared_by = 1;  // hardware threads
+};
+
+struct MachineInfo {
+  std::string cpu_name;  // "unknown" where the system does not say
+  int cores = 1;         // that this process may use, as physical_cores()
+  int hardware_threads = 1;
+  std::vector<CacheInfo> caches;  // of the first core; empty where the system hides them
+  uint64_t memory_bytes = 0;
+  uint64_t memory_available_bytes = 0;
+};
+// From /proc and /sys.
+MachineInfo machine_info();
+
+enum class FloatWidth { f32, f64 };
+// Floating-point operations a second, all threads of the pool together: chains of multiply-add that
+// depend on nothing but themselves, as many as hide the latency. `vector` false: one number at a
+// time. The processor has `target`. Takes about `seconds`.
+double measure_flops(CpuTarget target, bool vector, FloatWidth width, ThreadPool& pool,
+                     double seconds);
+
+enum class Traffic { read, copy, triad };
+// Bytes a second that the loop reads and writes (copy: two arrays, triad a = b + s c: three), each
+// thread on its part of `bytes` in all. Beyond the caches stores bypass them, so that no line is
+// read in order to be overwritten. Throws Error without memory.
+double measure_bandwidth(Traffic traffic, CpuTarget target, uint64_t bytes, ThreadPool& pool,
+                         double seconds);
+
+// Seconds of one load whose address is the value of the load before it, in a random walk over
+// `bytes` (at least 4 KiB), on huge pages where the system gives them. Throws Error without memory.
+double measure_latency(uint64_t bytes, double seconds);
+
+}  // namespace cairn

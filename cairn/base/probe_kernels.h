@@ -1,0 +1,28 @@
+// The measuring loops of one instruction set: probe_kernels.inc, compiled once per target.
+//
+// Those files have flags of their own, so they must not instantiate or emit an inline function that
+// others share: the linker would keep one copy, perhaps one that this processor cannot run. They
+// include this header and call nothing.
+#pragma once
+
+#include <cstdint>
+
+namespace cairn::detail {
+
+struct ProbeKernels {
+  // Run `rounds` rounds of multiply-add and return something that depends on all of them.
+  double (*f32)(int64_t rounds);
+  double (*f64)(int64_t rounds);
+  double (*scalar_f32)(int64_t rounds);
+  double (*scalar_f64)(int64_t rounds);
+  // Floating-point operations of one round.
+  int64_t f32_flops, f64_flops, scalar_flops;
+  // Reads `bytes`, a multiple of 1024, from an address aligned to 64.
+  uint64_t (*read)(const void* data, uint64_t bytes);
+};
+
+const ProbeKernels& baseline_probe_kernels();
+const ProbeKernels& avx2_probe_kernels();
+const ProbeKernels& avx512_probe_kernels();
+
+}  // namespace cairn::detail
