@@ -32,7 +32,9 @@ int main(int argc, char** argv) try {
   options.folder = argc > 3 ? argv[3] : "language-model";
   options.fresh = true;
   options.on_metrics = [](const Metrics& m, int64_t total) {
-    if (m.step) std::printf("step %lld of %lld, loss %.4f\n", static_cast<long long>(m.step), static_cast<long long>(total), m.loss);
+    if (m.step)
+      std::printf("step %lld of %lld, loss %.4f\n", static_cast<long long>(m.step),
+                  static_cast<long long>(total), m.loss);
   };
   run_training(runtime, config, options).value();
 

@@ -1,5 +1,5 @@
-// Linear models: sums, products and compositions of linear functions; a line fitted to points and a plane
-// in two variables, found by gradient descent, drawn.
+// Linear models: sums, products and compositions of linear functions; a line fitted to points and a
+// plane in two variables, found by gradient descent, drawn.
 #include <cairn/cairn.h>
 #include <cairn/plot/chart.h>
 #include <cairn/plot/heatmap.h>
@@ -15,7 +15,8 @@ struct LinearModel : Module {
   void visit(Visitor& v) override { v.module("layer", layer); }
 };
 
-// Fits the model to (x, y) by 500 steps of gradient descent on the squared error; returns the last loss.
+// Fits the model to (x, y) by 500 steps of gradient descent on the squared error; returns the last
+// loss.
 double fit(Runtime& runtime, LinearModel& model, const Tensor& x, const Tensor& y) {
   initialize(runtime, model, 1);
   const auto loss = mean_loss([&](Context& ctx, std::span<const Tensor> batch) {
@@ -31,13 +32,16 @@ double fit(Runtime& runtime, LinearModel& model, const Tensor& x, const Tensor& 
 int main() {
   Runtime runtime;
 
-  // Functions of functions, the notes' own: a sum is a line, a product a parabola, a composition a line.
+  // Functions of functions, the notes' own: a sum is a line, a product a parabola, a composition a
+  // line.
   const auto f = [](double x) { return 3 * x - 1; };
   const auto g = [](double x) { return x + 2; };
   const plot::Range range{-3, 3};
   plot::Chart functions{.title = "f(x) = 3x - 1, g(x) = x + 2", .x_label = "x", .y_label = "y"};
-  functions.series = {plot::function_series("f + g", [&](double x) { return f(x) + g(x); }, range),
-                      plot::function_series("f g", [&](double x) { return f(x) * g(x); }, range),
+  functions.series = {plot::function_series(
+                          "f + g", [&](double x) { return f(x) + g(x); }, range),
+                      plot::function_series(
+                          "f g", [&](double x) { return f(x) * g(x); }, range),
                       plot::function_series("f(g(x))", [&](double x) { return f(g(x)); }, range)};
   std::printf("%s\n", plot::to_text(functions, {}).c_str());
 
@@ -48,13 +52,16 @@ int main() {
   LinearModel line(1);
   const double line_loss = fit(runtime, line, x, y);
   const double m = line.layer.weight.item<double>(), b = line.layer.bias.item<double>();
-  std::printf("points of y = 2x + 3 with noise; fitted: y = %.3f x + %.3f, mean squared error %.4f\n", m, b, line_loss);
+  std::printf(
+      "points of y = 2x + 3 with noise; fitted: y = %.3f x + %.3f, mean squared error %.4f\n", m, b,
+      line_loss);
   plot::Chart chart{.title = "The fitted line", .x_label = "x", .y_label = "y"};
   const auto xs = x.to_vector<float>(), ys = y.to_vector<float>();
   plot::Series points{.label = "points", .kind = plot::Series::Kind::scatter};
   points.xs.assign(xs.begin(), xs.end());
   points.ys.assign(ys.begin(), ys.end());
-  chart.series = {points, plot::function_series("fit", [&](double t) { return m * t + b; }, {-2, 2})};
+  chart.series = {points,
+                  plot::function_series("fit", [&](double t) { return m * t + b; }, {-2, 2})};
   std::printf("%s\n", plot::to_text(chart, {}).c_str());
 
   // Several variables: the plane z = 2 x1 - 3 x2 + 1.
@@ -64,9 +71,10 @@ int main() {
   const double plane_loss = fit(runtime, plane, u, z);
   const auto w = plane.layer.weight.to_vector<float>();
   const double c = plane.layer.bias.item<double>();
-  std::printf("z = 2 x1 - 3 x2 + 1; fitted: z = %.3f x1 %+.3f x2 %+.3f, mean squared error %.2g\n", static_cast<double>(w[0]),
-              static_cast<double>(w[1]), c, plane_loss);
-  const auto surface = plot::function_heatmap("The fitted plane", [&](double s, double t) { return w[0] * s + w[1] * t + c; },
-                                              {-1, 1}, {-1, 1});
+  std::printf("z = 2 x1 - 3 x2 + 1; fitted: z = %.3f x1 %+.3f x2 %+.3f, mean squared error %.2g\n",
+              static_cast<double>(w[0]), static_cast<double>(w[1]), c, plane_loss);
+  const auto surface = plot::function_heatmap(
+      "The fitted plane", [&](double s, double t) { return w[0] * s + w[1] * t + c; }, {-1, 1},
+      {-1, 1});
   std::printf("%s", plot::to_text(surface, {}).c_str());
 }

@@ -1,4 +1,5 @@
-// MNIST: a classifier of handwritten digits from its IDX files, its accuracy, and its mistakes to look at.
+// MNIST: a classifier of handwritten digits from its IDX files, its accuracy, and its mistakes to
+// look at.
 //
 //   mnist FOLDER [--convnet] [EPOCHS]
 //
@@ -42,13 +43,14 @@ int main(int argc, char** argv) try {
   options.fresh = true;
   options.on_metrics = [](const Metrics& m, int64_t total) {
     if (m.step == 0) return;
-    std::printf("step %lld of %lld, loss %.4f", static_cast<long long>(m.step), static_cast<long long>(total), m.loss);
+    std::printf("step %lld of %lld, loss %.4f", static_cast<long long>(m.step),
+                static_cast<long long>(total), m.loss);
     if (m.validation_accuracy) std::printf(", accuracy %.2f %%", *m.validation_accuracy * 100);
     std::printf(", %.0f images/s\n", m.items_per_second);
   };
   const RunResult result = run_training(runtime, config, options).value();
-  std::printf("%lld parameters, %.1f s; the curves are in %s/report.html\n", static_cast<long long>(result.parameters),
-              result.seconds, options.folder.c_str());
+  std::printf("%lld parameters, %.1f s; the curves are in %s/report.html\n",
+              static_cast<long long>(result.parameters), result.seconds, options.folder.c_str());
 } catch (const std::exception& e) {
   std::fprintf(stderr, "mnist: error: %s\n", e.what());
   return 1;

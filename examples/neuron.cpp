@@ -1,5 +1,5 @@
-// A neuron: the weighted sum of its inputs, the cosine that says how well the input matches the weights,
-// and the activation functions, drawn.
+// A neuron: the weighted sum of its inputs, the cosine that says how well the input matches the
+// weights, and the activation functions, drawn.
 #include <cairn/cairn.h>
 #include <cairn/plot/chart.h>
 
@@ -49,7 +49,8 @@ int main() {
     for (int i = 0; i < 2; ++i) {
       plot::Series series{.label = i ? "slope" : name};
       series.xs.assign(xs.begin(), xs.end());
-      for (const float v : values[static_cast<size_t>(i)].to_vector<float>()) series.ys.push_back(static_cast<double>(v));
+      for (const float v : values[static_cast<size_t>(i)].to_vector<float>())
+        series.ys.push_back(static_cast<double>(v));
       chart.series.push_back(series);
     }
     std::printf("\n%s", plot::to_text(chart, {.width = 72, .height = 12}).c_str());

@@ -2,9 +2,9 @@
 //
 //   xor [--loss mse|bce] [--hidden N] [--epochs N] [--seed N]
 //
-// mse: ReLU between the layers, as the notes print the model; bce: a sigmoid hidden layer and binary
-// cross-entropy, whose curve is the one the notes print. Most seeds of a 2-2-1 network stay in a flat
-// corner; the default seeds (2 for mse, 7 for bce) are among those that do not.
+// mse: ReLU between the layers, as the notes print the model; bce: a sigmoid hidden layer and
+// binary cross-entropy, whose curve is the one the notes print. Most seeds of a 2-2-1 network stay
+// in a flat corner; the default seeds (2 for mse, 7 for bce) are among those that do not.
 #include <cairn/cairn.h>
 
 #include <cstdio>
@@ -31,11 +31,16 @@ int main(int argc, char** argv) try {
   int hidden = 2, epochs = 10000, seed = -1;
   for (int i = 1; i + 1 < argc; i += 2) {
     const std::string option = argv[i];
-    if (option == "--loss") bce = std::string(argv[i + 1]) == "bce";
-    else if (option == "--hidden") hidden = std::stoi(argv[i + 1]);
-    else if (option == "--epochs") epochs = std::stoi(argv[i + 1]);
-    else if (option == "--seed") seed = std::stoi(argv[i + 1]);
-    else throw_error("unknown option " + option + "; see the head of examples/xor.cpp");
+    if (option == "--loss")
+      bce = std::string(argv[i + 1]) == "bce";
+    else if (option == "--hidden")
+      hidden = std::stoi(argv[i + 1]);
+    else if (option == "--epochs")
+      epochs = std::stoi(argv[i + 1]);
+    else if (option == "--seed")
+      seed = std::stoi(argv[i + 1]);
+    else
+      throw_error("unknown option " + option + "; see the head of examples/xor.cpp");
   }
   if (seed < 0) seed = bce ? 7 : 2;
 
@@ -61,7 +66,8 @@ int main(int argc, char** argv) try {
   Tensor output = model.forward(inference, X);
   if (bce) output = sigmoid(output);
   std::printf("Test output:\n");
-  for (const float row : eval(runtime, output).to_vector<float>()) std::printf("[%.9g]\n", static_cast<double>(row));
+  for (const float row : eval(runtime, output).to_vector<float>())
+    std::printf("[%.9g]\n", static_cast<double>(row));
 } catch (const Error& e) {
   std::fprintf(stderr, "xor: error: %s\n", e.what());
   return 1;

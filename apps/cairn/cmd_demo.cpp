@@ -1,4 +1,5 @@
-// cairn demo: trains a small Llama on text for some minutes, saves it, loads it and writes text with it.
+// cairn demo: trains a small Llama on text for some minutes, saves it, loads it and writes text
+// with it.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -30,23 +31,29 @@ std::vector<std::string> own_text() {
   const fs::path prefix = program.parent_path().parent_path();
   std::vector<std::string> files;
   const auto collect = [&](const fs::path& folder, std::initializer_list<const char*> extensions) {
-    for (auto it = fs::recursive_directory_iterator(folder, error); it != fs::recursive_directory_iterator(); it.increment(error))
+    for (auto it = fs::recursive_directory_iterator(folder, error);
+         it != fs::recursive_directory_iterator(); it.increment(error))
       for (const char* extension : extensions)
         if (it->path().extension() == extension) files.push_back(it->path().string());
   };
   const fs::path clone = prefix.parent_path().parent_path();  // of build/release/bin/cairn
   if (fs::exists(clone / "cairn" / "cairn.h", error)) {
-    for (const char* folder : {"cairn", "apps", "examples", "docs"}) collect(clone / folder, {".h", ".cpp", ".md", ".def"});
+    for (const char* folder : {"cairn", "apps", "examples", "docs"})
+      collect(clone / folder, {".h", ".cpp", ".md", ".def"});
     for (const char* file : {"README.md", "ARCHITECTURE.md"})
       if (fs::exists(clone / file, error)) files.push_back((clone / file).string());
   } else {
     collect(prefix / "share" / "cairn", {".txt"});
   }
   if (files.empty())
-    throw_error("there is no text beside this program to train on; give one or more text files: cairn demo book.txt");
-  // In an order that has nothing to do with names, so that the part kept back for validation is a sample
-  // of all; the same on every machine.
-  const auto place = [](const std::string& f) { return fold_in(PhiloxKey{}, fs::path(f).filename().string()); };
+    throw_error(
+        "there is no text beside this program to train on; give one or more text files: cairn demo "
+        "book.txt");
+  // In an order that has nothing to do with names, so that the part kept back for validation is a
+  // sample of all; the same on every machine.
+  const auto place = [](const std::string& f) {
+    return fold_in(PhiloxKey{}, fs::path(f).filename().string());
+  };
   std::sort(files.begin(), files.end(), [&](const std::string& a, const std::string& b) {
     return std::pair(place(a), a) < std::pair(place(b), b);
   });
@@ -81,8 +88,11 @@ int run(const Options& options, Session& session) {
   const std::vector<std::string> files = options.files.empty() ? own_text() : options.files;
   TrainConfig config = demo_config(files, session.common.seed.value_or(1337));
   const fs::path folder = options.out;
-  session.note(options.files.empty() ? fmt::format("Training a small Llama on cairn's own text ({} files)", files.size())
-                                     : fmt::format("Training a small Llama on {} file{}", files.size(), files.size() == 1 ? "" : "s"));
+  session.note(
+      options.files.empty()
+          ? fmt::format("Training a small Llama on cairn's own text ({} files)", files.size())
+          : fmt::format("Training a small Llama on {} file{}", files.size(),
+                        files.size() == 1 ? "" : "s"));
   if (options.steps) {
     config.train.steps = *options.steps;
   } else {
@@ -94,7 +104,8 @@ int run(const Options& options, Session& session) {
   config.train.checkpoint_every = std::max<int64_t>(config.train.steps / 4, 1);
   config.train.log_every = std::clamp<int64_t>(config.train.steps / 200, 1, 10);
   session.note(options.steps ? fmt::format("{} steps", config.train.steps)
-                             : fmt::format("{} steps, about {}", config.train.steps, plot::human_duration(options.minutes * 60)));
+                             : fmt::format("{} steps, about {}", config.train.steps,
+                                           plot::human_duration(options.minutes * 60)));
   RunOptions run;
   run.folder = folder;
   run.fresh = true;
@@ -120,14 +131,21 @@ int run(const Options& options, Session& session) {
   }
   const std::string text = text::replace_invalid_utf8(model.tokenizer->decode(ids));
   if (session.common.json) {
-    print_json(session.out, {{"done", true}, {"step", result.step}, {"loss", result.history.back().loss}, {"text", text},
-                             {"ids", std::vector<int32_t>(ids.begin() + static_cast<int64_t>(prompt_size), ids.end())},
-                             {"folder", folder.string()}});
+    print_json(
+        session.out,
+        {{"done", true},
+         {"step", result.step},
+         {"loss", result.history.back().loss},
+         {"text", text},
+         {"ids", std::vector<int32_t>(ids.begin() + static_cast<int64_t>(prompt_size), ids.end())},
+         {"folder", folder.string()}});
     return 0;
   }
   session.out.line("\n" + session.out_terminal.bold("The model, loaded from the folder, writes:"));
   session.out.line(text);
-  session.out.line(session.out_terminal.dim(fmt::format("\nWrite more with:  cairn generate --model {} --prompt 'Tensor ' --temperature 0.8", folder.string())));
+  session.out.line(session.out_terminal.dim(fmt::format(
+      "\nWrite more with:  cairn generate --model {} --prompt 'Tensor ' --temperature 0.8",
+      folder.string())));
   session.out.flush();
   return 0;
 }
@@ -137,8 +155,12 @@ int run(const Options& options, Session& session) {
 void add_demo(const Command& program) {
   const auto options = std::make_shared<Options>();
   const Command command = program.command(
-      "demo", "Train a small language model for a few minutes, save it, load it and write text with it", kModels);
-  command.positional("TEXT-FILE", options->files, "text to train on; default: cairn's own sources and documents", Need::optional);
+      "demo",
+      "Train a small language model for a few minutes, save it, load it and write text with it",
+      kModels);
+  command.positional("TEXT-FILE", options->files,
+                     "text to train on; default: cairn's own sources and documents",
+                     Need::optional);
   command.option("--minutes", "M", options->minutes, "how long to train");
   command.option("--steps", "N", options->steps, "train so many steps instead", 1);
   command.option("--out", "DIR", options->out, "folder for the model and its report");

@@ -42,7 +42,8 @@ Environment read_environment() {
     char* end = nullptr;
     const long n = std::strtol(threads->c_str(), &end, 10);
     if (*end || n < 1 || n > 4096)
-      throw_error(fmt::format("CAIRN_THREADS={} is not a number of threads from 1 to 4096", *threads));
+      throw_error(
+          fmt::format("CAIRN_THREADS={} is not a number of threads from 1 to 4096", *threads));
     env.threads = static_cast<int>(n);
   }
   env.target = one_of("CAIRN_TARGET", {"baseline", "avx2", "avx512"});

@@ -1,4 +1,5 @@
-// Every environment variable that cairn reads, in one file (docs/environment.md lists them for people).
+// Every environment variable that cairn reads, in one file (docs/environment.md lists them for
+// people).
 #pragma once
 
 #include <optional>
@@ -7,10 +8,10 @@
 namespace cairn {
 
 struct Environment {
-  std::string cache_directory;           // CAIRN_CACHE, else $XDG_CACHE_HOME/cairn, else ~/.cache/cairn
-  std::optional<int> threads;            // CAIRN_THREADS
-  std::optional<std::string> target;     // CAIRN_TARGET: baseline, avx2 or avx512
-  std::optional<std::string> log;        // CAIRN_LOG: error, warning, info or debug
+  std::string cache_directory;  // CAIRN_CACHE, else $XDG_CACHE_HOME/cairn, else ~/.cache/cairn
+  std::optional<int> threads;   // CAIRN_THREADS
+  std::optional<std::string> target;       // CAIRN_TARGET: baseline, avx2 or avx512
+  std::optional<std::string> log;          // CAIRN_LOG: error, warning, info or debug
   std::optional<std::string> peer_python;  // CAIRN_PEER_PYTHON
   std::optional<std::string> peer_llama;   // CAIRN_PEER_LLAMA
 };

@@ -102,7 +102,8 @@ void encode_blocks(const BlockFormat& f, const float* in, int64_t blocks, uint8_
     const int smallest = f.bits == 8 ? -127 : 0;
     const int largest = f.bits == 8 ? 127 : levels - 1;
     for (int i = 0; i < f.block_elements; ++i) {
-      const float code = std::nearbyintf((in[i] - minimum) * inverse) - static_cast<float>(f.offset);
+      const float code =
+          std::nearbyintf((in[i] - minimum) * inverse) - static_cast<float>(f.offset);
       // The comparison sends NaN to the smallest code.
       const int clamped = !(code > static_cast<float>(smallest)) ? smallest
                           : code > static_cast<float>(largest)   ? largest

@@ -13,9 +13,10 @@ std::shared_ptr<Buffer> HostAllocator::allocate(size_t bytes) {
   const bool huge = size >= 2 * kHugePage;
   void* data = nullptr;
   if (posix_memalign(&data, huge ? kHugePage : kBufferAlignment, size ? size : kBufferAlignment))
-    throw_error(fmt::format("out of memory: {} bytes could not be allocated; use a smaller batch, "
-                            "a shorter context or a smaller type",
-                            size));
+    throw_error(
+        fmt::format("out of memory: {} bytes could not be allocated; use a smaller batch, "
+                    "a shorter context or a smaller type",
+                    size));
   if (huge) madvise(data, size, MADV_HUGEPAGE);
   const size_t now = counters_->in_use.fetch_add(size) + size;
   size_t peak = counters_->peak.load();

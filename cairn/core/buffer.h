@@ -1,6 +1,7 @@
 // Buffer and Allocator: memory with a placement and one owner.
 //
-// A leaf tensor holds a Buffer; donation hands the Buffer on to the result, so state keeps its address.
+// A leaf tensor holds a Buffer; donation hands the Buffer on to the result, so state keeps its
+// address.
 #pragma once
 
 #include <atomic>
@@ -20,8 +21,8 @@ struct Buffer {
   std::shared_ptr<const void> owner;
 };
 
-// Bytes are requested sizes rounded up to 64, which is also the alignment: the planner's figures and
-// these are the same by construction.
+// Bytes are requested sizes rounded up to 64, which is also the alignment: the planner's figures
+// and these are the same by construction.
 inline constexpr size_t kBufferAlignment = 64;
 constexpr size_t round_up_to_alignment(size_t bytes) {
   return (bytes + kBufferAlignment - 1) / kBufferAlignment * kBufferAlignment;

@@ -1,9 +1,9 @@
-// Communicator: what ranks along one mesh axis say to each other. Implemented by comm/local (threads),
-// MPI and NCCL.
+// Communicator: what ranks along one mesh axis say to each other. Implemented by comm/local
+// (threads), MPI and NCCL.
 //
-// All ranks call the same operations in the same order with the same sizes; a call that another rank
-// does not match within the deadline throws an Error that names the rank. Sums are taken in rank
-// order, so that results do not depend on timing.
+// All ranks call the same operations in the same order with the same sizes; a call that another
+// rank does not match within the deadline throws an Error that names the rank. Sums are taken in
+// rank order, so that results do not depend on timing.
 #pragma once
 
 #include <cstdint>

@@ -36,25 +36,39 @@ decltype(auto) visit_dtype(DType dtype, F&& f) {
 
 template <class T>
 constexpr DType dtype_of() {
-  if constexpr (std::is_same_v<T, double>) return DType::f64;
-  else if constexpr (std::is_same_v<T, float>) return DType::f32;
-  else if constexpr (std::is_same_v<T, Float16>) return DType::f16;
-  else if constexpr (std::is_same_v<T, BFloat16>) return DType::bf16;
-  else if constexpr (std::is_same_v<T, Float8E4M3>) return DType::f8e4m3;
-  else if constexpr (std::is_same_v<T, Float8E5M2>) return DType::f8e5m2;
-  else if constexpr (std::is_same_v<T, int64_t>) return DType::i64;
-  else if constexpr (std::is_same_v<T, int32_t>) return DType::i32;
-  else if constexpr (std::is_same_v<T, int16_t>) return DType::i16;
-  else if constexpr (std::is_same_v<T, int8_t>) return DType::i8;
-  else if constexpr (std::is_same_v<T, uint8_t>) return DType::u8;
-  else if constexpr (std::is_same_v<T, uint32_t>) return DType::u32;
-  else if constexpr (std::is_same_v<T, bool>) return DType::b8;
-  else static_assert(!sizeof(T), "not an element type of cairn");
+  if constexpr (std::is_same_v<T, double>)
+    return DType::f64;
+  else if constexpr (std::is_same_v<T, float>)
+    return DType::f32;
+  else if constexpr (std::is_same_v<T, Float16>)
+    return DType::f16;
+  else if constexpr (std::is_same_v<T, BFloat16>)
+    return DType::bf16;
+  else if constexpr (std::is_same_v<T, Float8E4M3>)
+    return DType::f8e4m3;
+  else if constexpr (std::is_same_v<T, Float8E5M2>)
+    return DType::f8e5m2;
+  else if constexpr (std::is_same_v<T, int64_t>)
+    return DType::i64;
+  else if constexpr (std::is_same_v<T, int32_t>)
+    return DType::i32;
+  else if constexpr (std::is_same_v<T, int16_t>)
+    return DType::i16;
+  else if constexpr (std::is_same_v<T, int8_t>)
+    return DType::i8;
+  else if constexpr (std::is_same_v<T, uint8_t>)
+    return DType::u8;
+  else if constexpr (std::is_same_v<T, uint32_t>)
+    return DType::u32;
+  else if constexpr (std::is_same_v<T, bool>)
+    return DType::b8;
+  else
+    static_assert(!sizeof(T), "not an element type of cairn");
 }
 
 template <class T>
-inline constexpr bool kIsFloatType = std::is_floating_point_v<T> || std::is_same_v<T, Float16> ||
-                                     std::is_same_v<T, BFloat16> || std::is_same_v<T, Float8E4M3> ||
-                                     std::is_same_v<T, Float8E5M2>;
+inline constexpr bool kIsFloatType =
+    std::is_floating_point_v<T> || std::is_same_v<T, Float16> || std::is_same_v<T, BFloat16> ||
+    std::is_same_v<T, Float8E4M3> || std::is_same_v<T, Float8E5M2>;
 
 }  // namespace cairn

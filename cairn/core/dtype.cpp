@@ -6,7 +6,8 @@ namespace cairn {
 namespace {
 
 constexpr std::array<std::string_view, kDTypeCount> kNames = {
-    "f64", "f32", "f16", "bf16", "f8e4m3", "f8e5m2", "i64", "i32", "i16", "i8", "u8", "u32", "bool"};
+    "f64", "f32", "f16", "bf16", "f8e4m3", "f8e5m2", "i64",
+    "i32", "i16", "i8",  "u8",   "u32",    "bool"};
 
 // Rank of a type among its own kind, for the three chains of the lattice.
 int width_rank(DType t) {

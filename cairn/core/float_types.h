@@ -57,17 +57,18 @@ inline float decode_float(uint32_t bits) {
   const uint32_t sign = (bits >> (kExponent + kMantissa)) << 31;
   const uint32_t exponent = (bits >> kMantissa) & kTop;
   const uint32_t mantissa = bits & ((1u << kMantissa) - 1);
-  if (kHasInfinity ? exponent == kTop
-                   : (exponent == kTop && mantissa == (1u << kMantissa) - 1)) {
+  if (kHasInfinity ? exponent == kTop : (exponent == kTop && mantissa == (1u << kMantissa) - 1)) {
     const uint32_t payload = kHasInfinity ? mantissa << (23 - kMantissa) : 0x400000u;
     return std::bit_cast<float>(sign | 0x7f800000u | payload);
   }
   if (exponent == 0) {
-    const float scale = std::bit_cast<float>(static_cast<uint32_t>(127 - kBias + 1 - kMantissa) << 23);
+    const float scale =
+        std::bit_cast<float>(static_cast<uint32_t>(127 - kBias + 1 - kMantissa) << 23);
     const float magnitude = static_cast<float>(mantissa) * scale;
     return sign ? -magnitude : magnitude;
   }
-  return std::bit_cast<float>(sign | ((exponent + 127 - kBias) << 23) | (mantissa << (23 - kMantissa)));
+  return std::bit_cast<float>(sign | ((exponent + 127 - kBias) << 23) |
+                              (mantissa << (23 - kMantissa)));
 }
 
 }  // namespace detail
@@ -90,7 +91,9 @@ struct BFloat16 {
       bits = static_cast<uint16_t>((b + 0x7fff + ((b >> 16) & 1)) >> 16);
     }
   }
-  explicit operator float() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+  explicit operator float() const {
+    return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+  }
 };
 
 struct Float8E4M3 {

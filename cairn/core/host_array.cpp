@@ -47,7 +47,8 @@ double HostArray::at(int64_t i) const {
 
 HostArray HostArray::reshaped(Shape shape) const {
   if (shape.elements() != elements())
-    throw_error(fmt::format("[reshape] {} elements do not fill shape {}", elements(), to_string(shape)));
+    throw_error(
+        fmt::format("[reshape] {} elements do not fill shape {}", elements(), to_string(shape)));
   HostArray result = *this;
   result.shape_ = shape;
   return result;
@@ -55,7 +56,8 @@ HostArray HostArray::reshaped(Shape shape) const {
 
 void HostArray::check(DType wanted) const {
   if (wanted != dtype_)
-    throw_error(fmt::format("the array holds {}, not {}; cast it first", name(dtype_), name(wanted)));
+    throw_error(
+        fmt::format("the array holds {}, not {}; cast it first", name(dtype_), name(wanted)));
 }
 
 }  // namespace cairn

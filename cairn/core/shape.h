@@ -41,7 +41,8 @@ class Ints {
 
   // Throws Error beyond kMaxRank.
   void push_back(int64_t v) {
-    if (size_ == kMaxRank) throw_error("a tensor has at most 12 dimensions; this one would have more");
+    if (size_ == kMaxRank)
+      throw_error("a tensor has at most 12 dimensions; this one would have more");
     data_[size_++] = v;
   }
   void insert(int at, int64_t v) {

@@ -29,8 +29,7 @@ std::vector<Tensor> rebuild(const Node& node, std::vector<Tensor> inputs) {
 }
 
 std::vector<Tensor> rebuild(const Node& node, std::vector<Tensor> inputs, Attrs attrs) {
-  if (node.op() == Op::leaf || node.op() == Op::input)
-    return {Tensor(const_cast<Node*>(&node), 0)};
+  if (node.op() == Op::leaf || node.op() == Op::input) return {Tensor(const_cast<Node*>(&node), 0)};
   const Origin origin(node.scope(), node.location());
   return make_many(node.op(), std::move(inputs), std::move(attrs));
 }
@@ -90,7 +89,8 @@ Graph close_over(const Graph& graph, std::vector<Tensor>& captured) {
     bool is_constant = node->op() == Op::full || node->op() == Op::iota || node->op() == Op::dense;
     if (!node->inputs().empty()) {
       is_constant = true;
-      for (const Tensor& input : node->inputs()) is_constant &= constant.count(input.node_pointer()) > 0;
+      for (const Tensor& input : node->inputs())
+        is_constant &= constant.count(input.node_pointer()) > 0;
     }
     if (is_constant) constant.insert(node);
   }
@@ -98,7 +98,8 @@ Graph close_over(const Graph& graph, std::vector<Tensor>& captured) {
   std::vector<Tensor> args = graph.inputs;
   TensorMap<Tensor> replaced;
   const auto capture = [&](const Tensor& t) {
-    if (inside.count(t.node_pointer()) || constant.count(t.node_pointer()) || replaced.count(t)) return;
+    if (inside.count(t.node_pointer()) || constant.count(t.node_pointer()) || replaced.count(t))
+      return;
     const Tensor parameter = Tensor::input(t.type(), fmt::format("c{}", captured.size()));
     replaced[t] = parameter;
     captured.push_back(t);

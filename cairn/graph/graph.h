@@ -1,4 +1,5 @@
-// Graph: a function of tensors as a value. Transforms take one and give another; plans are made of it.
+// Graph: a function of tensors as a value. Transforms take one and give another; plans are made of
+// it.
 #pragma once
 
 #include <functional>
@@ -13,7 +14,7 @@ namespace cairn {
 
 struct Graph {
   std::string name;
-  std::vector<Tensor> inputs;   // nodes of Op::input, in the order of the arguments
+  std::vector<Tensor> inputs;  // nodes of Op::input, in the order of the arguments
   std::vector<Tensor> outputs;
   // Names of the outputs in the text form; empty, or one per output.
   std::vector<std::string> output_names;
@@ -24,7 +25,8 @@ struct CustomDefinition {
   std::string name;
   // Builds the definition from operands.
   std::function<std::vector<Tensor>(std::span<const Tensor> inputs)> fallback;
-  // Cotangents of the operands (an undefined Tensor means zero); without it the fallback's are used.
+  // Cotangents of the operands (an undefined Tensor means zero); without it the fallback's are
+  // used.
   std::function<std::vector<Tensor>(std::span<const Tensor> inputs, std::span<const Tensor> outputs,
                                     std::span<const Tensor> cotangents)>
       vjp = nullptr;
@@ -32,8 +34,8 @@ struct CustomDefinition {
 
 using TensorFunction = std::function<std::vector<Tensor>(std::span<const Tensor>)>;
 
-// Calls fn on placeholders of the given types (names: "x0", ... unless given) and keeps what it built.
-// Tensors that fn captures and that are leaves stay leaves inside the graph.
+// Calls fn on placeholders of the given types (names: "x0", ... unless given) and keeps what it
+// built. Tensors that fn captures and that are leaves stay leaves inside the graph.
 Graph trace(const TensorFunction& fn, std::span<const TensorType> types,
             std::span<const std::string> names = {});
 
@@ -43,13 +45,14 @@ std::vector<Tensor> call(const Graph& graph, std::span<const Tensor> args);
 // Every node that the roots depend on, operands first, in the order of building.
 std::vector<const Node*> topological_order(std::span<const Tensor> roots);
 
-// Builds `node` again on other operands: the core of every transform. Leaves and inputs are returned
-// as they are. Scope and location are kept.
+// Builds `node` again on other operands: the core of every transform. Leaves and inputs are
+// returned as they are. Scope and location are kept.
 std::vector<Tensor> rebuild(const Node& node, std::vector<Tensor> inputs);
 std::vector<Tensor> rebuild(const Node& node, std::vector<Tensor> inputs, Attrs attrs);
 
 // A graph whose body reads tensors that are not its inputs (free variables) gets them as further
-// inputs, leaves included; the tensors are appended to `captured`. Constants are built again inside.
+// inputs, leaves included; the tensors are appended to `captured`. Constants are built again
+// inside.
 Graph close_over(const Graph& graph, std::vector<Tensor>& captured);
 
 // Maps tensors to something, for graph walks.

@@ -2,6 +2,8 @@
 // elementwise operations.
 #include "cairn/graph/infer.h"
 
+#include <fmt/format.h>
+
 #include <array>
 
 #include "cairn/graph/infer_context.h"
@@ -17,7 +19,7 @@ bool is_constant(const Tensor& t) {
 
 }  // namespace
 
-void InferContext::raise(std::string what) const {
+void InferContext::fail(std::string what) const {
   std::string text = fmt::format("[{}] {}", cairn::name(op), what);
   if (!inputs.empty()) {
     text += "; operands:";
@@ -32,7 +34,9 @@ void InferContext::raise(std::string what) const {
 }
 
 TensorType InferContext::result(DType dtype, Shape shape) const {
-  if (!is_possible(dtype, shape)) fail("the result would be {}{}, which has too many elements", cairn::name(dtype), to_string(shape));
+  if (!is_possible(dtype, shape))
+    fail(fmt::format("the result would be {}{}, which has too many elements", cairn::name(dtype),
+                     to_string(shape)));
   TensorType type{dtype, shape};
   for (const Tensor& t : inputs) {
     if (is_constant(t)) continue;
@@ -46,16 +50,17 @@ TensorType InferContext::result(DType dtype, Shape shape) const {
 int InferContext::axis(int rank, Attr key) const {
   const int64_t axis = attrs.integer(key);
   if (axis < 0 || axis >= rank)
-    fail("{}={} is out of range for {} dimensions", cairn::name(key), axis, rank);
+    fail(fmt::format("{}={} is out of range for {} dimensions", cairn::name(key), axis, rank));
   return static_cast<int>(axis);
 }
 
 const Ints& InferContext::axes(int rank) const {
   const Ints& axes = attrs.ints(Attr::axes);
   for (int i = 0; i < axes.size(); ++i) {
-    if (axes[i] < 0 || axes[i] >= rank) fail("axis {} is out of range for {} dimensions", axes[i], rank);
+    if (axes[i] < 0 || axes[i] >= rank)
+      fail(fmt::format("axis {} is out of range for {} dimensions", axes[i], rank));
     for (int j = 0; j < i; ++j)
-      if (axes[j] == axes[i]) fail("axis {} is named twice", axes[i]);
+      if (axes[j] == axes[i]) fail(fmt::format("axis {} is named twice", axes[i]));
   }
   return axes;
 }
@@ -66,7 +71,7 @@ Types infer_leaf(const InferContext&) { return {}; }  // built by Tensor::leaf a
 
 void check_sizes(const InferContext& c, DType dtype, const Shape& shape) {
   if (!is_possible(dtype, shape))
-    c.fail("shape {} has a negative size or too many elements", to_string(shape));
+    c.fail(fmt::format("shape {} has a negative size or too many elements", to_string(shape)));
 }
 
 Types infer_full(const InferContext& c) {
@@ -93,7 +98,8 @@ Types infer_cast(const InferContext& c) {
 }
 
 Types infer_comparison(const InferContext& c) {
-  if (is_float8(c.dtype(0))) c.fail("8-bit floats take part in cast, quantize and matmul only; cast first");
+  if (is_float8(c.dtype(0)))
+    c.fail("8-bit floats take part in cast, quantize and matmul only; cast first");
   return {c.result(DType::b8, c.shape(0))};
 }
 
@@ -169,11 +175,12 @@ constexpr auto kTable = make_table();
 
 void check_attributes(const InferContext& c, const OpInfo& op) {
   for (const AttrUse& use : op.attributes)
-    if (use.required && !c.attrs.has(use.attr)) c.fail("needs the attribute '{}'", cairn::name(use.attr));
+    if (use.required && !c.attrs.has(use.attr))
+      c.fail(fmt::format("needs the attribute '{}'", cairn::name(use.attr)));
   for (const auto& [key, value] : c.attrs) {
     bool known = false;
     for (const AttrUse& use : op.attributes) known |= use.attr == key;
-    if (!known) c.fail("has no attribute '{}'", cairn::name(key));
+    if (!known) c.fail(fmt::format("has no attribute '{}'", cairn::name(key)));
   }
 }
 
@@ -181,12 +188,14 @@ void check_types(const InferContext& c, const OpInfo& op) {
   for (int i = 0; i < c.count(); ++i) {
     const DType t = c.dtype(i);
     if (op.types == TypeClass::own || op.types == TypeClass::any) break;
-    if (is_float8(t)) c.fail("8-bit floats take part in cast, quantize and matmul only; cast first");
+    if (is_float8(t))
+      c.fail("8-bit floats take part in cast, quantize and matmul only; cast first");
     if (op.types == TypeClass::floating && !is_float(t))
-      c.fail("takes floats, not {}; cast first", cairn::name(t));
-    if (op.types == TypeClass::number && t == DType::b8) c.fail("takes numbers, not bool; cast first");
+      c.fail(fmt::format("takes floats, not {}; cast first", cairn::name(t)));
+    if (op.types == TypeClass::number && t == DType::b8)
+      c.fail("takes numbers, not bool; cast first");
     if (op.types == TypeClass::integer && !is_integer(t) && t != DType::b8)
-      c.fail("takes integers or bool, not {}", cairn::name(t));
+      c.fail(fmt::format("takes integers or bool, not {}", cairn::name(t)));
   }
 }
 
@@ -195,11 +204,12 @@ void check_agreement(const InferContext& c) {
   const Tensor* placed = nullptr;
   for (const Tensor& t : c.inputs) {
     if (t.type().varying != c.inputs[0].type().varying)
-      c.fail("operands vary along different mesh axes; use `vary` on those that are equal everywhere");
+      c.fail(
+          "operands vary along different mesh axes; use `vary` on those that are equal everywhere");
     if (is_constant(t)) continue;
     if (placed && placed->type().placement != t.type().placement)
-      c.fail("operands live in {} and {}; use `transfer` to bring them together",
-             to_string(placed->type().placement), to_string(t.type().placement));
+      c.fail(fmt::format("operands live in {} and {}; use `transfer` to bring them together",
+                         to_string(placed->type().placement), to_string(t.type().placement)));
     if (!placed) placed = &t;
   }
 }
@@ -219,7 +229,7 @@ std::vector<TensorType> infer(Op op, std::span<const Tensor> inputs, const Attrs
   const detail::InferContext c{op, inputs, attrs};
   const OpInfo& row = info(op);
   if (row.operands >= 0 && c.count() != row.operands)
-    c.fail("takes {} operands, {} were given", row.operands, c.count());
+    c.fail(fmt::format("takes {} operands, {} were given", row.operands, c.count()));
   detail::check_attributes(c, row);
   detail::check_types(c, row);
   if (op != Op::cond && op != Op::loop) detail::check_agreement(c);
@@ -238,7 +248,8 @@ bool is_possible(DType dtype, const Shape& shape) {
 
 std::string locate(const std::source_location& location) {
   std::string_view file = location.file_name();
-  if (const size_t slash = file.rfind('/'); slash != std::string_view::npos) file.remove_prefix(slash + 1);
+  if (const size_t slash = file.rfind('/'); slash != std::string_view::npos)
+    file.remove_prefix(slash + 1);
   return fmt::format("{}:{}", file, location.line());
 }
 

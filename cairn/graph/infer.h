@@ -13,8 +13,8 @@ namespace cairn {
 // Throws Error "[op] what, with the shapes (at file:line)" when operands or attributes do not fit.
 std::vector<TensorType> infer(Op op, std::span<const Tensor> inputs, const Attrs& attrs);
 
-// Whether a tensor can be so large: no size is negative, and neither a size nor the bytes reach 2^62
-// (so that sums and differences of two sizes fit 64 bits).
+// Whether a tensor can be so large: no size is negative, and neither a size nor the bytes reach
+// 2^62 (so that sums and differences of two sizes fit 64 bits).
 bool is_possible(DType dtype, const Shape& shape);
 
 // "model.cpp:12", with the path's last part only.

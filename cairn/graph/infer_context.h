@@ -1,8 +1,6 @@
 // What the inference functions of the infer_*.cpp files share. Not part of the public interface.
 #pragma once
 
-#include <fmt/format.h>
-
 #include "cairn/graph/infer.h"
 
 namespace cairn::detail {
@@ -17,12 +15,8 @@ struct InferContext {
   DType dtype(int i) const { return inputs[i].dtype(); }
   int count() const { return static_cast<int>(inputs.size()); }
 
-  template <class... Args>
-  [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) const {
-    raise(fmt::format(format, std::forward<Args>(args)...));
-  }
   // Adds the operation, the operands' types and the source line.
-  [[noreturn]] void raise(std::string what) const;
+  [[noreturn]] void fail(std::string what) const;
 
   // A result of the given dtype and shape with the placement and varying axes of the operands.
   TensorType result(DType dtype, Shape shape) const;

@@ -1,4 +1,6 @@
 // Inference of control flow, custom operations, collectives and transfers.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <numeric>
 
@@ -15,10 +17,12 @@ bool same_type(const TensorType& a, const TensorType& b) {
 void check_input(const InferContext& c, const Graph& body, size_t at, const TensorType& wanted,
                  std::string_view role) {
   if (at >= body.inputs.size())
-    c.fail("the body takes {} values, it needs at least {}", body.inputs.size(), at + 1);
+    c.fail(
+        fmt::format("the body takes {} values, it needs at least {}", body.inputs.size(), at + 1));
   if (!same_type(body.inputs[at].type(), wanted))
-    c.fail("value {} of the body ('{}') is {}, but the {} is {}", at, body.inputs[at].name(),
-           to_string(body.inputs[at].type()), role, to_string(wanted));
+    c.fail(fmt::format("value {} of the body ('{}') is {}, but the {} is {}", at,
+                       body.inputs[at].name(), to_string(body.inputs[at].type()), role,
+                       to_string(wanted)));
 }
 
 // A value that was equal on all ranks stays so only if no operand varies.
@@ -26,9 +30,7 @@ void add_axis(TensorType& type, const std::string& axis) {
   auto at = std::lower_bound(type.varying.begin(), type.varying.end(), axis);
   if (at == type.varying.end() || *at != axis) type.varying.insert(at, axis);
 }
-void remove_axis(TensorType& type, const std::string& axis) {
-  std::erase(type.varying, axis);
-}
+void remove_axis(TensorType& type, const std::string& axis) { std::erase(type.varying, axis); }
 bool varies(const TensorType& type, const std::string& axis) {
   return std::find(type.varying.begin(), type.varying.end(), axis) != type.varying.end();
 }
@@ -37,23 +39,27 @@ bool varies(const TensorType& type, const std::string& axis) {
 const std::string& mesh_axis(const InferContext& c) {
   const std::string& axis = c.attrs.text(Attr::mesh_axis);
   if (axis.empty()) c.fail("mesh_axis has no name");
-  if (c.attrs.integer(Attr::size) < 1) c.fail("size={} is not a number of ranks", c.attrs.integer(Attr::size));
+  if (c.attrs.integer(Attr::size) < 1)
+    c.fail(fmt::format("size={} is not a number of ranks", c.attrs.integer(Attr::size)));
   return axis;
 }
 const std::string& varying_axis(const InferContext& c) {
   const std::string& axis = mesh_axis(c);
   if (!varies(c.type(0), axis))
-    c.fail("the operand does not vary along '{}': it is equal on every rank; use `vary` first", axis);
+    c.fail(fmt::format(
+        "the operand does not vary along '{}': it is equal on every rank; use `vary` first", axis));
   return axis;
 }
 
 void check_possible(const InferContext& c, const TensorType& type) {
-  if (!is_possible(type.dtype, type.shape)) c.fail("the result {} has too many elements", to_string(type));
+  if (!is_possible(type.dtype, type.shape))
+    c.fail(fmt::format("the result {} has too many elements", to_string(type)));
 }
 
 int64_t divided(const InferContext& c, int64_t size, std::string_view what) {
   const int64_t ranks = c.attrs.integer(Attr::size);
-  if (size % ranks) c.fail("{} of size {} does not divide among {} ranks", what, size, ranks);
+  if (size % ranks)
+    c.fail(fmt::format("{} of size {} does not divide among {} ranks", what, size, ranks));
   return size / ranks;
 }
 
@@ -62,7 +68,8 @@ void check_decided(const InferContext& c, const Types& results, std::string_view
   for (const std::string& axis : c.type(0).varying)
     for (size_t i = 0; i < results.size(); ++i)
       if (!varies(results[i], axis))
-        c.fail("the {} varies along '{}', so result {} must too; use `vary` inside", decision, axis, i);
+        c.fail(fmt::format("the {} varies along '{}', so result {} must too; use `vary` inside",
+                           decision, axis, i));
 }
 
 }  // namespace
@@ -74,17 +81,20 @@ Types infer_cond(const InferContext& c) {
   const Graph& otherwise = *c.attrs.graph(Attr::otherwise);
   for (const Graph* branch : {&then, &otherwise}) {
     if (branch->inputs.size() + 1 != c.inputs.size())
-      c.fail("a branch takes {} values, {} are given", branch->inputs.size(), c.inputs.size() - 1);
+      c.fail(fmt::format("a branch takes {} values, {} are given", branch->inputs.size(),
+                         c.inputs.size() - 1));
     for (size_t i = 0; i < branch->inputs.size(); ++i)
       check_input(c, *branch, i, c.inputs[i + 1].type(), "operand");
   }
   if (then.outputs.size() != otherwise.outputs.size())
-    c.fail("the branches give {} and {} values", then.outputs.size(), otherwise.outputs.size());
+    c.fail(fmt::format("the branches give {} and {} values", then.outputs.size(),
+                       otherwise.outputs.size()));
   Types types;
   for (size_t i = 0; i < then.outputs.size(); ++i) {
     if (!same_type(then.outputs[i].type(), otherwise.outputs[i].type()))
-      c.fail("result {} of the branches is {} and {}", i, to_string(then.outputs[i].type()),
-             to_string(otherwise.outputs[i].type()));
+      c.fail(fmt::format("result {} of the branches is {} and {}", i,
+                         to_string(then.outputs[i].type()),
+                         to_string(otherwise.outputs[i].type())));
     types.push_back(then.outputs[i].type());
   }
   check_decided(c, types, "condition");
@@ -99,29 +109,31 @@ Types infer_loop(const InferContext& c) {
   const int64_t scanned = c.attrs.integer(Attr::scanned);
   const int64_t max = c.attrs.integer(Attr::max);
   if (max < 0 || carried < 0 || scanned < 0 || 1 + carried + scanned > c.count())
-    c.fail("max={}, carried={}, scanned={} do not fit {} operands", max, carried, scanned, c.count());
+    c.fail(fmt::format("max={}, carried={}, scanned={} do not fit {} operands", max, carried,
+                       scanned, c.count()));
   if (body.inputs.size() != c.inputs.size())
-    c.fail("the body takes {} values, it needs {}: the step, then carried, scanned and captured",
-           body.inputs.size(), c.inputs.size());
+    c.fail(fmt::format(
+        "the body takes {} values, it needs {}: the step, then carried, scanned and captured",
+        body.inputs.size(), c.inputs.size()));
   check_input(c, body, 0, {DType::i32, {}, {}, body.inputs[0].type().varying}, "step");
   for (int i = 1; i < c.count(); ++i) {
     TensorType wanted = c.type(i);
     if (i > carried && i <= carried + scanned) {
       if (wanted.shape.rank() < 1 || wanted.shape[0] != max)
-        c.fail("scanned operand {} must have {} rows (max)", i, max);
+        c.fail(fmt::format("scanned operand {} must have {} rows (max)", i, max));
       wanted.shape.erase(0);
     }
     check_input(c, body, i, wanted, i <= carried ? "carried value" : "operand");
   }
   if (static_cast<int64_t>(body.outputs.size()) < carried)
-    c.fail("the body gives {} values, {} are carried", body.outputs.size(), carried);
+    c.fail(fmt::format("the body gives {} values, {} are carried", body.outputs.size(), carried));
   Types types;
   for (size_t i = 0; i < body.outputs.size(); ++i) {
     TensorType type = body.outputs[i].type();
     if (static_cast<int64_t>(i) < carried) {
       if (!same_type(type, c.type(static_cast<int>(i) + 1)))
-        c.fail("carried value {} comes in as {} and goes out as {}", i,
-               to_string(c.type(static_cast<int>(i) + 1)), to_string(type));
+        c.fail(fmt::format("carried value {} comes in as {} and goes out as {}", i,
+                           to_string(c.type(static_cast<int>(i) + 1)), to_string(type)));
     } else {
       type.shape.insert(0, max);
       check_possible(c, type);
@@ -135,7 +147,8 @@ Types infer_loop(const InferContext& c) {
 Types infer_custom(const InferContext& c) {
   const Graph& body = *c.attrs.graph(Attr::body);
   if (body.inputs.size() != c.inputs.size())
-    c.fail("the fallback takes {} values, {} are given", body.inputs.size(), c.inputs.size());
+    c.fail(fmt::format("the fallback takes {} values, {} are given", body.inputs.size(),
+                       c.inputs.size()));
   for (size_t i = 0; i < body.inputs.size(); ++i)
     check_input(c, body, i, c.inputs[i].type(), "operand");
   Types types;
@@ -159,7 +172,7 @@ Types infer_vary(const InferContext& c) {
   const std::string& axis = c.attrs.text(Attr::mesh_axis);
   if (axis.empty()) c.fail("mesh_axis has no name");
   TensorType type = c.type(0);
-  if (varies(type, axis)) c.fail("the operand varies along '{}' already", axis);
+  if (varies(type, axis)) c.fail(fmt::format("the operand varies along '{}' already", axis));
   add_axis(type, axis);
   return {type};
 }
@@ -167,8 +180,10 @@ Types infer_vary(const InferContext& c) {
 Types infer_all_reduce(const InferContext& c) {
   const std::string& axis = varying_axis(c);
   const std::string& kind = c.attrs.text(Attr::kind);
-  if (kind != "sum" && kind != "max" && kind != "min") c.fail("kind={} is not one of sum, max, min", kind);
-  if (c.dtype(0) == DType::b8 || is_float8(c.dtype(0))) c.fail("takes numbers, not {}", cairn::name(c.dtype(0)));
+  if (kind != "sum" && kind != "max" && kind != "min")
+    c.fail(fmt::format("kind={} is not one of sum, max, min", kind));
+  if (c.dtype(0) == DType::b8 || is_float8(c.dtype(0)))
+    c.fail(fmt::format("takes numbers, not {}", cairn::name(c.dtype(0))));
   TensorType type = c.type(0);
   remove_axis(type, axis);
   return {type};
@@ -187,7 +202,8 @@ Types infer_all_gather(const InferContext& c) {
 Types infer_reduce_scatter(const InferContext& c) {
   varying_axis(c);
   TensorType type = c.type(0);
-  if (type.dtype == DType::b8 || is_float8(type.dtype)) c.fail("takes numbers, not {}", cairn::name(type.dtype));
+  if (type.dtype == DType::b8 || is_float8(type.dtype))
+    c.fail(fmt::format("takes numbers, not {}", cairn::name(type.dtype)));
   const int axis = c.axis(type.shape.rank());
   type.shape[axis] = divided(c, type.shape[axis], "the axis");
   return {type};
@@ -207,12 +223,13 @@ Types infer_permute(const InferContext& c) {
   varying_axis(c);
   const HostArray& to = c.attrs.literal(Attr::literal);
   const int64_t size = c.attrs.integer(Attr::size);
-  if (to.dtype() != DType::i32 || to.elements() != size) c.fail("literal is i32, one destination per rank");
+  if (to.dtype() != DType::i32 || to.elements() != size)
+    c.fail("literal is i32, one destination per rank");
   std::vector<bool> taken(static_cast<size_t>(size));
   for (const int32_t rank : to.span<int32_t>()) {
     if (rank == -1) continue;  // sends nothing
     if (rank < 0 || rank >= size || taken[static_cast<size_t>(rank)])
-      c.fail("destination {} is out of range or named twice", rank);
+      c.fail(fmt::format("destination {} is out of range or named twice", rank));
     taken[static_cast<size_t>(rank)] = true;
   }
   return {c.type(0)};

@@ -1,4 +1,6 @@
 // Inference of operations that move elements without computing.
+#include <fmt/format.h>
+
 #include "cairn/graph/infer_context.h"
 
 namespace cairn::detail {
@@ -7,8 +9,8 @@ namespace {
 // Operands `first`... are one 0-d integer per axis.
 void check_starts(const InferContext& c, int first, int rank) {
   if (c.count() != first + rank)
-    c.fail("needs one start per axis: {} operands after the first {}, {} were given", rank, first,
-           c.count() - first);
+    c.fail(fmt::format("needs one start per axis: {} operands after the first {}, {} were given",
+                       rank, first, c.count() - first));
   for (int i = first; i < c.count(); ++i)
     if (c.shape(i).rank() != 0 || !is_integer(c.dtype(i))) c.fail("starts are 0-d integers");
 }
@@ -26,14 +28,16 @@ Shape gathered_shape(const InferContext& c) {
   const int64_t batch = c.attrs.integer(Attr::batch_dims);
   if (c.dtype(1) != DType::i32 && c.dtype(1) != DType::i64) c.fail("indices are i32 or i64");
   if (batch < 0 || batch > axis || batch > indices.rank())
-    c.fail("batch_dims={} must be at most axis and the rank of the indices", batch);
+    c.fail(fmt::format("batch_dims={} must be at most axis and the rank of the indices", batch));
   for (int i = 0; i < batch; ++i)
-    if (x[i] != indices[i]) c.fail("the first {} sizes of x and indices must agree", batch);
+    if (x[i] != indices[i])
+      c.fail(fmt::format("the first {} sizes of x and indices must agree", batch));
   Shape out;
   for (int i = 0; i < axis; ++i) out.push_back(x[i]);
   for (int i = static_cast<int>(batch); i < indices.rank(); ++i) out.push_back(indices[i]);
   for (int i = axis + 1; i < x.rank(); ++i) out.push_back(x[i]);
-  if (x[axis] == 0 && checked_elements({out.begin(), static_cast<size_t>(out.size())}) != 0) c.fail("axis {} of x has no elements to take", axis);
+  if (x[axis] == 0 && checked_elements({out.begin(), static_cast<size_t>(out.size())}) != 0)
+    c.fail(fmt::format("axis {} of x has no elements to take", axis));
   return out;
 }
 
@@ -42,27 +46,31 @@ Shape gathered_shape(const InferContext& c) {
 Types infer_reshape(const InferContext& c) {
   const Shape shape(c.attrs.ints(Attr::shape));
   if (checked_elements({shape.begin(), static_cast<size_t>(shape.size())}) != c.shape(0).elements())
-    c.fail("{} elements do not fill shape {}", c.shape(0).elements(), to_string(shape));
+    c.fail(
+        fmt::format("{} elements do not fill shape {}", c.shape(0).elements(), to_string(shape)));
   return {c.result(c.dtype(0), shape)};
 }
 
 Types infer_broadcast(const InferContext& c) {
   const Shape shape(c.attrs.ints(Attr::shape));
   if (checked_elements({shape.begin(), static_cast<size_t>(shape.size())}) < 0)
-    c.fail("shape {} is not possible", to_string(shape));
+    c.fail(fmt::format("shape {} is not possible", to_string(shape)));
   const Ints& axes = c.axes(shape.rank());
-  if (axes.size() != c.shape(0).rank()) c.fail("axes needs one number per dimension of the operand");
+  if (axes.size() != c.shape(0).rank())
+    c.fail("axes needs one number per dimension of the operand");
   for (int i = 0; i < axes.size(); ++i) {
     if (i && axes[i] <= axes[i - 1]) c.fail("axes must increase");
     if (c.shape(0)[i] != 1 && c.shape(0)[i] != shape[static_cast<int>(axes[i])])
-      c.fail("size {} of axis {} cannot become {}", c.shape(0)[i], i, shape[static_cast<int>(axes[i])]);
+      c.fail(fmt::format("size {} of axis {} cannot become {}", c.shape(0)[i], i,
+                         shape[static_cast<int>(axes[i])]));
   }
   return {c.result(c.dtype(0), shape)};
 }
 
 Types infer_transpose(const InferContext& c) {
   const Ints& axes = c.axes(c.shape(0).rank());
-  if (axes.size() != c.shape(0).rank()) c.fail("axes {} must name every axis once", to_string(axes));
+  if (axes.size() != c.shape(0).rank())
+    c.fail(fmt::format("axes {} must name every axis once", to_string(axes)));
   Shape out;
   for (int64_t a : axes) out.push_back(c.shape(0)[static_cast<int>(a)]);
   return {c.result(c.dtype(0), out)};
@@ -77,9 +85,9 @@ Types infer_slice(const InferContext& c) {
     c.fail("start, stop and step need one number per axis");
   Shape out;
   for (int i = 0; i < x.rank(); ++i) {
-    if (step[i] < 1) c.fail("step {} of axis {} is not at least 1", step[i], i);
+    if (step[i] < 1) c.fail(fmt::format("step {} of axis {} is not at least 1", step[i], i));
     if (start[i] < 0 || start[i] > stop[i] || stop[i] > x[i])
-      c.fail("{}:{} does not lie in axis {} of size {}", start[i], stop[i], i, x[i]);
+      c.fail(fmt::format("{}:{} does not lie in axis {} of size {}", start[i], stop[i], i, x[i]));
     const int64_t size = stop[i] - start[i];
     out.push_back(size / step[i] + (size % step[i] != 0));
   }
@@ -97,7 +105,8 @@ Types infer_dynamic_slice(const InferContext& c) {
   const Shape& x = c.shape(0);
   if (shape.rank() != x.rank()) c.fail("shape needs one size per axis");
   for (int i = 0; i < x.rank(); ++i)
-    if (shape[i] < 0 || shape[i] > x[i]) c.fail("size {} does not fit axis {} of size {}", shape[i], i, x[i]);
+    if (shape[i] < 0 || shape[i] > x[i])
+      c.fail(fmt::format("size {} does not fit axis {} of size {}", shape[i], i, x[i]));
   check_starts(c, 1, x.rank());
   return {c.result(c.dtype(0), shape)};
 }
@@ -140,7 +149,7 @@ Types infer_concatenate(const InferContext& c) {
     const Shape& s = c.shape(i);
     if (s.rank() != out.rank()) c.fail("ranks differ");
     for (int d = 0; d < out.rank(); ++d)
-      if (d != axis && s[d] != out[d]) c.fail("sizes differ outside axis {}", axis);
+      if (d != axis && s[d] != out[d]) c.fail(fmt::format("sizes differ outside axis {}", axis));
     out[axis] = c.size(__int128{out[axis]} + s[axis]);
   }
   return {c.result(c.dtype(0), out)};
@@ -151,14 +160,14 @@ Types infer_gather(const InferContext& c) { return {c.result(c.dtype(0), gathere
 Types infer_scatter(const InferContext& c) {
   const std::string& kind = c.attrs.text(Attr::kind);
   if (kind != "set" && kind != "add" && kind != "prod" && kind != "max" && kind != "min")
-    c.fail("kind={} is not one of set, add, prod, max, min", kind);
+    c.fail(fmt::format("kind={} is not one of set, add, prod, max, min", kind));
   if (kind != "set" && (c.dtype(0) == DType::b8 || is_float8(c.dtype(0))))
-    c.fail("kind={} takes numbers, not {}; cast first", kind, cairn::name(c.dtype(0)));
+    c.fail(fmt::format("kind={} takes numbers, not {}; cast first", kind, cairn::name(c.dtype(0))));
   if (c.dtype(2) != c.dtype(0)) c.fail("element types of x and updates differ; cast first");
   const int axis = c.axis(c.shape(0).rank());
   if (c.shape(0)[axis] != 0 || c.shape(1).elements() == 0) {
     if (const Shape wanted = gathered_shape(c); c.shape(2) != wanted)
-      c.fail("the updates must have the shape {}", to_string(wanted));
+      c.fail(fmt::format("the updates must have the shape {}", to_string(wanted)));
   }
   return {c.result(c.dtype(0), c.shape(0))};
 }

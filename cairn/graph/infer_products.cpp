@@ -1,4 +1,6 @@
 // Inference of products, reductions, ordering and random bits.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "cairn/core/block_format.h"
@@ -25,14 +27,17 @@ constexpr std::string_view kReductions[] = {"sum", "prod", "max", "min"};
 void check_kind(const InferContext& c) {
   const std::string& kind = c.attrs.text(Attr::kind);
   if (std::find(std::begin(kReductions), std::end(kReductions), kind) == std::end(kReductions))
-    c.fail("kind={} is not one of sum, prod, max, min", kind);
-  if (is_float8(c.dtype(0))) c.fail("8-bit floats take part in cast, quantize and matmul only; cast first");
+    c.fail(fmt::format("kind={} is not one of sum, prod, max, min", kind));
+  if (is_float8(c.dtype(0)))
+    c.fail("8-bit floats take part in cast, quantize and matmul only; cast first");
   if (c.dtype(0) == DType::b8 && (kind == "sum" || kind == "prod"))
-    c.fail("{} takes numbers, not bool; cast first, or use max (any) and min (all)", kind);
+    c.fail(fmt::format("{} takes numbers, not bool; cast first, or use max (any) and min (all)",
+                       kind));
 }
 
 void check_index_range(const InferContext& c, int64_t size) {
-  if (size > INT32_MAX) c.fail("an axis of {} elements does not fit i32 indices", size);
+  if (size > INT32_MAX)
+    c.fail(fmt::format("an axis of {} elements does not fit i32 indices", size));
 }
 
 // Operand types of a product: equal, or any two 8-bit floats, or any two of i8 and u8.
@@ -45,13 +50,18 @@ DType product_dtype(const InferContext& c) {
   if (a == DType::b8) c.fail("takes numbers, not bool; cast first");
   if (c.attrs.has(Attr::accumulate)) {
     const DType sum = c.attrs.dtype(Attr::accumulate);
-    const bool fits = is_float(a) ? sum == DType::f64 || (sum == DType::f32 && a != DType::f64)
-                                  : is_integer(sum) && size_of(sum) >= size_of(default_accumulate(a));
-    if (!fits) c.fail("accumulate={} does not fit operands of {}", cairn::name(sum), cairn::name(a));
+    const bool fits = is_float(a)
+                          ? sum == DType::f64 || (sum == DType::f32 && a != DType::f64)
+                          : is_integer(sum) && size_of(sum) >= size_of(default_accumulate(a));
+    if (!fits)
+      c.fail(fmt::format("accumulate={} does not fit operands of {}", cairn::name(sum),
+                         cairn::name(a)));
   }
   const DType result =
       c.attrs.has(Attr::dtype) ? c.attrs.dtype(Attr::dtype) : default_product_dtype(a, b);
-  if (is_float(result) != is_float(a)) c.fail("dtype={} does not fit operands of {}", cairn::name(result), cairn::name(a));
+  if (is_float(result) != is_float(a))
+    c.fail(
+        fmt::format("dtype={} does not fit operands of {}", cairn::name(result), cairn::name(a)));
   return result;
 }
 
@@ -64,8 +74,10 @@ Types infer_matmul(const InferContext& c) {
   if (a.rank() < 2 || a.rank() != b.rank()) c.fail("operands need the same rank, at least 2");
   const int r = a.rank();
   for (int i = 0; i < r - 2; ++i)
-    if (a[i] != b[i]) c.fail("batch dimensions differ: {} x {}", to_string(a), to_string(b));
-  if (a[r - 1] != b[r - 2]) c.fail("inner dimensions differ: {} x {}", to_string(a), to_string(b));
+    if (a[i] != b[i])
+      c.fail(fmt::format("batch dimensions differ: {} x {}", to_string(a), to_string(b)));
+  if (a[r - 1] != b[r - 2])
+    c.fail(fmt::format("inner dimensions differ: {} x {}", to_string(a), to_string(b)));
   Shape out = a;
   out[r - 1] = b[r - 1];
   return {c.result(dtype, out)};
@@ -77,7 +89,8 @@ Types infer_grouped_matmul(const InferContext& c) {
   const DType dtype = product_dtype(c);
   if (x.rank() != 2 || w.rank() != 3 || c.shape(2).rank() != 1)
     c.fail("takes x[T, K], w[G, K, N] and sizes[G]");
-  if (x[1] != w[1] || w[0] != c.shape(2)[0]) c.fail("sizes do not fit: x[T, K], w[G, K, N], sizes[G]");
+  if (x[1] != w[1] || w[0] != c.shape(2)[0])
+    c.fail("sizes do not fit: x[T, K], w[G, K, N], sizes[G]");
   if (c.dtype(2) != DType::i32) c.fail("group sizes are i32");
   return {c.result(dtype, {x[0], w[2]})};
 }
@@ -87,13 +100,15 @@ Types infer_convolution(const InferContext& c) {
   const Shape& w = c.shape(1);
   const DType dtype = product_dtype(c);
   const int spatial = x.rank() - 2;
-  if (spatial < 1 || w.rank() != x.rank()) c.fail("takes x[N, C, S...] and w[O, C/groups, K...] of one rank");
-  for (const Attr key : {Attr::strides, Attr::low, Attr::high, Attr::lhs_dilation, Attr::rhs_dilation})
+  if (spatial < 1 || w.rank() != x.rank())
+    c.fail("takes x[N, C, S...] and w[O, C/groups, K...] of one rank");
+  for (const Attr key :
+       {Attr::strides, Attr::low, Attr::high, Attr::lhs_dilation, Attr::rhs_dilation})
     if (c.attrs.ints(key).size() != spatial)
-      c.fail("{} needs {} numbers, one per spatial axis", cairn::name(key), spatial);
+      c.fail(fmt::format("{} needs {} numbers, one per spatial axis", cairn::name(key), spatial));
   const int64_t groups = c.attrs.integer(Attr::groups);
   if (groups < 1 || x[1] % groups || w[0] % groups || w[1] != x[1] / groups)
-    c.fail("channels do not fit groups={}", groups);
+    c.fail(fmt::format("channels do not fit groups={}", groups));
   Shape out{x[0], w[0]};
   for (int i = 0; i < spatial; ++i) {
     const int64_t stride = c.attrs.ints(Attr::strides)[i];
@@ -125,10 +140,10 @@ Types infer_cumulative(const InferContext& c) {
 
 Types infer_arg_reduce(const InferContext& c) {
   const std::string& kind = c.attrs.text(Attr::kind);
-  if (kind != "max" && kind != "min") c.fail("kind={} is not max or min", kind);
+  if (kind != "max" && kind != "min") c.fail(fmt::format("kind={} is not max or min", kind));
   Shape out = c.shape(0);
   const int axis = c.axis(out.rank());
-  if (out[axis] == 0) c.fail("axis {} has no elements", axis);
+  if (out[axis] == 0) c.fail(fmt::format("axis {} has no elements", axis));
   check_index_range(c, out[axis]);
   out.erase(axis);
   return {c.result(DType::i32, out)};
@@ -144,7 +159,8 @@ Types infer_top_k(const InferContext& c) {
   Shape out = c.shape(0);
   if (out.rank() < 1) c.fail("needs at least one dimension");
   const int64_t k = c.attrs.integer(Attr::k);
-  if (k < 0 || k > out.back()) c.fail("k={} is not between 0 and the last axis's {} elements", k, out.back());
+  if (k < 0 || k > out.back())
+    c.fail(fmt::format("k={} is not between 0 and the last axis's {} elements", k, out.back()));
   check_index_range(c, out.back());
   out.back() = k;
   return {c.result(c.dtype(0), out), c.result(DType::i32, out)};
@@ -152,14 +168,16 @@ Types infer_top_k(const InferContext& c) {
 
 Types infer_random_bits(const InferContext& c) {
   const Shape& key = c.shape(0);
-  if (c.dtype(0) != DType::u32 || key.rank() < 1 || key.back() != 2) c.fail("the key is u32[..., 2]");
+  if (c.dtype(0) != DType::u32 || key.rank() < 1 || key.back() != 2)
+    c.fail("the key is u32[..., 2]");
   if (c.dtype(1) != DType::i64) c.fail("the offset is i64");
   Shape batch = key;
   batch.erase(batch.rank() - 1);
-  if (c.shape(1) != batch) c.fail("the offset has the shape of the keys: {}", to_string(batch));
+  if (c.shape(1) != batch)
+    c.fail(fmt::format("the offset has the shape of the keys: {}", to_string(batch)));
   for (int64_t size : c.attrs.ints(Attr::shape)) batch.push_back(size);
   if (checked_elements({batch.begin(), static_cast<size_t>(batch.size())}) < 0)
-    c.fail("shape {} is not possible", to_string(batch));
+    c.fail(fmt::format("shape {} is not possible", to_string(batch)));
   return {c.result(DType::u32, batch)};
 }
 
@@ -167,7 +185,7 @@ namespace {
 
 const BlockFormat& format_of(const InferContext& c) {
   const BlockFormat* format = find_block_format(c.attrs.text(Attr::format));
-  if (!format) c.fail("'{}' is not a block format", c.attrs.text(Attr::format));
+  if (!format) c.fail(fmt::format("'{}' is not a block format", c.attrs.text(Attr::format)));
   return *format;
 }
 
@@ -178,8 +196,8 @@ Types infer_quantize(const InferContext& c) {
   if (!is_float(c.dtype(0))) c.fail("takes floats");
   Shape out = c.shape(0);
   if (out.rank() < 1 || out.back() % format.block_elements)
-    c.fail("the last axis must be a multiple of the block of {} elements of {}", format.block_elements,
-           format.name);
+    c.fail(fmt::format("the last axis must be a multiple of the block of {} elements of {}",
+                       format.block_elements, format.name));
   out.back() = c.size(__int128{out.back() / format.block_elements} * format.block_bytes);
   return {c.result(DType::u8, out)};
 }
@@ -190,8 +208,8 @@ Types infer_dequantize(const InferContext& c) {
   if (!is_float(c.attrs.dtype(Attr::dtype))) c.fail("dtype must be a float");
   Shape out = c.shape(0);
   if (out.rank() < 1 || out.back() % format.block_bytes)
-    c.fail("the last axis must be a multiple of the {} bytes of a block of {}", format.block_bytes,
-           format.name);
+    c.fail(fmt::format("the last axis must be a multiple of the {} bytes of a block of {}",
+                       format.block_bytes, format.name));
   out.back() = c.size(__int128{out.back() / format.block_bytes} * format.block_elements);
   return {c.result(c.attrs.dtype(Attr::dtype), out)};
 }

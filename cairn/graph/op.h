@@ -33,7 +33,16 @@ inline constexpr int kAttrCount = 0
     ;
 
 enum class AttrType : uint8_t {
-  integer, flag, number, text, dtype, ints, literal, graph, definition, placement
+  integer,
+  flag,
+  number,
+  text,
+  dtype,
+  ints,
+  literal,
+  graph,
+  definition,
+  placement
 };
 
 std::string_view name(Attr attr);

@@ -1,10 +1,12 @@
-// Where a node comes from: a path of named scopes ("layers.3/attention") and the line of the program.
+// Where a node comes from: a path of named scopes ("layers.3/attention") and the line of the
+// program.
 //
 //   Scope scope("attention");          // nodes built until the end of the block belong to it
 //
-// A public function of tensors opens a Provenance with its caller's line; the outermost one wins, so
-// that nodes built inside softmax() name the line of the program that called softmax(). The
-// thread-local state of this file is the only one in cairn, and it is read only when a node is built.
+// A public function of tensors opens a Provenance with its caller's line; the outermost one wins,
+// so that nodes built inside softmax() name the line of the program that called softmax(). The
+// thread-local state of this file is the only one in cairn, and it is read only when a node is
+// built.
 #pragma once
 
 #include <memory>
@@ -43,7 +45,8 @@ class Provenance {
   bool outermost_;
 };
 
-// While it lives, nodes take this path and location: transforms that build on behalf of another node.
+// While it lives, nodes take this path and location: transforms that build on behalf of another
+// node.
 class Origin {
  public:
   Origin(const ScopePath& path, const std::source_location& where);

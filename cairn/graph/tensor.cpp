@@ -19,7 +19,8 @@ std::atomic<uint64_t> next_id{1};
 }  // namespace
 
 std::string to_string(const TensorType& type) {
-  std::string text = std::string(name(type.dtype)) + to_string(static_cast<const Ints&>(type.shape));
+  std::string text =
+      std::string(name(type.dtype)) + to_string(static_cast<const Ints&>(type.shape));
   if (type.placement != Placement{}) text += "@" + to_string(type.placement);
   if (!type.varying.empty()) text += fmt::format("{{{}}}", fmt::join(type.varying, ","));
   return text;
@@ -80,9 +81,10 @@ const std::string& Node::name() const { return name_ ? *name_ : kNoName; }
 const Node& Tensor::node() const {
   if (!node_) {
     if (moved_name_)
-      throw_error(fmt::format("tensor '{}' is empty: it was moved from (donated); copy the handle "
-                              "before moving it, or use the tensor that the call returned",
-                              *moved_name_));
+      throw_error(
+          fmt::format("tensor '{}' is empty: it was moved from (donated); copy the handle "
+                      "before moving it, or use the tensor that the call returned",
+                      *moved_name_));
     throw_error("this tensor handle is empty: nothing was assigned to it, or it was moved from");
   }
   return *node_;
@@ -93,8 +95,8 @@ const TensorType& Tensor::type() const { return node().output(output_); }
 int64_t Tensor::size(int axis) const {
   const int at = axis < 0 ? axis + rank() : axis;
   if (at < 0 || at >= rank())
-    throw_error(fmt::format("axis {} is out of range for a tensor of shape {}", axis,
-                            to_string(shape())));
+    throw_error(
+        fmt::format("axis {} is out of range for a tensor of shape {}", axis, to_string(shape())));
   return shape()[at];
 }
 
@@ -116,9 +118,10 @@ std::string describe(const Tensor& t) {
 
 const std::shared_ptr<Buffer>& Tensor::buffer() const {
   if (!is_leaf())
-    throw_error(fmt::format("the values of {} do not exist yet: call eval(runtime, tensor) and use "
-                            "what it returns",
-                            describe(*this)));
+    throw_error(
+        fmt::format("the values of {} do not exist yet: call eval(runtime, tensor) and use "
+                    "what it returns",
+                    describe(*this)));
   return node_->buffer_;
 }
 
@@ -206,8 +209,7 @@ Tensor make(Op op, std::vector<Tensor> inputs, Attrs attrs) {
 
 std::vector<Tensor> all_outputs(const Tensor& any) {
   std::vector<Tensor> outputs;
-  for (int i = 0; i < any.node().output_count(); ++i)
-    outputs.emplace_back(any.node_pointer(), i);
+  for (int i = 0; i < any.node().output_count(); ++i) outputs.emplace_back(any.node_pointer(), i);
   return outputs;
 }
 

@@ -2,7 +2,8 @@
 //
 // Building computes nothing and needs no runtime. Values appear when `eval(runtime, ...)` returns
 // leaves. Copying a handle shares the node; moving one out leaves it empty, which is how a value is
-// donated. Nodes are destroyed iteratively, so that a chain of a million does not exhaust the stack.
+// donated. Nodes are destroyed iteratively, so that a chain of a million does not exhaust the
+// stack.
 #pragma once
 
 #include <atomic>
@@ -119,8 +120,8 @@ class Node {
   int output_count() const { return static_cast<int>(outputs_.size()); }
   const TensorType& output(int i = 0) const { return outputs_[i]; }
   std::span<const TensorType> outputs() const { return outputs_; }
-  // Grows with every node that the process builds: the order of building, which eager evaluation and
-  // the order of collectives follow.
+  // Grows with every node that the process builds: the order of building, which eager evaluation
+  // and the order of collectives follow.
   uint64_t id() const { return id_; }
   const std::string& name() const;
   const std::shared_ptr<Buffer>& buffer() const { return buffer_; }  // of a leaf

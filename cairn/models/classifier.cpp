@@ -11,14 +11,16 @@ namespace cairn {
 Classifier::Classifier(const ClassifierConfig& config) : config_(config) {
   if (config.family != "mlp" && config.family != "convnet") {
     const std::string known[] = {"mlp", "convnet"};
-    throw_error(fmt::format("model.family '{}' does not classify images; {}", config.family, suggest(config.family, known)));
+    throw_error(fmt::format("model.family '{}' does not classify images; {}", config.family,
+                            suggest(config.family, known)));
   }
   int64_t channels = config.image[0], height = config.image[1], width = config.image[2];
   if (config.family == "convnet")
     for (const int64_t out : config.channels) {
       if (height < 2 || width < 2)
-        throw_error(fmt::format("model.channels has {} layers, more than images of {}x{} can be halved",
-                                config.channels.size(), config.image[1], config.image[2]));
+        throw_error(
+            fmt::format("model.channels has {} layers, more than images of {}x{} can be halved",
+                        config.channels.size(), config.image[1], config.image[2]));
       convolutions_.emplace_back(channels, out, 3, 1, 1);
       channels = out;
       height /= 2;
@@ -69,7 +71,8 @@ Tensor Classifier::activations(Context& ctx, const Tensor& x, const std::string&
     names.push_back(name);
     if (name == layer) found = value;
   });
-  if (!found.defined()) throw_error(fmt::format("the model has no layer '{}'; {}", layer, suggest(layer, names)));
+  if (!found.defined())
+    throw_error(fmt::format("the model has no layer '{}'; {}", layer, suggest(layer, names)));
   return found;
 }
 

@@ -21,7 +21,9 @@ class Reader {
   double number(const char* key, std::optional<double> otherwise = std::nullopt) {
     return read<double>(key, otherwise, &Json::is_number, "a number");
   }
-  bool flag(const char* key, bool otherwise) { return read<bool>(key, otherwise, &Json::is_boolean, "true or false"); }
+  bool flag(const char* key, bool otherwise) {
+    return read<bool>(key, otherwise, &Json::is_boolean, "true or false");
+  }
   std::string text(const char* key, std::optional<std::string> otherwise = std::nullopt) {
     return read<std::string>(key, otherwise, &Json::is_string, "text");
   }
@@ -32,7 +34,8 @@ class Reader {
 
  private:
   template <class T>
-  T read(const char* key, const std::optional<T>& otherwise, bool (Json::*is)() const noexcept, const char* kind) {
+  T read(const char* key, const std::optional<T>& otherwise, bool (Json::*is)() const noexcept,
+         const char* kind) {
     const auto found = json_.find(key);
     if (found == json_.end() || found->is_null()) {
       require(otherwise.has_value(), fmt::format("config.json has no key '{}'", key));
@@ -62,8 +65,9 @@ TransformerConfig read_gpt2(Reader& r) {
   c.norm_epsilon = r.number("layer_norm_epsilon", 1e-5);
   c.position = PositionKind::learned;
   const std::string activation = r.text("activation_function", "gelu_new");
-  r.require(activation == "gelu_new" || activation == "gelu" || activation == "gelu_pytorch_tanh",
-            fmt::format("config.json: activation_function '{}' is not gelu_new or gelu", activation));
+  r.require(
+      activation == "gelu_new" || activation == "gelu" || activation == "gelu_pytorch_tanh",
+      fmt::format("config.json: activation_function '{}' is not gelu_new or gelu", activation));
   c.activation = activation == "gelu" ? ActivationKind::gelu : ActivationKind::gelu_tanh;
   c.biases = true;
   c.tied = r.flag("tie_word_embeddings", true);
@@ -90,13 +94,15 @@ TransformerConfig read_llama(Reader& r, const Json& json) {
     Reader inner(*found);
     c.rope_theta = inner.number("rope_theta", c.rope_theta);
     const std::string type = inner.text("rope_type", inner.text("type", "default"));
-    r.require(type == "default", fmt::format("config.json: rope type '{}' is read by a later version; only plain "
-                                             "rotary positions are supported",
-                                             type));
+    r.require(type == "default",
+              fmt::format("config.json: rope type '{}' is read by a later version; only plain "
+                          "rotary positions are supported",
+                          type));
     if (inner.error()) r.require(false, inner.error()->what());
   }
   const std::string activation = r.text("hidden_act", "silu");
-  r.require(activation == "silu", fmt::format("config.json: hidden_act '{}' is not silu", activation));
+  r.require(activation == "silu",
+            fmt::format("config.json: hidden_act '{}' is not silu", activation));
   r.require(!r.flag("attention_bias", false) && !r.flag("mlp_bias", false),
             "config.json: biases in a llama are read by a later version");
   c.tied = r.flag("tie_word_embeddings", false);
@@ -170,7 +176,8 @@ Result<TransformerConfig> parse_hf_config(std::string_view text) {
     config = read_llama(r, json);
   } else {
     const std::string known[] = {"gpt2", "llama"};
-    return Error(fmt::format("config.json: model_type '{}' cannot be run; {}", type, suggest(type, known)));
+    return Error(
+        fmt::format("config.json: model_type '{}' cannot be run; {}", type, suggest(type, known)));
   }
   if (r.error()) return *r.error();
   try {

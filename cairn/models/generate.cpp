@@ -18,13 +18,13 @@ namespace {
 constexpr int64_t kChunk = 64;
 
 // (V) logits → i32 token. Options are 0-d tensors: temperature, top_k, top_p, min_p; key.
-Tensor sample_graph(const Tensor& logits, const Tensor& temperature, const Tensor& top_k, const Tensor& top_p,
-                    const Tensor& min_p, const Tensor& key) {
+Tensor sample_graph(const Tensor& logits, const Tensor& temperature, const Tensor& top_k,
+                    const Tensor& top_p, const Tensor& min_p, const Tensor& key) {
   const int64_t V = logits.size(0);
   const Tensor greedy = argmax(logits, 0);
   const Tensor scaled = logits / maximum(temperature, 1e-6);
-  // Sorted by probability; a token is kept when it is among the first k, when those before it have less
-  // than top_p, and when it is likely enough beside the first.
+  // Sorted by probability; a token is kept when it is among the first k, when those before it have
+  // less than top_p, and when it is likely enough beside the first.
   const Tensor order = argsort(scaled, 0, true);
   const Tensor sorted = take(scaled, order, 0);
   const Tensor p = softmax(sorted, 0);
@@ -68,7 +68,8 @@ struct Generator::State {
     const auto layers = static_cast<size_t>(model.config().layers);
     KvCache kv;
     kv.keys.assign(args.begin(), args.begin() + static_cast<int64_t>(layers));
-    kv.values.assign(args.begin() + static_cast<int64_t>(layers), args.begin() + static_cast<int64_t>(2 * layers));
+    kv.values.assign(args.begin() + static_cast<int64_t>(layers),
+                     args.begin() + static_cast<int64_t>(2 * layers));
     kv.length = args[args.size() - 2];
     const Bound bound(fields, args.subspan(2 * layers, fields.size()));
     Context ctx;
@@ -85,10 +86,12 @@ struct Generator::State {
 Generator::Generator(Runtime& runtime, Transformer& model, int64_t capacity)
     : state_(new State{runtime, model, capacity, fields(model), {}, 0, {}, {}}) {
   if (model.config().position == PositionKind::learned && capacity > model.config().context)
-    throw_error(fmt::format("a cache of {} tokens does not fit the model's context of {}", capacity, model.config().context));
+    throw_error(fmt::format("a cache of {} tokens does not fit the model's context of {}", capacity,
+                            model.config().context));
   // Chunks are written whole, so the cache has room for the padding of the last one.
   state_->capacity = capacity;
-  state_->step = Function([state = state_.get()](std::span<const Tensor> args) { return state->build(args); });
+  state_->step =
+      Function([state = state_.get()](std::span<const Tensor> args) { return state->build(args); });
   reset();
 }
 Generator::~Generator() = default;
@@ -111,11 +114,13 @@ int64_t Generator::capacity() const { return state_->capacity; }
 void Generator::feed(std::span<const int32_t> ids) {
   State& s = *state_;
   if (s.length + static_cast<int64_t>(ids.size()) > s.capacity)
-    throw_error(fmt::format("{} tokens and {} more do not fit the context of {}; use a shorter prompt or fewer tokens",
-                            s.length, ids.size(), s.capacity));
+    throw_error(fmt::format(
+        "{} tokens and {} more do not fit the context of {}; use a shorter prompt or fewer tokens",
+        s.length, ids.size(), s.capacity));
   for (const int32_t id : ids)
     if (id < 0 || id >= s.model.config().vocabulary)
-      throw_error(fmt::format("token {} is not in the model's vocabulary of {}", id, s.model.config().vocabulary));
+      throw_error(fmt::format("token {} is not in the model's vocabulary of {}", id,
+                              s.model.config().vocabulary));
   while (!ids.empty()) {
     const int64_t count = std::min<int64_t>(static_cast<int64_t>(ids.size()), kChunk);
     std::vector<Tensor> args = std::move(s.cache);
@@ -134,17 +139,21 @@ void Generator::feed(std::span<const int32_t> ids) {
 
 int32_t Generator::sample(const SamplingOptions& o) {
   State& s = *state_;
-  if (!s.logits.defined()) throw_error("there is no token to go on from: give a prompt, or begin with the model's BOS");
+  if (!s.logits.defined())
+    throw_error("there is no token to go on from: give a prompt, or begin with the model's BOS");
   // The key folds in the position, so a sequence is the same however it was fed.
   const Tensor key = eval(s.runtime, random_key(o.seed));
-  return s.sampler(s.runtime, {s.logits, number(o.temperature), Tensor::from<int32_t>({o.top_k}, {}), number(o.top_p),
-                               number(o.min_p), key, Tensor::from<int64_t>({s.length}, {})})[0]
+  return s
+      .sampler(s.runtime,
+               {s.logits, number(o.temperature), Tensor::from<int32_t>({o.top_k}, {}),
+                number(o.top_p), number(o.min_p), key, Tensor::from<int64_t>({s.length}, {})})[0]
       .item<int32_t>();
 }
 
 Tensor Generator::logits() const { return state_->logits; }
 
-Tensor full_logits(Runtime& runtime, Transformer& model, std::span<const int32_t> ids, Tensor* hidden) {
+Tensor full_logits(Runtime& runtime, Transformer& model, std::span<const int32_t> ids,
+                   Tensor* hidden) {
   Context ctx;
   const Tensor h = model.hidden(ctx, ids_tensor(ids, static_cast<int64_t>(ids.size())));
   const Tensor outputs[] = {squeeze(model.logits(ctx, h), {0}), squeeze(h, {0})};

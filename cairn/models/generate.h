@@ -1,8 +1,8 @@
 // Generation: tokens from a language model, with a key-value cache.
 //
-// Prefill runs over the prompt in chunks of a fixed size and decode over one token, so three plans serve
-// a conversation of any length. Sampling is part of the compiled step; what it depends on (temperature,
-// top-k, ..., the key) is data.
+// Prefill runs over the prompt in chunks of a fixed size and decode over one token, so three plans
+// serve a conversation of any length. Sampling is part of the compiled step; what it depends on
+// (temperature, top-k, ..., the key) is data.
 #pragma once
 
 #include <functional>
@@ -24,13 +24,14 @@ struct SamplingOptions {
 
 class Generator {
  public:
-  // `capacity`: tokens that the cache holds; at most the model's context where positions are learned.
+  // `capacity`: tokens that the cache holds; at most the model's context where positions are
+  // learned.
   Generator(Runtime& runtime, Transformer& model, int64_t capacity);
   ~Generator();
 
   // Forgets all tokens.
   void reset();
-  int64_t length() const;    // tokens in the cache
+  int64_t length() const;  // tokens in the cache
   int64_t capacity() const;
   // Appends tokens. Throws Error with the counts when they do not fit.
   void feed(std::span<const int32_t> ids);
@@ -45,6 +46,7 @@ class Generator {
 };
 
 // f32 (T, V) and, when `hidden` is not null, (T, C) after the final norm: one pass over all ids.
-Tensor full_logits(Runtime& runtime, Transformer& model, std::span<const int32_t> ids, Tensor* hidden = nullptr);
+Tensor full_logits(Runtime& runtime, Transformer& model, std::span<const int32_t> ids,
+                   Tensor* hidden = nullptr);
 
 }  // namespace cairn

@@ -18,7 +18,8 @@ int token_id(const nlohmann::json& config, const char* key) {
   const auto found = config.find(key);
   if (found == config.end()) return -1;
   if (found->is_number_integer()) return found->get<int>();
-  if (found->is_array() && !found->empty() && (*found)[0].is_number_integer()) return (*found)[0].get<int>();
+  if (found->is_array() && !found->empty() && (*found)[0].is_number_integer())
+    return (*found)[0].get<int>();
   return -1;
 }
 
@@ -32,13 +33,15 @@ Result<LanguageModel> load_hf(const fs::path& folder) {
   if (!file) return file.error();
   LanguageModel model;
   model.transformer = std::make_unique<Transformer>(config.value());
-  if (auto status = load_fields(*model.transformer, file.value(), hf_names(config.value())); !status)
+  if (auto status = load_fields(*model.transformer, file.value(), hf_names(config.value()));
+      !status)
     return Error(fmt::format("{}: {}", weights.string(), status.error().what()));
   const auto json = nlohmann::json::parse(text.value());
   model.bos = token_id(json, "bos_token_id");
   model.eos = token_id(json, "eos_token_id");
   bool has_tokenizer = false;
-  for (const char* name : {"tokenizer.json", "vocab.json", "encoder.json"}) has_tokenizer |= fs::exists(folder / name);
+  for (const char* name : {"tokenizer.json", "vocab.json", "encoder.json"})
+    has_tokenizer |= fs::exists(folder / name);
   if (has_tokenizer) {
     auto tokenizer = text::load_tokenizer(folder);
     if (!tokenizer) return tokenizer.error();
@@ -69,18 +72,25 @@ Result<LanguageModel> load_llama2c(const fs::path& path) {
   LanguageModel model;
   model.transformer = std::make_unique<Transformer>(c);
   static const std::pair<const char*, const char*> kKinds[] = {
-      {"attention_norm.weight", "rms_att_weight"},   {"feed_forward_norm.weight", "rms_ffn_weight"},
-      {"attention.query.weight", "wq"},              {"attention.key.weight", "wk"},
-      {"attention.value.weight", "wv"},              {"attention.output.weight", "wo"},
-      {"feed_forward.gate.weight", "w1"},            {"feed_forward.down.weight", "w2"},
+      {"attention_norm.weight", "rms_att_weight"},
+      {"feed_forward_norm.weight", "rms_ffn_weight"},
+      {"attention.query.weight", "wq"},
+      {"attention.key.weight", "wk"},
+      {"attention.value.weight", "wv"},
+      {"attention.output.weight", "wo"},
+      {"feed_forward.gate.weight", "w1"},
+      {"feed_forward.down.weight", "w2"},
       {"feed_forward.up.weight", "w3"}};
   for (const Field& field : fields(*model.transformer)) {
     const Shape& shape = field.tensor->shape();
     std::string kind;
     int64_t layer = 0;
-    if (field.path == "tokens.weight") kind = "token_embedding_table";
-    else if (field.path == "final_norm.weight") kind = "rms_final_weight";
-    else if (field.path == "head.weight") kind = "wcls";
+    if (field.path == "tokens.weight")
+      kind = "token_embedding_table";
+    else if (field.path == "final_norm.weight")
+      kind = "rms_final_weight";
+    else if (field.path == "head.weight")
+      kind = "wcls";
     else {
       const size_t dot = field.path.find('.', 7);
       layer = std::stoll(field.path.substr(7, dot - 7));
@@ -94,7 +104,8 @@ Result<LanguageModel> load_llama2c(const fs::path& path) {
   model.bos = 1;
   model.eos = 2;
   std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(path.parent_path().empty() ? "." : path.parent_path(), ignored)) {
+  for (const auto& entry :
+       fs::directory_iterator(path.parent_path().empty() ? "." : path.parent_path(), ignored)) {
     const std::string name = entry.path().filename().string();
     if (name.rfind("tok", 0) != 0 || entry.path().extension() != ".bin") continue;
     auto tokenizer = text::load_tokenizer(entry.path());
@@ -110,18 +121,21 @@ Result<LanguageModel> load_language_model(const fs::path& path) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) {
     if (fs::exists(path / "config.json")) return load_hf(path);
-    return Error(fmt::format("{} has no config.json; expected a Hugging Face folder, a folder that cairn train wrote, "
-                             "or a llama2.c .bin file",
-                             path.string()));
+    return Error(fmt::format(
+        "{} has no config.json; expected a Hugging Face folder, a folder that cairn train wrote, "
+        "or a llama2.c .bin file",
+        path.string()));
   }
-  if (!fs::exists(path, ignored)) return Error(fmt::format("{}: no such file or folder", path.string()));
+  if (!fs::exists(path, ignored))
+    return Error(fmt::format("{}: no such file or folder", path.string()));
   if (path.extension() == ".bin") return load_llama2c(path);
-  return Error(fmt::format("{} is not a model that cairn reads; expected a Hugging Face folder or a llama2.c .bin file",
-                           path.string()));
+  return Error(fmt::format(
+      "{} is not a model that cairn reads; expected a Hugging Face folder or a llama2.c .bin file",
+      path.string()));
 }
 
-Status save_language_model(const fs::path& folder, Transformer& transformer, const text::Tokenizer* tokenizer,
-                           std::span<const HostArray> values) {
+Status save_language_model(const fs::path& folder, Transformer& transformer,
+                           const text::Tokenizer* tokenizer, std::span<const HostArray> values) {
   const std::vector<Field> all = fields(transformer);
   std::vector<HostArray> own(values.begin(), values.end());
   if (own.empty())
@@ -129,11 +143,15 @@ Status save_language_model(const fs::path& folder, Transformer& transformer, con
   const TransformerConfig& config = transformer.config();
   const auto tensors = file_tensors(all, own, hf_names(config));
   // The format that transformers asks for.
-  if (auto status = io::write_safetensors((folder / "model.safetensors").string(), tensors, {{"format", "pt"}}); !status)
+  if (auto status = io::write_safetensors((folder / "model.safetensors").string(), tensors,
+                                          {{"format", "pt"}});
+      !status)
     return status;
   const int bos = tokenizer && tokenizer->bos() ? *tokenizer->bos() : -1;
   const int eos = tokenizer && tokenizer->eos() ? *tokenizer->eos() : -1;
-  if (auto status = write_file_atomically((folder / "config.json").string(), to_hf_config(config, bos, eos)); !status)
+  if (auto status =
+          write_file_atomically((folder / "config.json").string(), to_hf_config(config, bos, eos));
+      !status)
     return status;
   return tokenizer ? text::save_tokenizer(*tokenizer, folder) : Status(Nothing{});
 }

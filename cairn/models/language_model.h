@@ -15,13 +15,14 @@ struct LanguageModel {
   int bos = -1, eos = -1;                      // ids, -1 for none
 };
 
-// A Hugging Face folder (config.json, model.safetensors, tokenizer) or a llama2.c .bin (with a tok*.bin
-// beside it). Weights become f32. The Error names the file and what is wrong with it.
+// A Hugging Face folder (config.json, model.safetensors, tokenizer) or a llama2.c .bin (with a
+// tok*.bin beside it). Weights become f32. The Error names the file and what is wrong with it.
 Result<LanguageModel> load_language_model(const std::filesystem::path& path);
 
 // Writes config.json, model.safetensors and the tokenizer's files into an existing folder.
 // `values`: the fields' values in visiting order (the module's own when empty).
 Status save_language_model(const std::filesystem::path& folder, Transformer& transformer,
-                           const text::Tokenizer* tokenizer, std::span<const HostArray> values = {});
+                           const text::Tokenizer* tokenizer,
+                           std::span<const HostArray> values = {});
 
 }  // namespace cairn

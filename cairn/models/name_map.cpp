@@ -11,8 +11,8 @@ namespace {
 
 // The rows (or columns) that a field has in its file tensor.
 struct Window {
-  int64_t rows, columns;       // of the field, a vector having one row
-  int64_t file_columns;        // of the file tensor's rows
+  int64_t rows, columns;  // of the field, a vector having one row
+  int64_t file_columns;   // of the file tensor's rows
   int64_t first_row, first_column;
   Window(const Shape& field, const FilePlace& place) {
     rows = field.rank() > 1 ? field[0] : 1;
@@ -44,14 +44,15 @@ Status load_fields(Module& module, const io::SafetensorsFile& file, const NameMa
   for (const Field& field : fields(module)) {
     const FilePlace place = map(field.path);
     if (!file.find(place.name))
-      return Error(fmt::format("tensor '{}' (for {}) is missing from the file", place.name, field.path));
+      return Error(
+          fmt::format("tensor '{}' (for {}) is missing from the file", place.name, field.path));
     auto array = file.read(place.name);
     if (!array) return array.error();
     const Shape& shape = field.tensor->shape();
     const Shape wanted = file_shape(shape, place);
     if (array.value().shape() != wanted)
-      return Error(fmt::format("tensor '{}' has shape {}; the configuration asks for {}", place.name,
-                               to_string(array.value().shape()), to_string(wanted)));
+      return Error(fmt::format("tensor '{}' has shape {}; the configuration asks for {}",
+                               place.name, to_string(array.value().shape()), to_string(wanted)));
     HostArray values(DType::f32, shape);
     float* out = values.mutable_span<float>().data();
     const Window window(shape, place);
@@ -67,14 +68,15 @@ Status load_fields(Module& module, const io::SafetensorsFile& file, const NameMa
   return Nothing{};
 }
 
-std::vector<io::NamedArray> file_tensors(std::span<const Field> fields, std::span<const HostArray> values,
-                                         const NameMap& map) {
+std::vector<io::NamedArray> file_tensors(std::span<const Field> fields,
+                                         std::span<const HostArray> values, const NameMap& map) {
   std::vector<io::NamedArray> tensors;
   std::map<std::string, size_t> by_name;
   for (size_t i = 0; i < fields.size(); ++i) {
     const FilePlace place = map(fields[i].path);
     const auto [at, fresh] = by_name.try_emplace(place.name, tensors.size());
-    if (fresh) tensors.push_back({place.name, HostArray(DType::f32, file_shape(values[i].shape(), place))});
+    if (fresh)
+      tensors.push_back({place.name, HostArray(DType::f32, file_shape(values[i].shape(), place))});
     float* out = tensors[at->second].array.mutable_span<float>().data();
     const auto in = values[i].span<float>();
     const Window window(values[i].shape(), place);

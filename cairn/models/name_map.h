@@ -11,8 +11,8 @@
 
 namespace cairn {
 
-// Where a field stands in a file. A file tensor of `parts` > 1 holds as many fields side by side along
-// the output axis, which is the last of a transposed matrix and the first otherwise.
+// Where a field stands in a file. A file tensor of `parts` > 1 holds as many fields side by side
+// along the output axis, which is the last of a transposed matrix and the first otherwise.
 struct FilePlace {
   std::string name;
   bool transposed = false;
@@ -21,12 +21,12 @@ struct FilePlace {
 };
 using NameMap = std::function<FilePlace(const std::string& field_path)>;
 
-// Fills every field from the file, as f32. The Error names the tensor that is missing, or of the wrong
-// shape or type. Tensors of the file that no field asks for are ignored.
+// Fills every field from the file, as f32. The Error names the tensor that is missing, or of the
+// wrong shape or type. Tensors of the file that no field asks for are ignored.
 Status load_fields(Module& module, const io::SafetensorsFile& file, const NameMap& map);
 
 // The tensors of a file for these fields and values (one per field, f32), joined and transposed.
-std::vector<io::NamedArray> file_tensors(std::span<const Field> fields, std::span<const HostArray> values,
-                                         const NameMap& map);
+std::vector<io::NamedArray> file_tensors(std::span<const Field> fields,
+                                         std::span<const HostArray> values, const NameMap& map);
 
 }  // namespace cairn

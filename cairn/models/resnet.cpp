@@ -24,7 +24,12 @@ std::vector<ResidualBlock> stage(int blocks, int64_t in, int64_t out, int64_t st
 }  // namespace
 
 ResidualBlock::ResidualBlock(int64_t in, int64_t out, int64_t stride_)
-    : conv1(conv3x3(in, out, stride_)), conv2(conv3x3(out, out, 1)), bn1(out), bn2(out), stride(stride_), widening(out - in) {}
+    : conv1(conv3x3(in, out, stride_)),
+      conv2(conv3x3(out, out, 1)),
+      bn1(out),
+      bn2(out),
+      stride(stride_),
+      widening(out - in) {}
 
 void ResidualBlock::visit(Visitor& v) {
   v.module("conv1", conv1);
@@ -34,17 +39,24 @@ void ResidualBlock::visit(Visitor& v) {
 }
 
 Tensor ResidualBlock::forward(Context& ctx, const Tensor& x) {
-  const Tensor y = bn2.forward(ctx, conv2.forward(ctx, relu(bn1.forward(ctx, conv1.forward(ctx, x)))));
+  const Tensor y =
+      bn2.forward(ctx, conv2.forward(ctx, relu(bn1.forward(ctx, conv1.forward(ctx, x)))));
   Tensor shortcut = x;
   if (stride > 1)
-    for (const int axis : {2, 3}) shortcut = slice_axis(shortcut, axis, 0, shortcut.size(axis), stride);
-  if (widening) shortcut = pad(shortcut, {0, widening / 2, 0, 0}, {0, widening - widening / 2, 0, 0});
+    for (const int axis : {2, 3})
+      shortcut = slice_axis(shortcut, axis, 0, shortcut.size(axis), stride);
+  if (widening)
+    shortcut = pad(shortcut, {0, widening / 2, 0, 0}, {0, widening - widening / 2, 0, 0});
   return relu(y + shortcut);
 }
 
 CifarResNet::CifarResNet(int blocks, int64_t classes)
-    : conv1(conv3x3(3, 16, 1)), bn1(16), layer1(stage(blocks, 16, 16, 1)), layer2(stage(blocks, 16, 32, 2)),
-      layer3(stage(blocks, 32, 64, 2)), linear(64, classes) {}
+    : conv1(conv3x3(3, 16, 1)),
+      bn1(16),
+      layer1(stage(blocks, 16, 16, 1)),
+      layer2(stage(blocks, 16, 32, 2)),
+      layer3(stage(blocks, 32, 64, 2)),
+      linear(64, classes) {}
 
 void CifarResNet::visit(Visitor& v) {
   v.module("conv1", conv1);

@@ -5,8 +5,8 @@
 
 namespace cairn {
 
-// conv3x3-BN-ReLU-conv3x3-BN, plus the input: where the stage widens, every second row and column of it,
-// with zeros for the new channels on both sides.
+// conv3x3-BN-ReLU-conv3x3-BN, plus the input: where the stage widens, every second row and column
+// of it, with zeros for the new channels on both sides.
 struct ResidualBlock : Module {
   Conv2d conv1, conv2;
   BatchNorm bn1, bn2;

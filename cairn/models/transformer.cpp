@@ -32,15 +32,16 @@ Embedding table(const TransformerConfig& c, int64_t rows) {
 }  // namespace
 
 void check(const TransformerConfig& c) {
-  const std::pair<const char*, int64_t> sizes[] = {{"vocabulary", c.vocabulary}, {"context", c.context},
-                                                   {"layers", c.layers},         {"heads", c.heads},
-                                                   {"kv_heads", c.kv_heads},     {"width", c.width},
-                                                   {"head_width", c.head_width}, {"hidden", c.hidden}};
+  const std::pair<const char*, int64_t> sizes[] = {
+      {"vocabulary", c.vocabulary}, {"context", c.context},   {"layers", c.layers},
+      {"heads", c.heads},           {"kv_heads", c.kv_heads}, {"width", c.width},
+      {"head_width", c.head_width}, {"hidden", c.hidden}};
   for (const auto& [field, value] : sizes)
     if (value < 1 || value > (int64_t{1} << 32))
       throw_error(fmt::format("model.{} is {}; it must be a positive number", field, value));
   if (c.heads % c.kv_heads)
-    throw_error(fmt::format("model.heads ({}) must be a multiple of model.kv_heads ({})", c.heads, c.kv_heads));
+    throw_error(fmt::format("model.heads ({}) must be a multiple of model.kv_heads ({})", c.heads,
+                            c.kv_heads));
   if (c.position == PositionKind::rotary && c.head_width % 2)
     throw_error(fmt::format("the head width {} must be even for rotary positions", c.head_width));
 }
@@ -69,8 +70,8 @@ void SelfAttention::visit(Visitor& v) {
   v.module("value", value);
   v.module("output", output);
 }
-Tensor SelfAttention::forward(Context& ctx, const Tensor& x, const Tensor& positions, KvCache* cache, size_t layer,
-                              const Tensor& segments) const {
+Tensor SelfAttention::forward(Context& ctx, const Tensor& x, const Tensor& positions,
+                              KvCache* cache, size_t layer, const Tensor& segments) const {
   const Scope scope("attention");
   const int64_t B = x.size(0);
   const int64_t T = x.size(1);
@@ -94,12 +95,15 @@ Tensor SelfAttention::forward(Context& ctx, const Tensor& x, const Tensor& posit
   }
   if (segments.defined()) options.query_segments = options.key_segments = segments;
   const Tensor mixed = attention(q, k, v, options).out;  // (B, H, T, D)
-  const Tensor joined = reshape(transpose(mixed, {0, 2, 1, 3}), {B, T, config->heads * config->head_width});
+  const Tensor joined =
+      reshape(transpose(mixed, {0, 2, 1, 3}), {B, T, config->heads * config->head_width});
   return Dropout{config->dropout}.forward(ctx, output.forward(ctx, joined));
 }
 
 FeedForward::FeedForward(const TransformerConfig& c)
-    : up(projection(c, c.width, c.hidden)), down(projection(c, c.hidden, c.width, true)), config(&c) {
+    : up(projection(c, c.width, c.hidden)),
+      down(projection(c, c.hidden, c.width, true)),
+      config(&c) {
   if (c.activation == ActivationKind::silu_gated) gate = projection(c, c.width, c.hidden);
 }
 void FeedForward::visit(Visitor& v) {
@@ -110,20 +114,23 @@ void FeedForward::visit(Visitor& v) {
 Tensor FeedForward::forward(Context& ctx, const Tensor& x) const {
   const Scope scope("feed_forward");
   const Tensor u = up.forward(ctx, x);
-  const Tensor h = gate ? silu(gate->forward(ctx, x)) * u : gelu(u, config->activation == ActivationKind::gelu_tanh);
+  const Tensor h = gate ? silu(gate->forward(ctx, x)) * u
+                        : gelu(u, config->activation == ActivationKind::gelu_tanh);
   return Dropout{config->dropout}.forward(ctx, down.forward(ctx, h));
 }
 
-Block::Block(const TransformerConfig& c) : attention_norm(c), feed_forward_norm(c), attention(c), feed_forward(c) {}
+Block::Block(const TransformerConfig& c)
+    : attention_norm(c), feed_forward_norm(c), attention(c), feed_forward(c) {}
 void Block::visit(Visitor& v) {
   v.module("attention_norm", attention_norm);
   v.module("attention", attention);
   v.module("feed_forward_norm", feed_forward_norm);
   v.module("feed_forward", feed_forward);
 }
-Tensor Block::forward(Context& ctx, const Tensor& x, const Tensor& positions, KvCache* cache, size_t layer,
-                      const Tensor& segments) const {
-  const Tensor y = x + attention.forward(ctx, attention_norm.forward(ctx, x), positions, cache, layer, segments);
+Tensor Block::forward(Context& ctx, const Tensor& x, const Tensor& positions, KvCache* cache,
+                      size_t layer, const Tensor& segments) const {
+  const Tensor y =
+      x + attention.forward(ctx, attention_norm.forward(ctx, x), positions, cache, layer, segments);
   return y + feed_forward.forward(ctx, feed_forward_norm.forward(ctx, y));
 }
 
@@ -135,7 +142,8 @@ Transformer::Transformer(const TransformerConfig& config)
   for (int64_t i = 0; i < config_->layers; ++i) blocks_.emplace_back(*config_);
   if (!config_->tied) {
     head_.emplace(config_->width, config_->vocabulary, false);
-    head_->weight = init::normal({config_->vocabulary, config_->width}, 0, config_->initial_deviation);
+    head_->weight =
+        init::normal({config_->vocabulary, config_->width}, 0, config_->initial_deviation);
   }
 }
 void Transformer::visit(Visitor& v) {
@@ -146,16 +154,21 @@ void Transformer::visit(Visitor& v) {
   if (head_) v.module("head", *head_);
 }
 
-Tensor Transformer::hidden(Context& ctx, const Tensor& ids, KvCache* cache, const Tensor& segments) {
-  if (ids.rank() != 2) throw_error(fmt::format("[transformer] ids are (batch, tokens), not {}", to_string(ids.shape())));
+Tensor Transformer::hidden(Context& ctx, const Tensor& ids, KvCache* cache,
+                           const Tensor& segments) {
+  if (ids.rank() != 2)
+    throw_error(
+        fmt::format("[transformer] ids are (batch, tokens), not {}", to_string(ids.shape())));
   const int64_t T = ids.size(1);
   if (!cache && config_->position == PositionKind::learned && T > config_->context)
-    throw_error(fmt::format("[transformer] {} tokens do not fit the context of {}", T, config_->context));
+    throw_error(
+        fmt::format("[transformer] {} tokens do not fit the context of {}", T, config_->context));
   Tensor positions = arange(T);  // (T)
   if (cache) positions = positions + cache->length;
   Tensor x = tokens_.forward(ctx, ids);
   // The padding of a chunk may stand past the context; nothing reads it.
-  if (positions_) x = x + positions_->forward(ctx, minimum(positions, static_cast<int>(config_->context) - 1));
+  if (positions_)
+    x = x + positions_->forward(ctx, minimum(positions, static_cast<int>(config_->context) - 1));
   x = Dropout{config_->dropout}.forward(ctx, x);
   for (size_t i = 0; i < blocks_.size(); ++i) {
     const Scope scope(fmt::format("blocks.{}", i));

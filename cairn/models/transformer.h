@@ -1,5 +1,5 @@
-// The one decoder-only transformer. A family (gpt.cpp, llama.cpp) is a reader of its configuration, a
-// map of names and the options below; none has a forward pass of its own.
+// The one decoder-only transformer. A family (gpt.cpp, llama.cpp) is a reader of its configuration,
+// a map of names and the options below; none has a forward pass of its own.
 //
 // Shapes: B batch, T tokens, C width, H heads, G key-value heads, D head width, V vocabulary.
 #pragma once
@@ -13,7 +13,11 @@ namespace cairn {
 
 enum class NormKind : uint8_t { layer, rms };
 enum class PositionKind : uint8_t { learned, rotary };
-enum class ActivationKind : uint8_t { gelu_tanh, gelu, silu_gated };  // gated: silu(gate x) * (up x)
+enum class ActivationKind : uint8_t {
+  gelu_tanh,
+  gelu,
+  silu_gated
+};  // gated: silu(gate x) * (up x)
 
 struct TransformerConfig {
   std::string family = "llama";
@@ -32,7 +36,7 @@ struct TransformerConfig {
   bool rope_interleaved = false;
   ActivationKind activation = ActivationKind::silu_gated;
   bool biases = false;
-  bool tied = true;        // the output projection is the embedding
+  bool tied = true;  // the output projection is the embedding
   double dropout = 0;
   double initial_deviation = 0.02;  // of weights; residual projections get it / sqrt(2 layers)
 };
@@ -52,8 +56,8 @@ struct SelfAttention : Module {
   SelfAttention(const TransformerConfig& config);
   void visit(Visitor& v) override;
   // x (B, T, C). With a cache, layer `layer` of it is extended by these tokens.
-  Tensor forward(Context& ctx, const Tensor& x, const Tensor& positions, KvCache* cache, size_t layer,
-                 const Tensor& segments) const;
+  Tensor forward(Context& ctx, const Tensor& x, const Tensor& positions, KvCache* cache,
+                 size_t layer, const Tensor& segments) const;
 };
 
 struct FeedForward : Module {
@@ -79,8 +83,8 @@ struct Block : Module {
   FeedForward feed_forward;
   explicit Block(const TransformerConfig& config);
   void visit(Visitor& v) override;
-  Tensor forward(Context& ctx, const Tensor& x, const Tensor& positions, KvCache* cache, size_t layer,
-                 const Tensor& segments) const;
+  Tensor forward(Context& ctx, const Tensor& x, const Tensor& positions, KvCache* cache,
+                 size_t layer, const Tensor& segments) const;
 };
 
 class Transformer : public Module {
@@ -88,10 +92,11 @@ class Transformer : public Module {
   explicit Transformer(const TransformerConfig& config);
   void visit(Visitor& v) override;
 
-  // Hidden states after the final norm, (B, T, C). ids (B, T). Without a cache tokens stand at 0..T-1;
-  // with one, from cache.length on, and the cache holds them after. `segments` i32 (B, T): a token sees
-  // tokens of its own document only.
-  Tensor hidden(Context& ctx, const Tensor& ids, KvCache* cache = nullptr, const Tensor& segments = {});
+  // Hidden states after the final norm, (B, T, C). ids (B, T). Without a cache tokens stand at
+  // 0..T-1; with one, from cache.length on, and the cache holds them after. `segments` i32 (B, T):
+  // a token sees tokens of its own document only.
+  Tensor hidden(Context& ctx, const Tensor& ids, KvCache* cache = nullptr,
+                const Tensor& segments = {});
   // (B, T, C) → (B, T, V).
   Tensor logits(Context& ctx, const Tensor& hidden);
   // An empty cache for `capacity` tokens.

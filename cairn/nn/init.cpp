@@ -52,6 +52,8 @@ Tensor kaiming_uniform(const Shape& shape, double gain) {
   const double bound = gain * std::sqrt(3 / Fans(shape).in);
   return uniform(shape, -bound, bound);
 }
-Tensor kaiming_normal(const Shape& shape, double gain) { return normal(shape, 0, gain / std::sqrt(Fans(shape).in)); }
+Tensor kaiming_normal(const Shape& shape, double gain) {
+  return normal(shape, 0, gain / std::sqrt(Fans(shape).in));
+}
 
 }  // namespace cairn::init

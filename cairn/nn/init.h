@@ -1,5 +1,5 @@
-// Initialisers: what a field holds until `initialize` gives it a value. Each is a small graph with one
-// input, the key that initialize() derives from the seed and the field's path.
+// Initialisers: what a field holds until `initialize` gives it a value. Each is a small graph with
+// one input, the key that initialize() derives from the seed and the field's path.
 //
 // fan_in and fan_out are those of PyTorch: a weight [out, in, kernel...] has fan_in = in * kernel.
 #pragma once
@@ -17,7 +17,8 @@ Tensor normal(const Shape& shape, double mean, double standard_deviation);
 Tensor truncated_normal(const Shape& shape, double mean, double standard_deviation);
 Tensor xavier_uniform(const Shape& shape, double gain = 1);  // Glorot and Bengio 2010
 Tensor xavier_normal(const Shape& shape, double gain = 1);
-Tensor kaiming_uniform(const Shape& shape, double gain = 1.4142135623730951);  // He et al. 2015, fan_in
+Tensor kaiming_uniform(const Shape& shape,
+                       double gain = 1.4142135623730951);  // He et al. 2015, fan_in
 Tensor kaiming_normal(const Shape& shape, double gain = 1.4142135623730951);
 
 }  // namespace cairn::init

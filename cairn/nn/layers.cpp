@@ -29,16 +29,21 @@ Tensor Linear::forward(Context&, const Tensor& x) const {
 
 Embedding::Embedding(int64_t rows, int64_t width) : weight(init::normal({rows, width}, 0, 1)) {}
 void Embedding::visit(Visitor& v) { v.parameter("weight", weight); }
-Tensor Embedding::forward(Context&, const Tensor& indices) const { return embedding(weight, indices); }
+Tensor Embedding::forward(Context&, const Tensor& indices) const {
+  return embedding(weight, indices);
+}
 
-LayerNorm::LayerNorm(int64_t width, double epsilon_, bool with_bias) : weight(init::ones({width})), epsilon(epsilon_) {
+LayerNorm::LayerNorm(int64_t width, double epsilon_, bool with_bias)
+    : weight(init::ones({width})), epsilon(epsilon_) {
   if (with_bias) bias = init::zeros({width});
 }
 void LayerNorm::visit(Visitor& v) {
   v.parameter("weight", weight);
   v.parameter("bias", bias);
 }
-Tensor LayerNorm::forward(Context&, const Tensor& x) const { return layer_norm(x, weight, bias, epsilon); }
+Tensor LayerNorm::forward(Context&, const Tensor& x) const {
+  return layer_norm(x, weight, bias, epsilon);
+}
 
 RMSNorm::RMSNorm(int64_t width, double epsilon_) : weight(init::ones({width})), epsilon(epsilon_) {}
 void RMSNorm::visit(Visitor& v) { v.parameter("weight", weight); }
@@ -67,11 +72,13 @@ Tensor BatchNorm::forward(Context& ctx, const Tensor& x) {
   const Tensor batch_variance = variance(x, axes);
   const double unbiased = n > 1 ? static_cast<double>(n) / static_cast<double>(n - 1) : 1;
   ctx.update(running_mean, running_mean * (1 - momentum) + stop_gradient(batch_mean) * momentum);
-  ctx.update(running_var, running_var * (1 - momentum) + stop_gradient(batch_variance) * (momentum * unbiased));
+  ctx.update(running_var,
+             running_var * (1 - momentum) + stop_gradient(batch_variance) * (momentum * unbiased));
   return batch_norm(x, batch_mean, batch_variance, weight, bias, epsilon);
 }
 
-Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride_, int64_t padding_, bool with_bias, int64_t groups_)
+Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride_, int64_t padding_,
+               bool with_bias, int64_t groups_)
     : stride(stride_), padding(padding_), groups(groups_) {
   const double bound = 1 / std::sqrt(static_cast<double>(in / groups * kernel * kernel));
   weight = init::uniform({out, in / groups, kernel, kernel}, -bound, bound);

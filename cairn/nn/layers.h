@@ -51,8 +51,8 @@ struct BatchNorm : Module {
 struct Conv2d : Module {
   Tensor weight, bias;
   int64_t stride, padding, groups;
-  Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride = 1, int64_t padding = 0, bool with_bias = true,
-         int64_t groups = 1);
+  Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride = 1, int64_t padding = 0,
+         bool with_bias = true, int64_t groups = 1);
   void visit(Visitor& v) override;
   Tensor forward(Context& ctx, const Tensor& x) const;
 };

@@ -72,12 +72,15 @@ void initialize(Runtime& runtime, Module& module, uint64_t seed) {
 
 Tensor Context::next_key() {
   if (!key.defined())
-    throw_error("this forward pass needs random numbers (dropout), but its Context has no key: set Context::key");
+    throw_error(
+        "this forward pass needs random numbers (dropout), but its Context has no key: set "
+        "Context::key");
   const std::string path = Scope::current() ? *Scope::current() : "";
   return fold_in(fold_in(key, path), calls_[path]++);
 }
 
-Bound::Bound(std::vector<Field> fields, std::span<const Tensor> values) : fields_(std::move(fields)) {
+Bound::Bound(std::vector<Field> fields, std::span<const Tensor> values)
+    : fields_(std::move(fields)) {
   CAIRN_ASSERT(fields_.size() == values.size());
   for (size_t i = 0; i < fields_.size(); ++i) {
     saved_.push_back(std::move(*fields_[i].tensor));

@@ -3,7 +3,8 @@
 //   struct Xor : Module {
 //     Linear fc1{2, 2}, fc2{2, 1};
 //     void visit(Visitor& v) override { v.module("fc1", fc1); v.module("fc2", fc2); }
-//     Tensor forward(Context& ctx, const Tensor& x) { return fc2.forward(ctx, relu(fc1.forward(ctx, x))); }
+//     Tensor forward(Context& ctx, const Tensor& x) { return fc2.forward(ctx, relu(fc1.forward(ctx,
+//     x))); }
 //   };
 //
 // The visitor serves initialisation, optimizers, checkpoints, sharding and counting. A field is a
@@ -35,7 +36,8 @@ class Visitor {
   // "name.0", "name.1", ...
   template <class M>
   void modules(std::string_view name, std::vector<M>& children) {
-    for (size_t i = 0; i < children.size(); ++i) module(std::string(name) + "." + std::to_string(i), children[i]);
+    for (size_t i = 0; i < children.size(); ++i)
+      module(std::string(name) + "." + std::to_string(i), children[i]);
   }
 
  protected:
@@ -62,8 +64,8 @@ std::vector<Field> fields(Module& module);
 std::vector<Field> fields(Module& module, FieldKind kind);
 int64_t parameter_count(Module& module);
 
-// Replaces every field's initialiser by its value: the key of each is fold_in(key(seed), path), so a
-// value depends on its name and the seed, never on order or layout. Fields that are leaves stay.
+// Replaces every field's initialiser by its value: the key of each is fold_in(key(seed), path), so
+// a value depends on its name and the seed, never on order or layout. Fields that are leaves stay.
 void initialize(Runtime& runtime, Module& module, uint64_t seed);
 
 // What a forward pass is given besides its operands.
@@ -83,8 +85,8 @@ struct Context {
   std::map<std::string, int> calls_;
 };
 
-// While it lives, the module's fields are the given tensors (one per field, in visiting order): how a
-// module is traced as a function of its parameters.
+// While it lives, the module's fields are the given tensors (one per field, in visiting order): how
+// a module is traced as a function of its parameters.
 class Bound {
  public:
   Bound(std::vector<Field> fields, std::span<const Tensor> values);

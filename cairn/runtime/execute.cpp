@@ -27,14 +27,17 @@ class Pointers {
   std::vector<void*> many_;
 };
 
-void run_cond(const Launch& launch, Pointers& in, Pointers& out, char* workspace, ExecutionContext& context) {
+void run_cond(const Launch& launch, Pointers& in, Pointers& out, char* workspace,
+              ExecutionContext& context) {
   const bool condition = *static_cast<const bool*>(in[0]);
-  execute(*launch.regions[condition ? 0 : 1], in.const_span().subspan(1), out.span(), workspace, context);
+  execute(*launch.regions[condition ? 0 : 1], in.const_span().subspan(1), out.span(), workspace,
+          context);
 }
 
-// Carried values alternate between the results and the workspace, such that the last step writes the
-// results; scanned operands and stacked results are read and written in place, row by row.
-void run_loop(const Launch& launch, Pointers& in, Pointers& out, char* workspace, ExecutionContext& context) {
+// Carried values alternate between the results and the workspace, such that the last step writes
+// the results; scanned operands and stacked results are read and written in place, row by row.
+void run_loop(const Launch& launch, Pointers& in, Pointers& out, char* workspace,
+              ExecutionContext& context) {
   const Node& node = *launch.node;
   const Attrs& attrs = node.attrs();
   const auto carried = static_cast<size_t>(attrs.integer(Attr::carried));
@@ -66,7 +69,8 @@ void run_loop(const Launch& launch, Pointers& in, Pointers& out, char* workspace
     const int64_t k = reverse ? steps - 1 - s : s;
     *step_number = static_cast<int32_t>(k);
     for (size_t i = 1 + carried; i < 1 + carried + scanned; ++i) {
-      const size_t bytes = node.input(static_cast<int>(i)).type().bytes() / static_cast<size_t>(max);
+      const size_t bytes =
+          node.input(static_cast<int>(i)).type().bytes() / static_cast<size_t>(max);
       arguments[i] = static_cast<char*>(in[i]) + static_cast<size_t>(k) * bytes;
     }
     const bool to_results = (steps - 1 - s) % 2 == 0;
@@ -77,7 +81,8 @@ void run_loop(const Launch& launch, Pointers& in, Pointers& out, char* workspace
     for (size_t i = 0; i < carried; ++i) arguments[1 + i] = targets[i];
   }
   if (steps == 0)
-    for (size_t i = 0; i < carried; ++i) std::memcpy(out[i], in[1 + i], node.output(static_cast<int>(i)).bytes());
+    for (size_t i = 0; i < carried; ++i)
+      std::memcpy(out[i], in[1 + i], node.output(static_cast<int>(i)).bytes());
   for (size_t j = carried; j < results; ++j)
     std::memset(static_cast<char*>(out[j]) + static_cast<size_t>(steps) * row_bytes[j], 0,
                 static_cast<size_t>(max - steps) * row_bytes[j]);
@@ -85,8 +90,8 @@ void run_loop(const Launch& launch, Pointers& in, Pointers& out, char* workspace
 
 }  // namespace
 
-void execute(const Plan& plan, std::span<const void* const> arguments, std::span<void* const> results,
-             char* arena, ExecutionContext& context) {
+void execute(const Plan& plan, std::span<const void* const> arguments,
+             std::span<void* const> results, char* arena, ExecutionContext& context) {
   std::vector<void*> memory(plan.buffers.size());
   for (size_t b = 0; b < plan.buffers.size(); ++b) {
     const PlanBuffer& buffer = plan.buffers[b];
@@ -102,13 +107,18 @@ void execute(const Plan& plan, std::span<const void* const> arguments, std::span
   for (const Launch& launch : plan.launches) {
     Pointers in(launch.inputs.size());
     Pointers out(launch.outputs.size());
-    for (size_t i = 0; i < launch.inputs.size(); ++i) in[i] = memory[static_cast<size_t>(launch.inputs[i])];
-    for (size_t i = 0; i < launch.outputs.size(); ++i) out[i] = memory[static_cast<size_t>(launch.outputs[i])];
-    char* workspace = launch.workspace < 0 ? nullptr : static_cast<char*>(memory[static_cast<size_t>(launch.workspace)]);
+    for (size_t i = 0; i < launch.inputs.size(); ++i)
+      in[i] = memory[static_cast<size_t>(launch.inputs[i])];
+    for (size_t i = 0; i < launch.outputs.size(); ++i)
+      out[i] = memory[static_cast<size_t>(launch.outputs[i])];
+    char* workspace = launch.workspace < 0
+                          ? nullptr
+                          : static_cast<char*>(memory[static_cast<size_t>(launch.workspace)]);
     const double start = context.observer ? monotonic_seconds() : 0;
     switch (launch.kind) {
       case Launch::Kind::kernel:
-        launch.kernel({*launch.node, in.const_span(), out.span(), context.pool, context.target, context.mesh, context.error});
+        launch.kernel({*launch.node, in.const_span(), out.span(), context.pool, context.target,
+                       context.mesh, context.error});
         break;
       case Launch::Kind::loop: run_loop(launch, in, out, workspace, context); break;
       case Launch::Kind::cond: run_cond(launch, in, out, workspace, context); break;
@@ -124,8 +134,9 @@ void execute(const Plan& plan, std::span<const void* const> arguments, std::span
 void rethrow(const ErrorSlot& error) {
   const Node* node = error.node();
   if (!node) return;
-  std::string text = fmt::format("[{}] index {} is out of range for axis {} of {}", name(node->op()), error.value(),
-                                 node->attrs().integer(Attr::axis), to_string(node->input(0).type()));
+  std::string text = fmt::format("[{}] index {} is out of range for axis {} of {}",
+                                 name(node->op()), error.value(), node->attrs().integer(Attr::axis),
+                                 to_string(node->input(0).type()));
   if (!node->input(0).name().empty()) text += fmt::format(" '{}'", node->input(0).name());
   if (node->location().line()) text += fmt::format(" (at {})", locate(node->location()));
   if (node->scope()) text += fmt::format(" in '{}'", *node->scope());

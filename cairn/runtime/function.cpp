@@ -49,13 +49,15 @@ struct Function::State {
       for (const TensorType& t : entries.front().types) wanted += " " + to_string(t);
       std::string given;
       for (const TensorType& t : types) given += " " + to_string(t);
-      throw_error(fmt::format("[call] the graph takes arguments{}; these were given:{}", wanted, given));
+      throw_error(
+          fmt::format("[call] the graph takes arguments{}; these were given:{}", wanted, given));
     }
     add({types.begin(), types.end()}, trace(fn, types, names));
     return entries.front();
   }
 
-  std::shared_ptr<const Plan> plan(Entry& e, Runtime& runtime, const std::vector<bool>& donated, bool eager) {
+  std::shared_ptr<const Plan> plan(Entry& e, Runtime& runtime, const std::vector<bool>& donated,
+                                   bool eager) {
     for (const PlanEntry& p : e.plans)
       if (p.runtime == &runtime && p.donated == donated && p.eager == eager) return p.plan;
     auto plan = runtime.plan(e.graph, donated, eager);
@@ -81,7 +83,8 @@ const Graph& Function::graph(std::span<const TensorType> types) {
   return state_->entry(types).graph;
 }
 
-std::shared_ptr<const Plan> Function::plan(Runtime& runtime, std::span<const TensorType> types, bool donate) {
+std::shared_ptr<const Plan> Function::plan(Runtime& runtime, std::span<const TensorType> types,
+                                           bool donate) {
   const std::lock_guard lock(state_->mutex);
   State::Entry& entry = state_->entry(types);
   return state_->plan(entry, runtime, std::vector<bool>(types.size(), donate), false);
@@ -111,12 +114,13 @@ void check_aliases(const Plan& plan, std::span<const Tensor> args, const std::ve
     const auto at = static_cast<size_t>(i);
     if (at >= donated.size()) throw_error(fmt::format("[must_alias] there is no argument {}", i));
     if (std::find(plan.donor.begin(), plan.donor.end(), i) != plan.donor.end()) continue;
-    const std::string argument = fmt::format("argument {} ('{}', {})", i, plan.graph.inputs[at].name(),
-                                             to_string(args[at].type()));
+    const std::string argument = fmt::format(
+        "argument {} ('{}', {})", i, plan.graph.inputs[at].name(), to_string(args[at].type()));
     if (!donated[at])
-      throw_error(fmt::format("[must_alias] {} cannot give its memory to a result: another handle to it lives, "
-                              "or it is a mapped file; move the only handle in",
-                              argument));
+      throw_error(fmt::format(
+          "[must_alias] {} cannot give its memory to a result: another handle to it lives, "
+          "or it is a mapped file; move the only handle in",
+          argument));
     std::string readers;
     for (const Launch& launch : plan.launches)
       for (int b : launch.inputs)
@@ -124,15 +128,17 @@ void check_aliases(const Plan& plan, std::span<const Tensor> args, const std::ve
           readers = std::string(name(launch.node->op()));
           if (launch.node->location().line()) readers += " at " + locate(launch.node->location());
         }
-    throw_error(fmt::format("[must_alias] {} cannot give its memory to a result: no result has its type, or the "
-                            "last reader ({}) needs the old value after the result is written",
-                            argument, readers));
+    throw_error(fmt::format(
+        "[must_alias] {} cannot give its memory to a result: no result has its type, or the "
+        "last reader ({}) needs the old value after the result is written",
+        argument, readers));
   }
 }
 
 }  // namespace
 
-std::vector<Tensor> Function::operator()(Runtime& runtime, std::vector<Tensor> args, const EvalOptions& options) {
+std::vector<Tensor> Function::operator()(Runtime& runtime, std::vector<Tensor> args,
+                                         const EvalOptions& options) {
   std::vector<TensorType> types;
   std::vector<bool> donated;
   types.reserve(args.size());

@@ -16,9 +16,9 @@
 
 namespace cairn {
 
-// The first failure of an execution that values decide (an index out of range). Launches run one after
-// the other, so the first node to report is kept; of its reports, made by several threads, the
-// smallest, so that the message does not depend on timing.
+// The first failure of an execution that values decide (an index out of range). Launches run one
+// after the other, so the first node to report is kept; of its reports, made by several threads,
+// the smallest, so that the message does not depend on timing.
 class ErrorSlot {
  public:
   void set(const Node& node, int64_t value) {
@@ -41,8 +41,8 @@ using Mesh = std::map<std::string, std::shared_ptr<Communicator>, std::less<>>;
 
 struct KernelArgs {
   const Node& node;
-  std::span<const void* const> inputs;   // one pointer per operand, row-major contiguous
-  std::span<void* const> outputs;        // one pointer per result
+  std::span<const void* const> inputs;  // one pointer per operand, row-major contiguous
+  std::span<void* const> outputs;       // one pointer per result
   ThreadPool& pool;
   CpuTarget target;
   const Mesh& mesh;

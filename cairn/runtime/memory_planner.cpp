@@ -24,8 +24,9 @@ void ArenaPlanner::place(int buffer) {
     const size_t rest = best->second - bytes;
     gaps_.erase(best);
     if (rest) gaps_[offset + static_cast<int64_t>(bytes)] = rest;
-  } else if (!gaps_.empty() && std::prev(gaps_.end())->first + static_cast<int64_t>(std::prev(gaps_.end())->second) ==
-                                   static_cast<int64_t>(end_)) {
+  } else if (!gaps_.empty() &&
+             std::prev(gaps_.end())->first + static_cast<int64_t>(std::prev(gaps_.end())->second) ==
+                 static_cast<int64_t>(end_)) {
     // The last gap touches the end: grow it.
     const auto last = std::prev(gaps_.end());
     offset = last->first;

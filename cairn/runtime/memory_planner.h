@@ -15,7 +15,8 @@ namespace cairn {
 
 class ArenaPlanner {
  public:
-  explicit ArenaPlanner(size_t buffers) : last_use_(buffers, -1), sizes_(buffers), offsets_(buffers, -1), in_arena_(buffers) {}
+  explicit ArenaPlanner(size_t buffers)
+      : last_use_(buffers, -1), sizes_(buffers), offsets_(buffers, -1), in_arena_(buffers) {}
 
   // First all uses, in the order of time; then what is in the arena; then the steps, in order.
   void use(int buffer, int time) { last_use_[static_cast<size_t>(buffer)] = time; }
@@ -38,7 +39,7 @@ class ArenaPlanner {
   std::vector<size_t> sizes_;
   std::vector<int64_t> offsets_;
   std::vector<bool> in_arena_;
-  std::map<int64_t, size_t> gaps_;                   // offset → bytes, below end_
+  std::map<int64_t, size_t> gaps_;                        // offset → bytes, below end_
   std::multimap<int, std::pair<int64_t, size_t>> dying_;  // time → place
   size_t end_ = 0;
 };

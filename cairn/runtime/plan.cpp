@@ -35,10 +35,11 @@ Graph rewrite(const Graph& graph, F replace) {
 
 // Custom operations replaced by their fallbacks, also within fallbacks.
 Graph expand_custom(const Graph& graph) {
-  return rewrite(graph, [](Graph&, const Node& node, std::span<const Tensor> inputs) -> std::vector<Tensor> {
-    if (node.op() != Op::custom) return {};
-    return call(expand_custom(*node.attrs().graph(Attr::body)), inputs);
-  });
+  return rewrite(
+      graph, [](Graph&, const Node& node, std::span<const Tensor> inputs) -> std::vector<Tensor> {
+        if (node.op() != Op::custom) return {};
+        return call(expand_custom(*node.attrs().graph(Attr::body)), inputs);
+      });
 }
 
 // The operand whose memory result `output` of an alias node shares.
@@ -76,8 +77,8 @@ class Planner {
   std::shared_ptr<const Plan> run() {
     const Graph& graph = plan_->graph;
     for (size_t i = 0; i < graph.inputs.size(); ++i) {
-      buffer_of_[graph.inputs[i]] =
-          add({PlanBuffer::Kind::argument, static_cast<int64_t>(i), graph.inputs[i].type().bytes()});
+      buffer_of_[graph.inputs[i]] = add(
+          {PlanBuffer::Kind::argument, static_cast<int64_t>(i), graph.inputs[i].type().bytes()});
       plan_->arguments.push_back(buffer_of_[graph.inputs[i]]);
       plan_->argument_bytes += round_up_to_alignment(graph.inputs[i].type().bytes());
     }
@@ -143,7 +144,8 @@ class Planner {
         plan_->donor.push_back(-1);
         continue;
       }
-      const int buffer = add({PlanBuffer::Kind::result, static_cast<int64_t>(j), root.type().bytes()});
+      const int buffer =
+          add({PlanBuffer::Kind::result, static_cast<int64_t>(j), root.type().bytes()});
       plan_->results.push_back(buffer);
       plan_->donor.push_back(-1);
       if (found != buffer_of_.end()) {
@@ -188,7 +190,8 @@ class Planner {
         launch.kind = Launch::Kind::cond;
         add_region(launch, Attr::then);
         add_region(launch, Attr::otherwise);
-        add_workspace(launch, std::max(launch.regions[0]->arena_bytes, launch.regions[1]->arena_bytes));
+        add_workspace(launch,
+                      std::max(launch.regions[0]->arena_bytes, launch.regions[1]->arena_bytes));
       } else {
         launch.kernel = backend_.kernel(*node);
       }
@@ -253,11 +256,12 @@ class Planner {
 }  // namespace
 
 Graph without_leaves(const Graph& graph) {
-  return rewrite(graph, [](Graph& result, const Node& node, std::span<const Tensor>) -> std::vector<Tensor> {
-    if (node.op() != Op::leaf) return {};
-    result.inputs.push_back(Tensor::input(node.output(), node.name()));
-    return {result.inputs.back()};
-  });
+  return rewrite(
+      graph, [](Graph& result, const Node& node, std::span<const Tensor>) -> std::vector<Tensor> {
+        if (node.op() != Op::leaf) return {};
+        result.inputs.push_back(Tensor::input(node.output(), node.name()));
+        return {result.inputs.back()};
+      });
 }
 
 std::shared_ptr<const Plan> make_plan(const Graph& graph, const Backend& backend,
@@ -280,13 +284,15 @@ std::string to_text(const Plan& plan) {
     for (int b : buffers) names.push_back(buffer(b));
     return fmt::format("{}", fmt::join(names, ", "));
   };
-  std::string text = fmt::format("plan @{} peak={} arguments={} results={} arena={} {{\n", plan.graph.name,
-                                 plan.peak_bytes(), plan.argument_bytes, plan.result_bytes, plan.arena_bytes);
+  std::string text =
+      fmt::format("plan @{} peak={} arguments={} results={} arena={} {{\n", plan.graph.name,
+                  plan.peak_bytes(), plan.argument_bytes, plan.result_bytes, plan.arena_bytes);
   for (const Launch& launch : plan.launches) {
     text += fmt::format("  {} = {}({})", list(launch.outputs),
                         launch.node ? name(launch.node->op()) : "copy", list(launch.inputs));
     if (launch.workspace >= 0) text += " workspace " + buffer(launch.workspace);
-    if (launch.node && launch.node->location().line()) text += "  // " + locate(launch.node->location());
+    if (launch.node && launch.node->location().line())
+      text += "  // " + locate(launch.node->location());
     text += "\n";
   }
   text += fmt::format("  return {}\n}}\n", list(plan.results));

@@ -33,7 +33,8 @@ struct Launch {
   Kernel kernel = nullptr;
   std::vector<int> inputs;   // buffers, one per operand
   std::vector<int> outputs;  // buffers, one per result
-  // Of loop and cond: the regions' plans, and the buffer that holds their arenas and carried values.
+  // Of loop and cond: the regions' plans, and the buffer that holds their arenas and carried
+  // values.
   std::vector<std::shared_ptr<const Plan>> regions;
   int workspace = -1;
 };
@@ -62,8 +63,8 @@ struct Plan {
   size_t peak_bytes() const { return arena_bytes + argument_bytes + result_bytes; }
 };
 
-// The graph with every leaf replaced by a further input, in topological order: a pattern that holds no
-// memory.
+// The graph with every leaf replaced by a further input, in topological order: a pattern that holds
+// no memory.
 Graph without_leaves(const Graph& graph);
 
 // Throws Error when the backend cannot run an operation of the graph.

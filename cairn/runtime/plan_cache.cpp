@@ -4,7 +4,8 @@
 
 namespace cairn {
 
-std::shared_ptr<const Plan> PlanCache::find(uint64_t hash, std::span<const Tensor> outputs, bool eager) {
+std::shared_ptr<const Plan> PlanCache::find(uint64_t hash, std::span<const Tensor> outputs,
+                                            bool eager) {
   const std::lock_guard lock(mutex_);
   const auto [first, last] = by_hash_.equal_range(hash);
   for (auto it = first; it != last; ++it) {

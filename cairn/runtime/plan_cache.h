@@ -20,7 +20,8 @@ class PlanCache {
 
   // The plan for live outputs and options, or null.
   std::shared_ptr<const Plan> find(uint64_t hash, std::span<const Tensor> outputs, bool eager);
-  // Keeps `plan` for graphs equal to `pattern`, which must hold no leaves (it would keep their memory).
+  // Keeps `plan` for graphs equal to `pattern`, which must hold no leaves (it would keep their
+  // memory).
   void insert(uint64_t hash, Graph pattern, bool eager, std::shared_ptr<const Plan> plan);
   size_t size() const;
 

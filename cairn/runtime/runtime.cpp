@@ -13,8 +13,8 @@
 #include "cairn/graph/numbering.h"
 #include "cairn/runtime/null/null_backend.h"
 #include "cairn/runtime/plan_cache.h"
-#include "cairn/transforms/simplify.h"
 #include "cairn/runtime/ref/ref_backend.h"
+#include "cairn/transforms/simplify.h"
 
 namespace cairn {
 
@@ -30,8 +30,8 @@ struct Runtime::State {
   std::atomic<int64_t> executions{0};
   std::atomic<int64_t> launches{0};
 
-  // Arenas at rest, kept for the next execution of their plan from its second one on: what runs once
-  // (initialisation) leaves no memory behind.
+  // Arenas at rest, kept for the next execution of their plan from its second one on: what runs
+  // once (initialisation) leaves no memory behind.
   struct Arenas {
     std::weak_ptr<const Plan> plan;
     int64_t executions = 0;
@@ -85,8 +85,9 @@ void check_finite(const Launch& launch, std::span<void* const> outputs) {
         for (int64_t i = 0; i < type.shape.elements(); ++i) {
           if (std::isfinite(static_cast<double>(static_cast<float>(values[i])))) continue;
           const Node& node = *launch.node;
-          std::string text = fmt::format("[{}] the first value that is not finite: element {} of a result of type {}",
-                                         name(node.op()), i, to_string(type));
+          std::string text = fmt::format(
+              "[{}] the first value that is not finite: element {} of a result of type {}",
+              name(node.op()), i, to_string(type));
           if (node.location().line()) text += fmt::format(" (at {})", locate(node.location()));
           if (node.scope()) text += fmt::format(" in '{}'", *node.scope());
           throw Error(text);
@@ -115,7 +116,8 @@ Mesh& Runtime::mesh() { return state_->mesh; }
 RuntimeStats Runtime::stats() const {
   return {state_->plans_made.load(), state_->executions.load(), state_->launches.load()};
 }
-void Runtime::set_profiler(std::function<void(const Plan&, std::span<const LaunchRecord>)> profiler) {
+void Runtime::set_profiler(
+    std::function<void(const Plan&, std::span<const LaunchRecord>)> profiler) {
   state_->profiler = std::move(profiler);
 }
 
@@ -130,7 +132,8 @@ void Runtime::separate(std::span<Tensor> leaves) {
     if (t.buffer().use_count() > 1) t = upload(t.host(), t.name());
 }
 
-std::shared_ptr<const Plan> Runtime::plan(const Graph& graph, const std::vector<bool>& donated, bool eager) {
+std::shared_ptr<const Plan> Runtime::plan(const Graph& graph, const std::vector<bool>& donated,
+                                          bool eager) {
   ++state_->plans_made;
   PlanOptions options;
   options.donated = donated;
@@ -143,10 +146,11 @@ std::shared_ptr<const Plan> Runtime::cached_plan(const Graph& graph, bool eager)
   const uint64_t hash = hash_graph(graph.outputs).sizes;
   if (auto known = state_->plans.find(hash, graph.outputs, eager)) return known;
   Graph pattern = without_leaves(graph);
-  // A plan serves all graphs of its structure, so its arguments come in the order in which that numbers
-  // the leaves, not in the order in which this graph's were made.
+  // A plan serves all graphs of its structure, so its arguments come in the order in which that
+  // numbers the leaves, not in the order in which this graph's were made.
   pattern.inputs.clear();
-  for (const Node* leaf : number_nodes(pattern.outputs).leaves) pattern.inputs.emplace_back(const_cast<Node*>(leaf), 0);
+  for (const Node* leaf : number_nodes(pattern.outputs).leaves)
+    pattern.inputs.emplace_back(const_cast<Node*>(leaf), 0);
   auto made = plan(pattern, {}, eager);
   state_->plans.insert(hash, std::move(pattern), eager, made);
   return made;
@@ -194,7 +198,8 @@ std::vector<Tensor> Runtime::run(const std::shared_ptr<const Plan>& plan, std::v
   const double start = monotonic_seconds();
   if (options.check_finite || state_->profiler) {
     context.observer = [&](const Launch& launch, std::span<void* const> results, double seconds) {
-      if (state_->profiler) records.push_back({launch.node, monotonic_seconds() - start - seconds, seconds});
+      if (state_->profiler)
+        records.push_back({launch.node, monotonic_seconds() - start - seconds, seconds});
       if (options.check_finite) check_finite(launch, results);
     };
   }
@@ -206,19 +211,22 @@ std::vector<Tensor> Runtime::run(const std::shared_ptr<const Plan>& plan, std::v
 
   std::vector<Tensor> results;
   results.reserve(count);
-  for (size_t j = 0; j < count; ++j) results.push_back(Tensor::leaf(plan->graph.outputs[j].type(), buffers[j]));
+  for (size_t j = 0; j < count; ++j)
+    results.push_back(Tensor::leaf(plan->graph.outputs[j].type(), buffers[j]));
   return results;
 }
 
-std::vector<Tensor> eval(Runtime& runtime, std::span<const Tensor> outputs, const EvalOptions& options) {
+std::vector<Tensor> eval(Runtime& runtime, std::span<const Tensor> outputs,
+                         const EvalOptions& options) {
   Graph graph;
   graph.outputs.assign(outputs.begin(), outputs.end());
   std::vector<Tensor> leaves;
   for (const Node* node : number_nodes(outputs).leaves) {
     if (node->op() == Op::input)
-      throw_error(fmt::format("[eval] the tensors depend on the input '{}', which has no value; call the "
-                              "graph or function with arguments",
-                              node->name()));
+      throw_error(
+          fmt::format("[eval] the tensors depend on the input '{}', which has no value; call the "
+                      "graph or function with arguments",
+                      node->name()));
     leaves.emplace_back(const_cast<Node*>(node), 0);
   }
   return runtime.run(runtime.cached_plan(graph, options.eager), std::move(leaves), options);

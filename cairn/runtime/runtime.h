@@ -27,15 +27,16 @@ struct RuntimeOptions {
 struct EvalOptions {
   // One launch per node, in the order of building, nothing simplified.
   bool eager = false;
-  // Arguments of a Function that must give their memory to a result; when one cannot, because another
-  // handle to it lives or because a reader comes after the writer, that is an Error that says so.
+  // Arguments of a Function that must give their memory to a result; when one cannot, because
+  // another handle to it lives or because a reader comes after the writer, that is an Error that
+  // says so.
   std::vector<int> must_alias = {};
   // Throws Error naming the first node whose result is not finite.
   bool check_finite = false;
 };
 
 struct RuntimeStats {
-  int64_t plans_made = 0;   // misses of the plan cache
+  int64_t plans_made = 0;  // misses of the plan cache
   int64_t executions = 0;
   int64_t launches = 0;
 };
@@ -66,14 +67,16 @@ class Runtime {
   // A leaf with a copy of `values` in this runtime's memory.
   Tensor upload(const HostArray& values, std::string name = {});
 
-  // Gives each leaf memory of its own, copied where it is shared: state that is to stay in place. (Equal
-  // values of one eval come out as one buffer.)
+  // Gives each leaf memory of its own, copied where it is shared: state that is to stay in place.
+  // (Equal values of one eval come out as one buffer.)
   void separate(std::span<Tensor> leaves);
 
-  // The plan of an equal graph if there was one, else a new one. `graph` has no inputs, only leaves.
+  // The plan of an equal graph if there was one, else a new one. `graph` has no inputs, only
+  // leaves.
   std::shared_ptr<const Plan> cached_plan(const Graph& graph, bool eager);
   // A new plan. `donated` says which inputs the caller gives away.
-  std::shared_ptr<const Plan> plan(const Graph& graph, const std::vector<bool>& donated, bool eager);
+  std::shared_ptr<const Plan> plan(const Graph& graph, const std::vector<bool>& donated,
+                                   bool eager);
   // Runs a plan. `args`: the graph's inputs followed by its leaves, all leaves with values here.
   // An argument that the plan's results take over must be the only handle to its memory.
   std::vector<Tensor> run(const std::shared_ptr<const Plan>& plan, std::vector<Tensor> args,
@@ -84,9 +87,10 @@ class Runtime {
   std::unique_ptr<State> state_;
 };
 
-// Computes the tensors: returns leaves and changes no node. Throws the Error of an execution (an index
-// out of range, a value that is not finite) with the node's source line. Thread-safe.
-std::vector<Tensor> eval(Runtime& runtime, std::span<const Tensor> outputs, const EvalOptions& options = {});
+// Computes the tensors: returns leaves and changes no node. Throws the Error of an execution (an
+// index out of range, a value that is not finite) with the node's source line. Thread-safe.
+std::vector<Tensor> eval(Runtime& runtime, std::span<const Tensor> outputs,
+                         const EvalOptions& options = {});
 Tensor eval(Runtime& runtime, const Tensor& output, const EvalOptions& options = {});
 
 // A function of tensors that is traced and planned once per types of its arguments.
@@ -96,11 +100,13 @@ class Function {
   explicit Function(TensorFunction fn, std::vector<std::string> argument_names = {});
   explicit Function(Graph graph);
   // Arguments moved in are donated; see Runtime::run.
-  std::vector<Tensor> operator()(Runtime& runtime, std::vector<Tensor> args, const EvalOptions& options = {});
+  std::vector<Tensor> operator()(Runtime& runtime, std::vector<Tensor> args,
+                                 const EvalOptions& options = {});
   // The graph for arguments of these types.
   const Graph& graph(std::span<const TensorType> types);
   // The plan that a call with these arguments would run.
-  std::shared_ptr<const Plan> plan(Runtime& runtime, std::span<const TensorType> types, bool donate = true);
+  std::shared_ptr<const Plan> plan(Runtime& runtime, std::span<const TensorType> types,
+                                   bool donate = true);
   int64_t traces() const;
   // What the last call ran; null before the first.
   std::shared_ptr<const Plan> last_plan() const;

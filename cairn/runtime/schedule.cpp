@@ -28,7 +28,8 @@ struct Order {
   std::unordered_map<const Node*, int> place;
   std::vector<std::vector<int>> after;
 
-  explicit Order(const Graph& graph) : nodes(topological_order(graph.outputs)), after(nodes.size()) {
+  explicit Order(const Graph& graph)
+      : nodes(topological_order(graph.outputs)), after(nodes.size()) {
     for (size_t i = 0; i < nodes.size(); ++i) place[nodes[i]] = static_cast<int>(i);
     for (size_t i = 0; i < nodes.size(); ++i)
       for (const Tensor& t : nodes[i]->inputs())
@@ -76,7 +77,9 @@ Schedule make_schedule(const Graph& graph, std::vector<std::pair<Tensor, Tensor>
     const int writer = order.place.at(pair.second.node_pointer());
     const std::vector<int> readers = readers_of(order, pair.first.node_pointer());
     const std::vector<bool> later = order.descendants(writer);
-    if (std::any_of(readers.begin(), readers.end(), [&](int r) { return later[static_cast<size_t>(r)]; })) continue;
+    if (std::any_of(readers.begin(), readers.end(),
+                    [&](int r) { return later[static_cast<size_t>(r)]; }))
+      continue;
     // Readers that stand before the writer get an edge too: another pair may move them.
     for (int reader : readers)
       if (reader != writer) order.after[static_cast<size_t>(reader)].push_back(writer);

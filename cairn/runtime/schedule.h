@@ -1,5 +1,5 @@
-// Schedule: the graph's nodes as an ordered list of launches. The reference backend launches one node
-// at a time; fusion changes only the grouping.
+// Schedule: the graph's nodes as an ordered list of launches. The reference backend launches one
+// node at a time; fusion changes only the grouping.
 #pragma once
 
 #include <utility>
@@ -18,8 +18,8 @@ struct Schedule {
 };
 
 // One launch per node, in the order of building, but with every reader of a donated argument before
-// the node that overwrites it where that is possible. `overwrites` pairs (argument, result that takes
-// its memory); pairs for which no such order exists are removed from the list.
+// the node that overwrites it where that is possible. `overwrites` pairs (argument, result that
+// takes its memory); pairs for which no such order exists are removed from the list.
 Schedule make_schedule(const Graph& graph, std::vector<std::pair<Tensor, Tensor>>& overwrites);
 
 // True for nodes that compute nothing: the result is the operand's memory under another type.

@@ -36,13 +36,14 @@ std::optional<CheckpointInfo> read_info(const fs::path& folder) {
   auto text = read_file((folder / "run.json").string(), 1 << 24);
   if (!text) return std::nullopt;
   const Json json = Json::parse(text.value(), nullptr, false);
-  if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer() || !json.contains("checksum") ||
-      !json["checksum"].is_string() || !json.contains("config") || !json["config"].is_string())
+  if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer() ||
+      !json.contains("checksum") || !json["checksum"].is_string() || !json.contains("config") ||
+      !json["config"].is_string())
     return std::nullopt;
   auto config = parse_config(json["config"].get<std::string>());
   if (!config) return std::nullopt;
-  CheckpointInfo info{folder, json["step"].get<int64_t>(), json.value("metrics_bytes", uint64_t{0}), std::nullopt,
-                      std::move(config).value()};
+  CheckpointInfo info{folder, json["step"].get<int64_t>(), json.value("metrics_bytes", uint64_t{0}),
+                      std::nullopt, std::move(config).value()};
   if (json.contains("validation_loss") && json["validation_loss"].is_number())
     info.validation_loss = json["validation_loss"].get<double>();
   const auto sum = checksum(folder / "state.safetensors");
@@ -56,7 +57,9 @@ std::vector<std::pair<int64_t, fs::path>> folders(const fs::path& checkpoints) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(checkpoints, ignored)) {
     const std::string name = entry.path().filename().string();
-    if (name.rfind("step-", 0) != 0 || name.find_first_not_of("0123456789", 5) != std::string::npos || name.size() == 5) continue;
+    if (name.rfind("step-", 0) != 0 ||
+        name.find_first_not_of("0123456789", 5) != std::string::npos || name.size() == 5)
+      continue;
     found.emplace_back(std::stoll(name.substr(5)), entry.path());
   }
   std::sort(found.begin(), found.end());
@@ -72,7 +75,9 @@ void remove_old(const fs::path& checkpoints, int64_t keep) {
     auto text = read_file((path / "run.json").string(), 1 << 24);
     if (!text) continue;
     const Json json = Json::parse(text.value(), nullptr, false);
-    if (!json.is_object() || !json.contains("validation_loss") || !json["validation_loss"].is_number()) continue;
+    if (!json.is_object() || !json.contains("validation_loss") ||
+        !json["validation_loss"].is_number())
+      continue;
     const double loss = json["validation_loss"].get<double>();
     if (best && loss >= lowest) continue;
     best = &path;
@@ -85,33 +90,45 @@ void remove_old(const fs::path& checkpoints, int64_t keep) {
 
 }  // namespace
 
-Status write_checkpoint(const fs::path& folder, const CheckpointInfo& info, std::span<const NamedTensor> state, int64_t keep) {
+Status write_checkpoint(const fs::path& folder, const CheckpointInfo& info,
+                        std::span<const NamedTensor> state, int64_t keep) {
   const fs::path checkpoints = folder / "checkpoints";
   const fs::path target = checkpoints / fmt::format("step-{:08}", info.step);
   const fs::path beside = checkpoints / fmt::format("writing.{}", getpid());
   std::error_code error;
   // What crashed runs left behind.
   for (const auto& entry : fs::directory_iterator(checkpoints, error))
-    if (entry.path().filename().string().rfind("writing.", 0) == 0) fs::remove_all(entry.path(), error);
+    if (entry.path().filename().string().rfind("writing.", 0) == 0)
+      fs::remove_all(entry.path(), error);
   fs::create_directories(beside, error);
-  if (error) return Error(fmt::format("cannot make the folder '{}': {}", beside.string(), error.message()));
+  if (error)
+    return Error(fmt::format("cannot make the folder '{}': {}", beside.string(), error.message()));
   const auto fail = [&](const Error& why) -> Status {
     fs::remove_all(beside, error);
     return why;
   };
   std::vector<io::SafetensorsSource> tensors;
   for (const NamedTensor& t : state)
-    tensors.push_back({t.name, t.tensor->dtype(), t.tensor->shape(), [tensor = t.tensor] { return tensor->host(); }});
+    tensors.push_back({t.name, t.tensor->dtype(), t.tensor->shape(),
+                       [tensor = t.tensor] { return tensor->host(); }});
   const fs::path file = beside / "state.safetensors";
-  if (auto status = io::write_safetensors(file.string(), std::move(tensors)); !status) return fail(status.error());
+  if (auto status = io::write_safetensors(file.string(), std::move(tensors)); !status)
+    return fail(status.error());
   const auto sum = checksum(file);
   if (!sum) return fail(sum.error());
-  Json json = {{"step", info.step}, {"checksum", sum.value()}, {"metrics_bytes", info.metrics_bytes}, {"config", to_toml(info.config)}};
+  Json json = {{"step", info.step},
+               {"checksum", sum.value()},
+               {"metrics_bytes", info.metrics_bytes},
+               {"config", to_toml(info.config)}};
   if (info.validation_loss) json["validation_loss"] = *info.validation_loss;
-  if (auto status = write_file_atomically((beside / "run.json").string(), json.dump(2) + "\n"); !status) return fail(status.error());
+  if (auto status = write_file_atomically((beside / "run.json").string(), json.dump(2) + "\n");
+      !status)
+    return fail(status.error());
   fs::remove_all(target, error);
   fs::rename(beside, target, error);
-  if (error) return fail(Error(fmt::format("cannot rename '{}' to '{}': {}", beside.string(), target.string(), error.message())));
+  if (error)
+    return fail(Error(fmt::format("cannot rename '{}' to '{}': {}", beside.string(),
+                                  target.string(), error.message())));
   sync_folder(checkpoints);
   remove_old(checkpoints, std::max<int64_t>(keep, 1));
   return Nothing{};
@@ -124,16 +141,19 @@ Result<std::optional<CheckpointInfo>> latest_checkpoint(const fs::path& folder) 
   return std::optional<CheckpointInfo>();
 }
 
-Status read_checkpoint(Runtime& runtime, const CheckpointInfo& info, std::span<const NamedTensor> state) {
+Status read_checkpoint(Runtime& runtime, const CheckpointInfo& info,
+                       std::span<const NamedTensor> state) {
   const std::string path = (info.folder / "state.safetensors").string();
   auto file = io::SafetensorsFile::open(path);
   if (!file) return file.error();
   for (const NamedTensor& t : state) {
     auto array = file.value().read(t.name);
     if (!array) return array.error();
-    if (t.tensor->defined() && (array.value().dtype() != t.tensor->dtype() || array.value().shape() != t.tensor->shape()))
-      return Error(fmt::format("{}: tensor '{}' is {}{}, the model has {}", path, t.name, name(array.value().dtype()),
-                               to_string(array.value().shape()), to_string(t.tensor->type())));
+    if (t.tensor->defined() &&
+        (array.value().dtype() != t.tensor->dtype() || array.value().shape() != t.tensor->shape()))
+      return Error(fmt::format("{}: tensor '{}' is {}{}, the model has {}", path, t.name,
+                               name(array.value().dtype()), to_string(array.value().shape()),
+                               to_string(t.tensor->type())));
     *t.tensor = runtime.upload(array.value(), t.name);
   }
   return Nothing{};

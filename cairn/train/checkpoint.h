@@ -1,10 +1,11 @@
-// Checkpoints of a training run: a folder per checkpoint, written beside and renamed, with a checksum.
+// Checkpoints of a training run: a folder per checkpoint, written beside and renamed, with a
+// checksum.
 //
 //   checkpoints/step-00000500/state.safetensors   every tensor of TrainStep::state()
 //                             run.json            step, configuration, metrics position, checksum
 //
-// A crash at any moment leaves the last complete checkpoint as it was: a folder counts only when run.json
-// is there and the checksum of state.safetensors is the one that it names.
+// A crash at any moment leaves the last complete checkpoint as it was: a folder counts only when
+// run.json is there and the checksum of state.safetensors is the one that it names.
 #pragma once
 
 #include <filesystem>
@@ -25,12 +26,14 @@ struct CheckpointInfo {
   TrainConfig config;
 };
 
-// Writes checkpoints/step-N and removes the oldest beyond `keep` (the best by validation loss stays).
+// Writes checkpoints/step-N and removes the oldest beyond `keep` (the best by validation loss
+// stays).
 Status write_checkpoint(const std::filesystem::path& folder, const CheckpointInfo& info,
                         std::span<const NamedTensor> state, int64_t keep);
 // The newest complete checkpoint; nothing when there is none. Broken ones are passed over.
 Result<std::optional<CheckpointInfo>> latest_checkpoint(const std::filesystem::path& folder);
 // Fills the tensors. The Error names the tensor that is missing or has another type.
-Status read_checkpoint(Runtime& runtime, const CheckpointInfo& info, std::span<const NamedTensor> state);
+Status read_checkpoint(Runtime& runtime, const CheckpointInfo& info,
+                       std::span<const NamedTensor> state);
 
 }  // namespace cairn

@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <toml++/toml.h>
 #include <algorithm>
 #include <cmath>
-#include <toml++/toml.h>
 
 #include "cairn/base/file.h"
 #include "cairn/base/names.h"
@@ -75,7 +75,8 @@ bool read_value(const toml::node& node, T& out) {
     if (const auto v = node.value_exact<double>()) return out = *v, true;
     if (const auto v = node.value_exact<int64_t>()) return out = static_cast<double>(*v), true;
   } else if constexpr (std::is_same_v<T, uint64_t>) {
-    if (const auto v = node.value_exact<int64_t>(); v && *v >= 0) return out = static_cast<uint64_t>(*v), true;
+    if (const auto v = node.value_exact<int64_t>(); v && *v >= 0)
+      return out = static_cast<uint64_t>(*v), true;
   } else {
     if (const auto v = node.value_exact<T>()) return out = *v, true;
   }
@@ -102,8 +103,14 @@ bool read_value(const toml::node& node, std::vector<T>& out) {
 }
 
 const char* kind_name(const ConfigPointer& value) {
-  constexpr const char* kNames[] = {"a whole number", "a whole number of at least 0", "a number", "true or false", "text",
-                                    "a list of texts", "a list of numbers", "a list of whole numbers"};
+  constexpr const char* kNames[] = {"a whole number",
+                                    "a whole number of at least 0",
+                                    "a number",
+                                    "true or false",
+                                    "text",
+                                    "a list of texts",
+                                    "a list of numbers",
+                                    "a list of whole numbers"};
   return kNames[value.index()];
 }
 
@@ -116,7 +123,8 @@ Status read_field(TrainConfig& config, const std::string& key, const toml::node&
       return Error(fmt::format("{}{} must be {}", where(node), key, kind_name(field.value)));
     return Nothing{};
   }
-  return Error(fmt::format("{}'{}' is not a key of a configuration; {}", where(node), key, suggest(key, known)));
+  return Error(fmt::format("{}'{}' is not a key of a configuration; {}", where(node), key,
+                           suggest(key, known)));
 }
 
 Status read_table(TrainConfig& config, const toml::table& table) {
@@ -124,10 +132,13 @@ Status read_table(TrainConfig& config, const toml::table& table) {
     const std::string name(section.str());
     const toml::table* inner = node.as_table();
     if (!inner || (name != "model" && name != "data" && name != "train"))
-      return Error(fmt::format("{}'{}' is not a section of a configuration; the sections are [model], [data] and [train]",
-                               where(node), name));
+      return Error(
+          fmt::format("{}'{}' is not a section of a configuration; the sections are [model], "
+                      "[data] and [train]",
+                      where(node), name));
     for (const auto& [key, value] : *inner)
-      if (auto status = read_field(config, name + "." + std::string(key.str()), value); !status) return status;
+      if (auto status = read_field(config, name + "." + std::string(key.str()), value); !status)
+        return status;
   }
   return Nothing{};
 }
@@ -136,13 +147,15 @@ Result<toml::table> parse_toml(std::string_view text) {
   try {
     return toml::parse(text);
   } catch (const toml::parse_error& e) {
-    return Error(fmt::format("line {}, column {}: {}", e.source().begin.line, e.source().begin.column, e.description()));
+    return Error(fmt::format("line {}, column {}: {}", e.source().begin.line,
+                             e.source().begin.column, e.description()));
   }
 }
 
 void resolve_paths(TrainConfig& config, const std::filesystem::path& folder) {
   const auto resolve = [&](std::string& p) {
-    if (!p.empty() && std::filesystem::path(p).is_relative() && !folder.empty()) p = (folder / p).lexically_normal().string();
+    if (!p.empty() && std::filesystem::path(p).is_relative() && !folder.empty())
+      p = (folder / p).lexically_normal().string();
   };
   for (const ConfigField& field : fields(config)) {
     if (!field.path) continue;
@@ -152,15 +165,18 @@ void resolve_paths(TrainConfig& config, const std::filesystem::path& folder) {
   }
   // char, bytes and bpe:N are kinds; anything else is a file or folder.
   std::string& tokenizer = config.data.tokenizer;
-  if (tokenizer != "char" && tokenizer != "bytes" && tokenizer.rfind("bpe:", 0) != 0) resolve(tokenizer);
+  if (tokenizer != "char" && tokenizer != "bytes" && tokenizer.rfind("bpe:", 0) != 0)
+    resolve(tokenizer);
 }
 
 std::string toml_text(const std::string& s) {
   std::string text = "\"";
   for (const char c : s) {
     if (c == '"' || c == '\\') text += '\\';
-    if (static_cast<unsigned char>(c) < 0x20) text += fmt::format("\\u{:04x}", static_cast<int>(c));
-    else text += c;
+    if (static_cast<unsigned char>(c) < 0x20)
+      text += fmt::format("\\u{:04x}", static_cast<int>(c));
+    else
+      text += c;
   }
   return text + "\"";
 }
@@ -174,16 +190,23 @@ std::string toml_value(const ConfigPointer& value) {
   return std::visit(
       [&](const auto* v) -> std::string {
         using T = std::decay_t<decltype(*v)>;
-        if constexpr (std::is_same_v<T, bool>) return *v ? "true" : "false";
-        else if constexpr (std::is_same_v<T, double>) return number(*v);
-        else if constexpr (std::is_same_v<T, std::string>) return toml_text(*v);
-        else if constexpr (std::is_integral_v<T>) return fmt::format("{}", *v);
+        if constexpr (std::is_same_v<T, bool>)
+          return *v ? "true" : "false";
+        else if constexpr (std::is_same_v<T, double>)
+          return number(*v);
+        else if constexpr (std::is_same_v<T, std::string>)
+          return toml_text(*v);
+        else if constexpr (std::is_integral_v<T>)
+          return fmt::format("{}", *v);
         else {
           std::vector<std::string> parts;
           for (const auto& element : *v) {
-            if constexpr (std::is_same_v<T, std::vector<std::string>>) parts.push_back(toml_text(element));
-            else if constexpr (std::is_same_v<T, std::vector<double>>) parts.push_back(number(element));
-            else parts.push_back(fmt::format("{}", element));
+            if constexpr (std::is_same_v<T, std::vector<std::string>>)
+              parts.push_back(toml_text(element));
+            else if constexpr (std::is_same_v<T, std::vector<double>>)
+              parts.push_back(number(element));
+            else
+              parts.push_back(fmt::format("{}", element));
           }
           return fmt::format("[{}]", fmt::join(parts, ", "));
         }
@@ -215,7 +238,8 @@ Status set_field(TrainConfig& config, std::string_view assignment) {
   const size_t equals = assignment.find('=');
   const size_t dot = assignment.find('.');
   if (equals == std::string_view::npos || dot == std::string_view::npos || dot > equals)
-    return Error(fmt::format("--set {}: expected SECTION.KEY=VALUE, for example train.steps=100", assignment));
+    return Error(fmt::format("--set {}: expected SECTION.KEY=VALUE, for example train.steps=100",
+                             assignment));
   const std::string key(assignment.substr(0, equals));
   const std::string value(assignment.substr(equals + 1));
   auto table = parse_toml("value = " + value);
@@ -224,7 +248,9 @@ Status set_field(TrainConfig& config, std::string_view assignment) {
   auto status = node ? read_field(config, key, *node) : Status(Error("no value"));
   if (!status) {
     std::string what = status.error().what();
-    if (const size_t colon = what.find(": "); what.rfind("line ", 0) == 0 && colon != std::string::npos) what = what.substr(colon + 2);
+    if (const size_t colon = what.find(": ");
+        what.rfind("line ", 0) == 0 && colon != std::string::npos)
+      what = what.substr(colon + 2);
     return Error(fmt::format("--set {}: {}", assignment, what));
   }
   return check(config);
@@ -242,9 +268,11 @@ Status check(const TrainConfig& c) {
   const std::string precisions[] = {"f32", "bf16", "f16"};
   const std::string& precision = c.train.precision;
   if (std::find(std::begin(precisions), std::end(precisions), precision) == std::end(precisions))
-    return Error(fmt::format("train.precision is '{}'; {}", precision, suggest(precision, precisions)));
+    return Error(
+        fmt::format("train.precision is '{}'; {}", precision, suggest(precision, precisions)));
   if (precision != "f32")
-    return Error(fmt::format("train.precision = \"{}\" needs the compiler of a later version; use \"f32\"", precision));
+    return Error(fmt::format(
+        "train.precision = \"{}\" needs the compiler of a later version; use \"f32\"", precision));
   const Status checks[] = {positive("model.context", static_cast<double>(c.model.context)),
                            positive("train.batch", static_cast<double>(c.train.batch)),
                            positive("train.accumulate", static_cast<double>(c.train.accumulate)),
@@ -285,7 +313,8 @@ std::vector<std::string> resume_differences(const TrainConfig& saved, const Trai
   for (size_t i = 0; i < before.size(); ++i) {
     const std::string x = toml_value(before[i].value);
     const std::string y = toml_value(after[i].value);
-    if (!before[i].free_on_resume && x != y) differences.push_back(fmt::format("{} ({}, now {})", before[i].key, x, y));
+    if (!before[i].free_on_resume && x != y)
+      differences.push_back(fmt::format("{} ({}, now {})", before[i].key, x, y));
   }
   return differences;
 }

@@ -1,7 +1,7 @@
 // TrainConfig: what a training run is told, as it stands in CONFIG.toml.
 //
-// Each field is named once, in fields(): reading TOML, --set, the record in a checkpoint and the report
-// all go through that list.
+// Each field is named once, in fields(): reading TOML, --set, the record in a checkpoint and the
+// report all go through that list.
 #pragma once
 
 #include <filesystem>
@@ -46,13 +46,15 @@ struct TrainConfig {
     double epsilon = 0, momentum = 0;
     double clip = 0, ema = 0, label_smoothing = 0;
     std::string precision = "f32";
-    int64_t evaluate_every = 0, checkpoint_every = 0, keep_checkpoints = 2, log_every = 10, sample_every = 0;
+    int64_t evaluate_every = 0, checkpoint_every = 0, keep_checkpoints = 2, log_every = 10,
+            sample_every = 0;
     uint64_t seed = 1337;
   } train;
 };
 
-using ConfigPointer = std::variant<int64_t*, uint64_t*, double*, bool*, std::string*, std::vector<std::string>*,
-                                   std::vector<double>*, std::vector<int64_t>*>;
+using ConfigPointer =
+    std::variant<int64_t*, uint64_t*, double*, bool*, std::string*, std::vector<std::string>*,
+                 std::vector<double>*, std::vector<int64_t>*>;
 struct ConfigField {
   std::string key;  // "train.batch"
   ConfigPointer value;
@@ -70,7 +72,8 @@ Result<TrainConfig> parse_config(std::string_view text, const std::filesystem::p
 Status set_field(TrainConfig& config, std::string_view assignment);
 // Values that do not make sense, by key: an Error.
 Status check(const TrainConfig& config);
-// The configuration as TOML; parse_config reads it back. `only_fixed` leaves out what may differ on resume.
+// The configuration as TOML; parse_config reads it back. `only_fixed` leaves out what may differ on
+// resume.
 std::string to_toml(const TrainConfig& config, bool only_fixed = false);
 // Keys in which two configurations differ and must not on resume: "train.batch (16, now 32)".
 std::vector<std::string> resume_differences(const TrainConfig& saved, const TrainConfig& now);

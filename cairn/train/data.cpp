@@ -18,7 +18,8 @@ constexpr int32_t kIgnored = -100;
 constexpr char kMagic[8] = {'c', 'a', 'i', 'r', 'n', 't', 'o', 'k'};
 
 PhiloxKey key_of(uint64_t seed, int64_t epoch) {
-  return fold_in(PhiloxKey{static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)}, static_cast<uint64_t>(epoch));
+  return fold_in(PhiloxKey{static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)},
+                 static_cast<uint64_t>(epoch));
 }
 
 struct Header {
@@ -37,7 +38,8 @@ int64_t permuted(int64_t i, int64_t n, uint64_t seed, int64_t epoch) {
     uint64_t left = x >> half;
     uint64_t right = x & mask;
     for (uint32_t round = 0; round < 4; ++round) {
-      const uint64_t f = philox4x32({static_cast<uint32_t>(right), static_cast<uint32_t>(right >> 32), round, 4}, key)[0];
+      const uint64_t f = philox4x32(
+          {static_cast<uint32_t>(right), static_cast<uint32_t>(right >> 32), round, 4}, key)[0];
       const uint64_t next = left ^ (f & mask);
       left = right;
       right = next;
@@ -47,8 +49,8 @@ int64_t permuted(int64_t i, int64_t n, uint64_t seed, int64_t epoch) {
   return static_cast<int64_t>(x);
 }
 
-Status TokenFile::write(const std::string& path, std::span<const std::string> files, const std::string& separator,
-                        const text::Tokenizer& tokenizer) {
+Status TokenFile::write(const std::string& path, std::span<const std::string> files,
+                        const std::string& separator, const text::Tokenizer& tokenizer) {
   const uint64_t width = tokenizer.vocabulary_size() <= 65536 ? 2 : 4;
   std::vector<int64_t> starts;
   int64_t total = 0;
@@ -86,19 +88,23 @@ Result<TokenFile> TokenFile::open(const std::string& path) {
   TokenFile file;
   file.bytes_ = std::move(bytes).value();
   const auto all = file.bytes_.bytes();
-  const Error broken(fmt::format("{}: not a token file of this version; remove it and it is made again", path));
+  const Error broken(
+      fmt::format("{}: not a token file of this version; remove it and it is made again", path));
   Header header;
   if (all.size() < sizeof header) return broken;
   std::memcpy(&header, all.data() + all.size() - sizeof header, sizeof header);
   const uint64_t body = all.size() - sizeof header;
-  if (std::memcmp(header.magic, kMagic, 8) != 0 || (header.width != 2 && header.width != 4) || header.tokens > body / header.width ||
-      header.documents > body / 8 || (header.tokens * header.width + 7) / 8 * 8 + header.documents * 8 != body)
+  if (std::memcmp(header.magic, kMagic, 8) != 0 || (header.width != 2 && header.width != 4) ||
+      header.tokens > body / header.width || header.documents > body / 8 ||
+      (header.tokens * header.width + 7) / 8 * 8 + header.documents * 8 != body)
     return broken;
   file.width_ = static_cast<int>(header.width);
   file.size_ = static_cast<int64_t>(header.tokens);
   file.ids_ = all.data();
   file.starts_.resize(header.documents);
-  if (header.documents) std::memcpy(file.starts_.data(), all.data() + (body - header.documents * 8), header.documents * 8);
+  if (header.documents)
+    std::memcpy(file.starts_.data(), all.data() + (body - header.documents * 8),
+                header.documents * 8);
   return file;
 }
 
@@ -110,21 +116,28 @@ int64_t TokenFile::document(int64_t i) const {
   return std::upper_bound(starts_.begin(), starts_.end(), i) - starts_.begin() - 1;
 }
 
-TextBatches::TextBatches(const TokenFile& tokens, int64_t begin, int64_t end, int64_t context, uint64_t seed)
+TextBatches::TextBatches(const TokenFile& tokens, int64_t begin, int64_t end, int64_t context,
+                         uint64_t seed)
     : tokens_(tokens), begin_(begin), end_(end), context_(context), seed_(seed) {
   if (end - begin < 2)
-    throw_error(fmt::format("the text has {} tokens here; at least 2 are needed, and {} fill a context", end - begin, context + 1));
+    throw_error(
+        fmt::format("the text has {} tokens here; at least 2 are needed, and {} fill a context",
+                    end - begin, context + 1));
   windows_ = std::max<int64_t>((end - begin - 1 - context) / context, 1);
 }
 
 std::vector<HostArray> TextBatches::empty(int64_t batch) const {
   std::vector<HostArray> arrays;
-  for (int i = 0; i < (tokens_.has_documents() ? 3 : 2); ++i) arrays.emplace_back(DType::i32, Shape{batch, context_});
+  for (int i = 0; i < (tokens_.has_documents() ? 3 : 2); ++i)
+    arrays.emplace_back(DType::i32, Shape{batch, context_});
   return arrays;
 }
 
-void TextBatches::fill(int64_t start, int64_t row, std::vector<HostArray>& arrays, bool valid) const {
-  const auto line = [&](size_t which) { return arrays[which].mutable_span<int32_t>().data() + row * context_; };
+void TextBatches::fill(int64_t start, int64_t row, std::vector<HostArray>& arrays,
+                       bool valid) const {
+  const auto line = [&](size_t which) {
+    return arrays[which].mutable_span<int32_t>().data() + row * context_;
+  };
   int32_t* ids = line(0);
   int32_t* targets = line(1);
   const int64_t first_document = valid && arrays.size() > 2 ? tokens_.document(start) : 0;
@@ -147,8 +160,11 @@ std::vector<HostArray> TextBatches::batch(int64_t step, int64_t batch) const {
     const int64_t epoch = sample / windows_;
     // Each epoch cuts the text at other places.
     const int64_t spare = std::max<int64_t>(end_ - begin_ - 1 - windows_ * context_, 0);
-    const int64_t shift = spare ? static_cast<int64_t>(philox_bits(key_of(seed_, epoch), 0) % static_cast<uint64_t>(spare + 1)) : 0;
-    fill(begin_ + shift + permuted(sample % windows_, windows_, seed_, epoch) * context_, row, arrays, true);
+    const int64_t shift = spare ? static_cast<int64_t>(philox_bits(key_of(seed_, epoch), 0) %
+                                                       static_cast<uint64_t>(spare + 1))
+                                : 0;
+    fill(begin_ + shift + permuted(sample % windows_, windows_, seed_, epoch) * context_, row,
+         arrays, true);
   }
   return arrays;
 }
@@ -170,14 +186,16 @@ Result<ImageBatches> ImageBatches::open(const std::string& images, const std::st
   data.labels_ = std::move(classes).value();
   const Shape& shape = data.images_.shape();
   if (data.images_.dtype() != DType::u8 || shape.rank() < 3 || shape.rank() > 4)
-    return Error(fmt::format("{}: expected u8 images [N, H, W] or [N, C, H, W], not {} of shape {}", images,
-                             name(data.images_.dtype()), to_string(shape)));
-  if (data.labels_.dtype() != DType::u8 || data.labels_.shape().rank() != 1 || data.labels_.shape()[0] != shape[0])
-    return Error(fmt::format("{}: expected u8 labels [{}], not {} of shape {}", labels, shape[0], name(data.labels_.dtype()),
-                             to_string(data.labels_.shape())));
+    return Error(fmt::format("{}: expected u8 images [N, H, W] or [N, C, H, W], not {} of shape {}",
+                             images, name(data.images_.dtype()), to_string(shape)));
+  if (data.labels_.dtype() != DType::u8 || data.labels_.shape().rank() != 1 ||
+      data.labels_.shape()[0] != shape[0])
+    return Error(fmt::format("{}: expected u8 labels [{}], not {} of shape {}", labels, shape[0],
+                             name(data.labels_.dtype()), to_string(data.labels_.shape())));
   data.count_ = shape[0];
   if (data.count_ == 0) return Error(fmt::format("{}: holds no images", images));
-  data.shape_ = shape.rank() == 3 ? Shape{1, shape[1], shape[2]} : Shape{shape[1], shape[2], shape[3]};
+  data.shape_ =
+      shape.rank() == 3 ? Shape{1, shape[1], shape[2]} : Shape{shape[1], shape[2], shape[3]};
   double sum = 0, squares = 0;
   for (const uint8_t p : data.images_.span<uint8_t>()) {
     sum += p;
@@ -185,8 +203,10 @@ Result<ImageBatches> ImageBatches::open(const std::string& images, const std::st
   }
   const double n = static_cast<double>(data.images_.elements());
   data.mean = sum / n / 255;
-  data.deviation = std::max(std::sqrt(std::max(squares / n / 255 / 255 - data.mean * data.mean, 0.0)), 1e-6);
-  for (const uint8_t label : data.labels_.span<uint8_t>()) data.classes_ = std::max<int64_t>(data.classes_, label + 1);
+  data.deviation =
+      std::max(std::sqrt(std::max(squares / n / 255 / 255 - data.mean * data.mean, 0.0)), 1e-6);
+  for (const uint8_t label : data.labels_.span<uint8_t>())
+    data.classes_ = std::max<int64_t>(data.classes_, label + 1);
   return data;
 }
 
@@ -207,7 +227,8 @@ void ImageBatches::fill(int64_t image, int64_t row, std::vector<HostArray>& arra
 }
 
 std::vector<HostArray> ImageBatches::batch(int64_t step, int64_t batch, uint64_t seed) const {
-  std::vector<HostArray> arrays{{DType::f32, {batch, shape_[0], shape_[1], shape_[2]}}, {DType::i32, {batch}}};
+  std::vector<HostArray> arrays{{DType::f32, {batch, shape_[0], shape_[1], shape_[2]}},
+                                {DType::i32, {batch}}};
   for (int64_t row = 0; row < batch; ++row) {
     const int64_t sample = step * batch + row;
     fill(permuted(sample % count_, count_, seed, sample / count_), row, arrays);
@@ -216,7 +237,8 @@ std::vector<HostArray> ImageBatches::batch(int64_t step, int64_t batch, uint64_t
 }
 
 std::vector<HostArray> ImageBatches::evaluation_batch(int64_t first, int64_t batch) const {
-  std::vector<HostArray> arrays{{DType::f32, {batch, shape_[0], shape_[1], shape_[2]}}, {DType::i32, {batch}}};
+  std::vector<HostArray> arrays{{DType::f32, {batch, shape_[0], shape_[1], shape_[2]}},
+                                {DType::i32, {batch}}};
   for (int64_t row = 0; row < batch; ++row) fill(first + row, row, arrays);
   return arrays;
 }

@@ -1,8 +1,8 @@
 // Training data: batches as a function of the step.
 //
-// A batch depends on the seed and the step alone: within an epoch, examples are visited in the order of
-// a keyed permutation that needs no memory, so a run resumes in the middle of an epoch without any state,
-// and a corpus may be larger than memory (tokens are a mapped file).
+// A batch depends on the seed and the step alone: within an epoch, examples are visited in the
+// order of a keyed permutation that needs no memory, so a run resumes in the middle of an epoch
+// without any state, and a corpus may be larger than memory (tokens are a mapped file).
 #pragma once
 
 #include <filesystem>
@@ -17,8 +17,8 @@
 
 namespace cairn {
 
-// Where index i of [0, n) goes in a random order of key (seed, epoch): a Feistel network of four rounds
-// of Philox on the next even number of bits, walked until it lands inside.
+// Where index i of [0, n) goes in a random order of key (seed, epoch): a Feistel network of four
+// rounds of Philox on the next even number of bits, walked until it lands inside.
 int64_t permuted(int64_t i, int64_t n, uint64_t seed, int64_t epoch);
 
 // Documents as one run of token ids in a mapped file, with the starts of documents.
@@ -26,8 +26,8 @@ class TokenFile {
  public:
   // Tokenizes the documents of `files` into `path` (u16 or u32 by vocabulary), streaming.
   // `share_kept_back`: of the tokens, from the end, for `validation`, which may be null.
-  static Status write(const std::string& path, std::span<const std::string> files, const std::string& separator,
-                      const text::Tokenizer& tokenizer);
+  static Status write(const std::string& path, std::span<const std::string> files,
+                      const std::string& separator, const text::Tokenizer& tokenizer);
   static Result<TokenFile> open(const std::string& path);
 
   int64_t size() const { return size_; }
@@ -50,12 +50,16 @@ class TextBatches {
   // Throws Error when the part holds no window.
   TextBatches(const TokenFile& tokens, int64_t begin, int64_t end, int64_t context, uint64_t seed);
 
-  // ids i32 [batch, context], targets i32 [batch, context] and, where there is more than one document,
-  // segments i32 [batch, context]. A target in another document than its token is -100 (ignored).
+  // ids i32 [batch, context], targets i32 [batch, context] and, where there is more than one
+  // document, segments i32 [batch, context]. A target in another document than its token is -100
+  // (ignored).
   std::vector<HostArray> batch(int64_t step, int64_t batch) const;
-  // Window i of those that lie side by side from the start, for evaluation; past the last: all -100.
+  // Window i of those that lie side by side from the start, for evaluation; past the last: all
+  // -100.
   std::vector<HostArray> evaluation_batch(int64_t first, int64_t batch) const;
-  int64_t evaluation_windows() const { return std::max<int64_t>((end_ - begin_ - 1) / context_, 1); }
+  int64_t evaluation_windows() const {
+    return std::max<int64_t>((end_ - begin_ - 1) / context_, 1);
+  }
   int64_t windows_per_epoch() const { return windows_; }
 
  private:
@@ -67,8 +71,8 @@ class TextBatches {
   int64_t windows_;
 };
 
-// Images u8 [N, H, W] or [N, C, H, W] with labels; batches are f32 [batch, C, H, W] in 0..1, normalised
-// by `mean` and `deviation`, and i32 [batch].
+// Images u8 [N, H, W] or [N, C, H, W] with labels; batches are f32 [batch, C, H, W] in 0..1,
+// normalised by `mean` and `deviation`, and i32 [batch].
 class ImageBatches {
  public:
   static Result<ImageBatches> open(const std::string& images, const std::string& labels);

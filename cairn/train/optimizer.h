@@ -1,5 +1,5 @@
-// Optimizers: how a parameter changes given its gradient. Each is a few lines of tensor functions; the
-// trainer builds them into the step's graph, so they fuse, shard and run on any device.
+// Optimizers: how a parameter changes given its gradient. Each is a few lines of tensor functions;
+// the trainer builds them into the step's graph, so they fuse, shard and run on any device.
 //
 // What changes from step to step (learning rate, step number) is a 0-d tensor, so a schedule never
 // makes a new plan. Names, defaults and formulas are PyTorch's (torch.optim) unless said otherwise.
@@ -18,8 +18,9 @@ namespace cairn {
 struct OptimizerConfig {
   std::string name = "adamw";  // PyTorch's name in lower case, or lamb, lars, lion
   double learning_rate = 1e-3;
-  std::optional<double> weight_decay, momentum, dampening, epsilon, alpha, rho, lr_decay, t0, lambd, beta2_decay, d,
-      momentum_decay, trust_coefficient, initial_accumulator_value, step_size_min, step_size_max, eta_minus, eta_plus;
+  std::optional<double> weight_decay, momentum, dampening, epsilon, alpha, rho, lr_decay, t0, lambd,
+      beta2_decay, d, momentum_decay, trust_coefficient, initial_accumulator_value, step_size_min,
+      step_size_max, eta_minus, eta_plus;
   std::optional<std::vector<double>> betas;
   std::optional<bool> nesterov, amsgrad, maximize, centered, decoupled_weight_decay;
   std::optional<int> ns_steps;
@@ -46,13 +47,14 @@ class Optimizer {
   // Their values before the first step, of the parameter's placement.
   virtual std::vector<Tensor> initial_state(const Tensor& parameter) const = 0;
   // gradient and state have the types that initial_state and the parameter have.
-  virtual ParameterUpdate update(const StepInputs& inputs, const Tensor& parameter, const Tensor& gradient,
-                                 std::span<const Tensor> state) const = 0;
+  virtual ParameterUpdate update(const StepInputs& inputs, const Tensor& parameter,
+                                 const Tensor& gradient, std::span<const Tensor> state) const = 0;
   // The weight decay of groups that do not set one.
   virtual double weight_decay() const = 0;
 };
 
-// Throws Error naming the nearest known name, or the hyper-parameter that this optimizer does not have.
+// Throws Error naming the nearest known name, or the hyper-parameter that this optimizer does not
+// have.
 std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config);
 std::vector<std::string> optimizer_names();
 

@@ -7,8 +7,8 @@
 
 namespace cairn::detail {
 
-// Reads hyper-parameters by name and remembers which were asked for, so that one that nobody reads is an
-// error.
+// Reads hyper-parameters by name and remembers which were asked for, so that one that nobody reads
+// is an error.
 class Options {
  public:
   explicit Options(const OptimizerConfig& config) : config(config) {}

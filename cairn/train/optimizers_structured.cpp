@@ -1,5 +1,5 @@
-// Optimizers that look at a parameter's shape: Adafactor (rows and columns), Muon (singular values),
-// SparseAdam (rows that were touched).
+// Optimizers that look at a parameter's shape: Adafactor (rows and columns), Muon (singular
+// values), SparseAdam (rows that were touched).
 #include <cmath>
 
 #include "cairn/graph/infer.h"
@@ -21,10 +21,16 @@ Tensor root_mean_square(const Tensor& x) { return sqrt(mean(x * x)); }
 struct Adafactor : Common {
   double beta2_decay, d, epsilon2;
   std::optional<double> epsilon1;
-  explicit Adafactor(Options& o) : Common(o, 0), beta2_decay(o.number("beta2_decay", -0.8)), d(o.number("d", 1)), epsilon2(1e-3) {
+  explicit Adafactor(Options& o)
+      : Common(o, 0),
+        beta2_decay(o.number("beta2_decay", -0.8)),
+        d(o.number("d", 1)),
+        epsilon2(1e-3) {
     if (o.config.epsilon) epsilon1 = o.number("epsilon", 0);
   }
-  std::vector<std::string> state_names() const override { return {"row_var", "col_var", "variance"}; }
+  std::vector<std::string> state_names() const override {
+    return {"row_var", "col_var", "variance"};
+  }
   std::vector<Tensor> initial_state(const Tensor& p) const override {
     const DType t = p.dtype();
     if (p.rank() < 2) return {zeros({0}, t), zeros({0}, t), zeros(p.shape(), t)};
@@ -34,7 +40,8 @@ struct Adafactor : Common {
     column[column.rank() - 2] = 1;
     return {zeros(row, t), zeros(column, t), zeros({0}, t)};
   }
-  ParameterUpdate update(const StepInputs& in, const Tensor& p_in, const Tensor& gradient, State state) const override {
+  ParameterUpdate update(const StepInputs& in, const Tensor& p_in, const Tensor& gradient,
+                         State state) const override {
     const Tensor g = signed_gradient(gradient);
     const double e1 = epsilon1.value_or(cairn::epsilon(p_in.dtype()));
     const Tensor fresh = power(in.step, beta2_decay);  // 1 - beta2
@@ -57,28 +64,36 @@ struct Adafactor : Common {
   }
 };
 
-// torch.optim.Muon: momentum made orthogonal by Newton-Schulz iterations in bf16, as PyTorch runs them.
+// torch.optim.Muon: momentum made orthogonal by Newton-Schulz iterations in bf16, as PyTorch runs
+// them.
 struct Muon : Common {
   double momentum, epsilon;
   int steps;
   bool match_rms;
   bool nesterov;
   explicit Muon(Options& o)
-      : Common(o, 0.1), momentum(o.number("momentum", 0.95)), epsilon(o.number("epsilon", 1e-7)), steps(static_cast<int>(o.number("ns_steps", 5))),
+      : Common(o, 0.1),
+        momentum(o.number("momentum", 0.95)),
+        epsilon(o.number("epsilon", 1e-7)),
+        steps(static_cast<int>(o.number("ns_steps", 5))),
         match_rms(o.choice("adjust_lr_fn", {"original", "match_rms_adamw"}) == "match_rms_adamw"),
         nesterov(!o.config.nesterov || o.flag("nesterov")) {}
   std::vector<std::string> state_names() const override { return {"momentum_buffer"}; }
-  ParameterUpdate update(const StepInputs& in, const Tensor& p, const Tensor& gradient, State state) const override {
+  ParameterUpdate update(const StepInputs& in, const Tensor& p, const Tensor& gradient,
+                         State state) const override {
     if (p.rank() != 2)
-      throw_error("optimizer muon takes matrices only; give vectors and embeddings to another optimizer");
+      throw_error(
+          "optimizer muon takes matrices only; give vectors and embeddings to another optimizer");
     const Tensor g = signed_gradient(gradient);
     const Tensor buffer = state[0] + (g - state[0]) * (1 - momentum);
     const Tensor direction = nesterov ? g + (buffer - g) * momentum : buffer;
     const double rows = static_cast<double>(p.size(0));
     const double columns = static_cast<double>(p.size(1));
-    const double adjusted = match_rms ? 0.2 * std::sqrt(std::max(rows, columns)) : std::sqrt(std::max(1.0, rows / columns));
+    const double adjusted = match_rms ? 0.2 * std::sqrt(std::max(rows, columns))
+                                      : std::sqrt(std::max(1.0, rows / columns));
     const Tensor rate = in.learning_rate * adjusted;
-    return {shrunk(in, p) - rate * cast(orthogonal(cast(direction, DType::bf16)), p.dtype()), {buffer}};
+    return {shrunk(in, p) - rate * cast(orthogonal(cast(direction, DType::bf16)), p.dtype()),
+            {buffer}};
   }
   Tensor orthogonal(const Tensor& x_in) const {
     const bool tall = x_in.size(0) > x_in.size(1);
@@ -93,12 +108,18 @@ struct Muon : Common {
   }
 };
 
-// Adam on the rows of which the gradient is not zero; the others keep value and state. No weight decay.
+// Adam on the rows of which the gradient is not zero; the others keep value and state. No weight
+// decay.
 struct SparseAdam : Common {
   double beta1, beta2, epsilon;
-  explicit SparseAdam(Options& o) : Common(o, 0), beta1(o.beta(0, 0.9)), beta2(o.beta(1, 0.999)), epsilon(o.number("epsilon", 1e-8)) {}
+  explicit SparseAdam(Options& o)
+      : Common(o, 0),
+        beta1(o.beta(0, 0.9)),
+        beta2(o.beta(1, 0.999)),
+        epsilon(o.number("epsilon", 1e-8)) {}
   std::vector<std::string> state_names() const override { return {"exp_avg", "exp_avg_sq"}; }
-  ParameterUpdate update(const StepInputs& in, const Tensor& p, const Tensor& gradient, State state) const override {
+  ParameterUpdate update(const StepInputs& in, const Tensor& p, const Tensor& gradient,
+                         State state) const override {
     const Tensor g = signed_gradient(gradient);
     Ints axes;
     for (int i = 1; i < p.rank(); ++i) axes.push_back(i);
@@ -106,8 +127,10 @@ struct SparseAdam : Common {
     const Tensor touched = axes.empty() ? nonzero : any(nonzero, axes, true);
     const Tensor m = state[0] + (g - state[0]) * (1 - beta1);
     const Tensor v = state[1] + (g * g - state[1]) * (1 - beta2);
-    const Tensor rate = in.learning_rate * sqrt(1.0 - power(beta2, in.step)) / (1.0 - power(beta1, in.step));
-    return {where(touched, p - rate * (m / (sqrt(v) + epsilon)), p), {where(touched, m, state[0]), where(touched, v, state[1])}};
+    const Tensor rate =
+        in.learning_rate * sqrt(1.0 - power(beta2, in.step)) / (1.0 - power(beta1, in.step));
+    return {where(touched, p - rate * (m / (sqrt(v) + epsilon)), p),
+            {where(touched, m, state[0]), where(touched, v, state[1])}};
   }
 };
 

@@ -20,7 +20,8 @@ plot::Chart loss_chart(const std::vector<Metrics>& history) {
     validation.xs.push_back(static_cast<double>(m.step));
     validation.ys.push_back(*m.validation_loss);
   }
-  plot::Series smooth = plot::smoothed(raw, std::clamp(static_cast<int>(raw.xs.size() / 40), 1, 50));
+  plot::Series smooth =
+      plot::smoothed(raw, std::clamp(static_cast<int>(raw.xs.size() / 40), 1, 50));
   smooth.label = "loss";
   plot::Chart chart{.title = "Loss", .x_label = "step", .y_label = "loss"};
   chart.series = {raw, smooth};
@@ -30,7 +31,8 @@ plot::Chart loss_chart(const std::vector<Metrics>& history) {
 
 namespace {
 
-plot::Chart curve(const std::string& title, const std::vector<Metrics>& history, double (*value)(const Metrics&)) {
+plot::Chart curve(const std::string& title, const std::vector<Metrics>& history,
+                  double (*value)(const Metrics&)) {
   plot::Chart chart{.title = title, .x_label = "step", .y_label = title};
   plot::Series series;
   for (const Metrics& m : history) {
@@ -46,23 +48,33 @@ plot::Chart curve(const std::string& title, const std::vector<Metrics>& history,
 std::string training_report(const TrainConfig& config, const RunResult& result, int threads) {
   plot::Report report;
   report.title = fmt::format("Training a {} model", config.model.family);
-  report.subtitle = fmt::format("{} parameters, {} steps", plot::human_count(static_cast<double>(result.parameters)), result.step);
-  report.summary.push_back({"parameters", plot::human_count(static_cast<double>(result.parameters))});
+  report.subtitle =
+      fmt::format("{} parameters, {} steps",
+                  plot::human_count(static_cast<double>(result.parameters)), result.step);
+  report.summary.push_back(
+      {"parameters", plot::human_count(static_cast<double>(result.parameters))});
   report.summary.push_back({"steps", fmt::format("{}", result.step)});
   report.summary.push_back({"time", plot::human_duration(result.seconds)});
   const Metrics* evaluated = nullptr;
   for (const Metrics& m : result.history)
     if (m.validation_loss) evaluated = &m;
-  if (!result.history.empty()) report.summary.push_back({"final loss", fmt::format("{:.4f}", result.history.back().loss)});
-  if (evaluated) report.summary.push_back({"validation loss", fmt::format("{:.4f}", *evaluated->validation_loss)});
+  if (!result.history.empty())
+    report.summary.push_back({"final loss", fmt::format("{:.4f}", result.history.back().loss)});
+  if (evaluated)
+    report.summary.push_back(
+        {"validation loss", fmt::format("{:.4f}", *evaluated->validation_loss)});
   if (evaluated && evaluated->validation_accuracy)
-    report.summary.push_back({"validation accuracy", fmt::format("{:.2f} %", *evaluated->validation_accuracy * 100)});
+    report.summary.push_back(
+        {"validation accuracy", fmt::format("{:.2f} %", *evaluated->validation_accuracy * 100)});
   report.charts.push_back(loss_chart(result.history));
-  report.charts.push_back(curve("learning rate", result.history, [](const Metrics& m) { return m.learning_rate; }));
-  report.charts.push_back(curve("gradient norm", result.history, [](const Metrics& m) { return m.gradient_norm; }));
+  report.charts.push_back(
+      curve("learning rate", result.history, [](const Metrics& m) { return m.learning_rate; }));
+  report.charts.push_back(
+      curve("gradient norm", result.history, [](const Metrics& m) { return m.gradient_norm; }));
   if (!result.sample.empty()) report.samples.push_back({"What the model writes", result.sample});
   report.configuration = to_toml(config);
-  report.machine = {{"threads", fmt::format("{}", threads)}, {"processor level", std::string(name(detect_cpu_target()))}};
+  report.machine = {{"threads", fmt::format("{}", threads)},
+                    {"processor level", std::string(name(detect_cpu_target()))}};
   report.footer = "Made by cairn.";
   return plot::to_html(report);
 }

@@ -32,7 +32,8 @@ OptimizerConfig optimizer_config(const TrainConfig::Train& t) {
 int64_t total_steps(const TrainConfig& config, const Task& task) {
   if (config.train.steps > 0) return config.train.steps;
   if (config.train.epochs > 0)
-    return std::max<int64_t>(std::llround(config.train.epochs * static_cast<double>(task.steps_per_epoch())), 1);
+    return std::max<int64_t>(
+        std::llround(config.train.epochs * static_cast<double>(task.steps_per_epoch())), 1);
   throw_error("train.steps and train.epochs are both 0: say how long to train");
 }
 
@@ -80,7 +81,8 @@ class Run {
       if (auto status = one_step(); !status) return status.error();
       if (options_.interrupted && options_.interrupted()) {
         if (auto status = save_checkpoint(); !status) return status.error();
-        note(fmt::format("stopped at step {}; a checkpoint is saved: run the same command to go on", result_.step));
+        note(fmt::format("stopped at step {}; a checkpoint is saved: run the same command to go on",
+                         result_.step));
         return std::move(result_);
       }
     }
@@ -98,20 +100,25 @@ class Run {
     const fs::path& folder = options_.folder;
     std::error_code error;
     if (options_.fresh)
-      for (const char* name : {"checkpoints", "metrics.jsonl", "config.json", "model.safetensors", "tokenizer.json",
-                               "tokenizer_config.json", "report.html", "tokens.bin", "validation_tokens.bin"})
+      for (const char* name :
+           {"checkpoints", "metrics.jsonl", "config.json", "model.safetensors", "tokenizer.json",
+            "tokenizer_config.json", "report.html", "tokens.bin", "validation_tokens.bin"})
         fs::remove_all(folder / name, error);
     fs::create_directories(folder / "checkpoints", error);
-    if (error) return Error(fmt::format("cannot make the folder '{}': {}", folder.string(), error.message()));
+    if (error)
+      return Error(
+          fmt::format("cannot make the folder '{}': {}", folder.string(), error.message()));
     auto found = latest_checkpoint(folder);
     if (!found) return found.error();
     const std::optional<CheckpointInfo>& checkpoint = found.value();
     if (checkpoint) {
       const auto differences = resume_differences(checkpoint->config, config_);
       if (!differences.empty())
-        return Error(fmt::format("'{}' holds a run with other settings: {}; use the same ones, --fresh to start over, or "
-                                 "another --out",
-                                 folder.string(), fmt::join(differences, ", ")));
+        return Error(
+            fmt::format("'{}' holds a run with other settings: {}; use the same ones, --fresh to "
+                        "start over, or "
+                        "another --out",
+                        folder.string(), fmt::join(differences, ", ")));
     }
     auto task = make_task(config_, folder);
     if (!task) return task.error();
@@ -125,8 +132,10 @@ class Run {
     options.decay_all = config_.train.decay_all;
     options.accumulate = static_cast<int>(config_.train.accumulate);
     options.seed = config_.train.seed;
-    step_.emplace(runtime_, task_->module(), [this](Context& ctx, std::span<const Tensor> batch) { return task_->loss(ctx, batch); },
-                  make_optimizer(optimizer_config(config_.train)), options);
+    step_.emplace(
+        runtime_, task_->module(),
+        [this](Context& ctx, std::span<const Tensor> batch) { return task_->loss(ctx, batch); },
+        make_optimizer(optimizer_config(config_.train)), options);
     schedule_ = {.name = config_.train.schedule,
                  .learning_rate = config_.train.learning_rate,
                  .min_learning_rate = config_.train.min_learning_rate,
@@ -135,7 +144,8 @@ class Run {
     rate_at(schedule_, 0);  // an unknown schedule is an error before the first step
     const fs::path metrics = folder / "metrics.jsonl";
     if (checkpoint) {
-      if (auto status = read_checkpoint(runtime_, *checkpoint, step_->state()); !status) return status;
+      if (auto status = read_checkpoint(runtime_, *checkpoint, step_->state()); !status)
+        return status;
       result_.step = checkpoint->step;
       last_validation_ = checkpoint->validation_loss;
       if (result_.step >= total_ && fs::exists(folder / "model.safetensors")) {
@@ -172,7 +182,8 @@ class Run {
     if (!std::isfinite(r.loss) || !std::isfinite(r.gradient_norm)) return explain_not_finite(r);
     ++result_.step;
     const bool last = result_.step == total_;
-    const bool evaluate = last || (config_.train.evaluate_every > 0 && result_.step % config_.train.evaluate_every == 0);
+    const bool evaluate = last || (config_.train.evaluate_every > 0 &&
+                                   result_.step % config_.train.evaluate_every == 0);
     std::optional<Task::Evaluation> evaluation;
     if (evaluate) {
       const double before = monotonic_seconds();
@@ -182,12 +193,14 @@ class Run {
     }
     if (evaluation || last || result_.step % config_.train.log_every == 0)
       if (auto status = log(r, rate, evaluation); !status) return status;
-    if (!last && config_.train.checkpoint_every > 0 && result_.step % config_.train.checkpoint_every == 0)
+    if (!last && config_.train.checkpoint_every > 0 &&
+        result_.step % config_.train.checkpoint_every == 0)
       return save_checkpoint();
     return Nothing{};
   }
 
-  Status log(const TrainStep::Result& r, double rate, const std::optional<Task::Evaluation>& evaluation) {
+  Status log(const TrainStep::Result& r, double rate,
+             const std::optional<Task::Evaluation>& evaluation) {
     Metrics m;
     m.step = result_.step;
     m.loss = r.loss;
@@ -201,7 +214,8 @@ class Run {
     m.items = result_.step * task_->items_per_step();
     const double now = monotonic_seconds();
     const double busy = now - window_start_ - outside_;
-    m.items_per_second = window_items_ > 0 && busy > 0 ? static_cast<double>(window_items_) / busy : 0;
+    m.items_per_second =
+        window_items_ > 0 && busy > 0 ? static_cast<double>(window_items_) / busy : 0;
     m.seconds = now - began_;
     m.memory_bytes = runtime_.allocator().peak_bytes();
     if (!logged_) m.compile_seconds = compile_seconds_;
@@ -219,7 +233,8 @@ class Run {
     const double before = monotonic_seconds();
     if (auto status = lines_->sync(); !status) return status;
     CheckpointInfo info{{}, result_.step, lines_->position(), last_validation_, config_};
-    auto status = write_checkpoint(options_.folder, info, step_->state(), config_.train.keep_checkpoints);
+    auto status =
+        write_checkpoint(options_.folder, info, step_->state(), config_.train.keep_checkpoints);
     outside_ += monotonic_seconds() - before;
     return status;
   }
@@ -227,17 +242,21 @@ class Run {
   // Goes back to the last checkpoint, runs up to the bad step and checks every node of it.
   Status explain_not_finite(const TrainStep::Result& r) {
     const int64_t bad = result_.step;
-    const std::string what = fmt::format("step {}: the loss is {} and the gradient norm {}", bad + 1, r.loss, r.gradient_norm);
+    const std::string what = fmt::format("step {}: the loss is {} and the gradient norm {}",
+                                         bad + 1, r.loss, r.gradient_norm);
     note(what + "; looking for the first value that is not finite");
     auto found = latest_checkpoint(options_.folder);
     if (!found) return found.error();
     int64_t from = 0;
     if (found.value()) {
-      if (auto status = read_checkpoint(runtime_, *found.value(), step_->state()); !status) return status;
+      if (auto status = read_checkpoint(runtime_, *found.value(), step_->state()); !status)
+        return status;
       from = found.value()->step;
     } else {
-      return Error(what + "; lower train.learning_rate, set train.clip, or set train.checkpoint_every so that a replay can "
-                          "name the first bad value");
+      return Error(what +
+                   "; lower train.learning_rate, set train.clip, or set train.checkpoint_every so "
+                   "that a replay can "
+                   "name the first bad value");
     }
     try {
       for (int64_t s = from; s <= bad; ++s) {
@@ -246,9 +265,12 @@ class Run {
         step_->step(batch(s), rate_at(schedule_, s), s + 1, options);
       }
     } catch (const Error& e) {
-      return Error(fmt::format("{}: {}; lower train.learning_rate or set train.clip", what, e.what()));
+      return Error(
+          fmt::format("{}: {}; lower train.learning_rate or set train.clip", what, e.what()));
     }
-    return Error(what + "; the replay from the last checkpoint was finite, which should not happen: please report it");
+    return Error(what +
+                 "; the replay from the last checkpoint was finite, which should not happen: "
+                 "please report it");
   }
 
   Status finish() {
@@ -305,13 +327,15 @@ std::string to_json(const Metrics& m) {
   return j.dump();
 }
 
-Result<RunResult> run_training(Runtime& runtime, const TrainConfig& config, const RunOptions& options) try {
+Result<RunResult> run_training(Runtime& runtime, const TrainConfig& config,
+                               const RunOptions& options) try {
   return Run(runtime, config, options).execute();
 } catch (const Error& e) {
   return e;
 }
 
-Result<int64_t> steps_for(Runtime& runtime, const TrainConfig& config, const fs::path& folder, double seconds) try {
+Result<int64_t> steps_for(Runtime& runtime, const TrainConfig& config, const fs::path& folder,
+                          double seconds) try {
   std::error_code error;
   fs::create_directories(folder, error);
   auto task = make_task(config, folder);
@@ -321,8 +345,10 @@ Result<int64_t> steps_for(Runtime& runtime, const TrainConfig& config, const fs:
   TrainStepOptions options;
   options.clip_norm = config.train.clip;
   options.accumulate = static_cast<int>(config.train.accumulate);
-  TrainStep step(runtime, t.module(), [&](Context& ctx, std::span<const Tensor> batch) { return t.loss(ctx, batch); },
-                 make_optimizer(optimizer_config(config.train)), options);
+  TrainStep step(
+      runtime, t.module(),
+      [&](Context& ctx, std::span<const Tensor> batch) { return t.loss(ctx, batch); },
+      make_optimizer(optimizer_config(config.train)), options);
   const auto one = [&](int64_t i) {
     std::vector<Tensor> tensors;
     for (const HostArray& array : t.batch(i)) tensors.push_back(runtime.upload(array));

@@ -18,11 +18,12 @@ struct Metrics {
   double loss = 0;
   std::optional<double> validation_loss, validation_accuracy;
   double learning_rate = 0, gradient_norm = 0;
-  std::string item_name;     // "tokens" or "samples"
-  int64_t items = 0;         // since the start of the run
-  double items_per_second = 0;  // since the last line, without compiling, evaluation and checkpoints
-  double seconds = 0;        // of this process
-  size_t memory_bytes = 0;   // the allocator's high-water mark
+  std::string item_name;  // "tokens" or "samples"
+  int64_t items = 0;      // since the start of the run
+  double items_per_second =
+      0;                    // since the last line, without compiling, evaluation and checkpoints
+  double seconds = 0;       // of this process
+  size_t memory_bytes = 0;  // the allocator's high-water mark
   std::optional<double> compile_seconds;  // in the first line
 };
 // The line as JSON.
@@ -39,8 +40,8 @@ struct RunOptions {
 };
 
 struct RunResult {
-  bool finished = false;     // false when interrupted
-  bool already_done = false; // nothing was left to do
+  bool finished = false;      // false when interrupted
+  bool already_done = false;  // nothing was left to do
   int64_t step = 0;
   std::vector<Metrics> history;  // of the whole run, earlier parts included
   std::string sample;
@@ -49,11 +50,13 @@ struct RunResult {
 };
 
 // Trains, resuming from the folder's last checkpoint, and writes config.json, model.safetensors,
-// tokenizer.json, metrics.jsonl and report.html. The Error names the file, key or, for a loss that is not
-// finite, the first node whose value was not.
-Result<RunResult> run_training(Runtime& runtime, const TrainConfig& config, const RunOptions& options);
+// tokenizer.json, metrics.jsonl and report.html. The Error names the file, key or, for a loss that
+// is not finite, the first node whose value was not.
+Result<RunResult> run_training(Runtime& runtime, const TrainConfig& config,
+                               const RunOptions& options);
 
 // Steps that fit into `seconds`, from timing a few updates of the configuration on scratch state.
-Result<int64_t> steps_for(Runtime& runtime, const TrainConfig& config, const std::filesystem::path& folder, double seconds);
+Result<int64_t> steps_for(Runtime& runtime, const TrainConfig& config,
+                          const std::filesystem::path& folder, double seconds);
 
 }  // namespace cairn

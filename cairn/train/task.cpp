@@ -48,17 +48,20 @@ std::vector<HostArray> micro_batches(const TrainConfig& config, int64_t step, F 
         shape.insert(0, config.train.accumulate);
         stacked.emplace_back(part[i].dtype(), shape);
       }
-      std::memcpy(static_cast<char*>(stacked[i].mutable_data()) + static_cast<size_t>(m) * part[i].bytes(), part[i].data(),
-                  part[i].bytes());
+      std::memcpy(
+          static_cast<char*>(stacked[i].mutable_data()) + static_cast<size_t>(m) * part[i].bytes(),
+          part[i].data(), part[i].bytes());
     }
   }
   return stacked;
 }
 
-// Evaluation of a module as a function of its fields and a batch: sums of loss, count and right answers.
+// Evaluation of a module as a function of its fields and a batch: sums of loss, count and right
+// answers.
 class Evaluator {
  public:
-  Evaluator(Module& module, std::function<std::vector<Tensor>(Context&, std::span<const Tensor>)> sums)
+  Evaluator(Module& module,
+            std::function<std::vector<Tensor>(Context&, std::span<const Tensor>)> sums)
       : fields_(fields(module)), function_([this, sums](std::span<const Tensor> args) {
           const Bound bound(fields_, args.first(fields_.size()));
           Context ctx;
@@ -80,15 +83,20 @@ class Evaluator {
 
 class LanguageTask : public Task {
  public:
-  LanguageTask(const TrainConfig& config, std::unique_ptr<text::Tokenizer> tokenizer, TokenFile tokens,
-               std::optional<TokenFile> validation)
-      : config_(config), tokenizer_(std::move(tokenizer)), tokens_(std::move(tokens)), validation_tokens_(std::move(validation)),
+  LanguageTask(const TrainConfig& config, std::unique_ptr<text::Tokenizer> tokenizer,
+               TokenFile tokens, std::optional<TokenFile> validation)
+      : config_(config),
+        tokenizer_(std::move(tokenizer)),
+        tokens_(std::move(tokens)),
+        validation_tokens_(std::move(validation)),
         model_(std::make_unique<Transformer>(transformer_config())) {
     int64_t end = tokens_.size();
-    if (!validation_tokens_) end -= static_cast<int64_t>(static_cast<double>(tokens_.size()) * config_.data.validation);
+    if (!validation_tokens_)
+      end -= static_cast<int64_t>(static_cast<double>(tokens_.size()) * config_.data.validation);
     train_.emplace(tokens_, 0, end, config_.model.context, config_.train.seed);
     if (validation_tokens_) {
-      validation_.emplace(*validation_tokens_, 0, validation_tokens_->size(), config_.model.context, 0);
+      validation_.emplace(*validation_tokens_, 0, validation_tokens_->size(), config_.model.context,
+                          0);
     } else if (tokens_.size() - end >= 2) {
       validation_.emplace(tokens_, end, tokens_.size(), config_.model.context, 0);
     }
@@ -99,21 +107,29 @@ class LanguageTask : public Task {
   }
 
   Module& module() override { return *model_; }
-  Loss loss(Context& ctx, std::span<const Tensor> batch) override { return loss_of(ctx, batch, config_.train.label_smoothing); }
+  Loss loss(Context& ctx, std::span<const Tensor> batch) override {
+    return loss_of(ctx, batch, config_.train.label_smoothing);
+  }
   std::vector<HostArray> batch(int64_t step) override {
-    return micro_batches(config_, step, [&](int64_t s) { return train_->batch(s, config_.train.batch); });
+    return micro_batches(config_, step,
+                         [&](int64_t s) { return train_->batch(s, config_.train.batch); });
   }
   int64_t steps_per_epoch() const override {
-    return std::max<int64_t>(train_->windows_per_epoch() / (config_.train.batch * config_.train.accumulate), 1);
+    return std::max<int64_t>(
+        train_->windows_per_epoch() / (config_.train.batch * config_.train.accumulate), 1);
   }
   std::string item_name() const override { return "tokens"; }
-  int64_t items_per_step() const override { return config_.train.batch * config_.train.accumulate * config_.model.context; }
+  int64_t items_per_step() const override {
+    return config_.train.batch * config_.train.accumulate * config_.model.context;
+  }
 
   std::optional<Evaluation> evaluate(Runtime& runtime) override {
     if (!validation_) return std::nullopt;
     double total = 0, count = 0;
-    for (int64_t first = 0; first < validation_->evaluation_windows(); first += config_.train.batch) {
-      const auto sums = (*evaluator_)(runtime, validation_->evaluation_batch(first, config_.train.batch));
+    for (int64_t first = 0; first < validation_->evaluation_windows();
+         first += config_.train.batch) {
+      const auto sums =
+          (*evaluator_)(runtime, validation_->evaluation_batch(first, config_.train.batch));
       total += sums[0];
       count += sums[1];
     }
@@ -151,12 +167,14 @@ class LanguageTask : public Task {
     c.kv_heads = m.kv_heads ? m.kv_heads : m.heads;
     c.width = m.width;
     if (m.heads < 1 || m.width % m.heads)
-      throw_error(fmt::format("model.width ({}) must be a multiple of model.heads ({})", m.width, m.heads));
+      throw_error(
+          fmt::format("model.width ({}) must be a multiple of model.heads ({})", m.width, m.heads));
     c.head_width = m.width / m.heads;
     c.dropout = m.dropout;
     c.tied = m.tied;
     if (m.family == "gpt") {
-      if (c.kv_heads != c.heads) throw_error("model.kv_heads: the gpt family has as many key-value heads as heads");
+      if (c.kv_heads != c.heads)
+        throw_error("model.kv_heads: the gpt family has as many key-value heads as heads");
       c.hidden = m.hidden.empty() ? 4 * m.width : m.hidden[0];
       c.norm = NormKind::layer;
       c.norm_epsilon = m.norm_epsilon > 0 ? m.norm_epsilon : 1e-5;
@@ -164,7 +182,8 @@ class LanguageTask : public Task {
       c.activation = ActivationKind::gelu_tanh;
       c.biases = true;
     } else {
-      // Two thirds of 4 x width in a multiple of 32, as Llama: as many parameters as an ungated part.
+      // Two thirds of 4 x width in a multiple of 32, as Llama: as many parameters as an ungated
+      // part.
       c.hidden = m.hidden.empty() ? (8 * m.width / 3 + 31) / 32 * 32 : m.hidden[0];
       c.norm_epsilon = m.norm_epsilon > 0 ? m.norm_epsilon : 1e-6;
       c.rope_theta = m.rope_theta;
@@ -188,11 +207,15 @@ class LanguageTask : public Task {
 class ImageTask : public Task {
  public:
   ImageTask(const TrainConfig& config, ImageBatches train, std::optional<ImageBatches> validation)
-      : config_(config), train_(std::move(train)), validation_(std::move(validation)), model_(classifier_config()),
+      : config_(config),
+        train_(std::move(train)),
+        validation_(std::move(validation)),
+        model_(classifier_config()),
         evaluator_(model_, [this](Context& ctx, std::span<const Tensor> batch) {
           const Tensor logits = model_.forward(ctx, batch[0]);
           const Loss l = summed_cross_entropy(logits, batch[1], 0);
-          return std::vector<Tensor>{l.total, l.count, sum(cast(equal(argmax(logits), batch[1]), DType::f32))};
+          return std::vector<Tensor>{l.total, l.count,
+                                     sum(cast(equal(argmax(logits), batch[1]), DType::f32))};
         }) {
     if (validation_) {
       validation_->mean = train_.mean;
@@ -201,10 +224,13 @@ class ImageTask : public Task {
   }
   Module& module() override { return model_; }
   Loss loss(Context& ctx, std::span<const Tensor> batch) override {
-    return summed_cross_entropy(model_.forward(ctx, batch[0]), batch[1], config_.train.label_smoothing);
+    return summed_cross_entropy(model_.forward(ctx, batch[0]), batch[1],
+                                config_.train.label_smoothing);
   }
   std::vector<HostArray> batch(int64_t step) override {
-    return micro_batches(config_, step, [&](int64_t s) { return train_.batch(s, config_.train.batch, config_.train.seed); });
+    return micro_batches(config_, step, [&](int64_t s) {
+      return train_.batch(s, config_.train.batch, config_.train.seed);
+    });
   }
   int64_t steps_per_epoch() const override {
     return std::max<int64_t>(train_.size() / (config_.train.batch * config_.train.accumulate), 1);
@@ -215,7 +241,8 @@ class ImageTask : public Task {
     if (!validation_) return std::nullopt;
     double total = 0, count = 0, right = 0;
     for (int64_t first = 0; first < validation_->size(); first += config_.train.batch) {
-      const auto sums = evaluator_(runtime, validation_->evaluation_batch(first, config_.train.batch));
+      const auto sums =
+          evaluator_(runtime, validation_->evaluation_batch(first, config_.train.batch));
       total += sums[0];
       count += sums[1];
       right += sums[2];
@@ -228,15 +255,18 @@ class ImageTask : public Task {
     const std::vector<Field> all = fields(model_);
     for (size_t i = 0; i < all.size(); ++i)
       tensors.push_back({all[i].path, values.empty() ? all[i].tensor->host() : values[i]});
-    if (auto status = io::write_safetensors((folder / "model.safetensors").string(), tensors); !status) return status;
+    if (auto status = io::write_safetensors((folder / "model.safetensors").string(), tensors);
+        !status)
+      return status;
     const ClassifierConfig& c = model_.config();
-    const nlohmann::ordered_json json = {{"model_type", "cairn_" + c.family},
-                                         {"image", std::vector<int64_t>(c.image.begin(), c.image.end())},
-                                         {"classes", c.classes},
-                                         {"hidden", c.hidden},
-                                         {"channels", c.channels},
-                                         {"mean", c.mean},
-                                         {"deviation", c.deviation}};
+    const nlohmann::ordered_json json = {
+        {"model_type", "cairn_" + c.family},
+        {"image", std::vector<int64_t>(c.image.begin(), c.image.end())},
+        {"classes", c.classes},
+        {"hidden", c.hidden},
+        {"channels", c.channels},
+        {"mean", c.mean},
+        {"deviation", c.deviation}};
     return write_file_atomically((folder / "config.json").string(), json.dump(2) + "\n");
   }
 
@@ -246,7 +276,8 @@ class ImageTask : public Task {
     c.family = config_.model.family;
     c.image = train_.image_shape();
     c.classes = train_.classes();
-    c.hidden = config_.model.hidden.empty() ? std::vector<int64_t>{c.family == "mlp" ? 256 : 128} : config_.model.hidden;
+    c.hidden = config_.model.hidden.empty() ? std::vector<int64_t>{c.family == "mlp" ? 256 : 128}
+                                            : config_.model.hidden;
     c.channels = config_.model.channels;
     c.dropout = config_.model.dropout;
     c.mean = train_.mean;
@@ -279,36 +310,46 @@ Result<std::unique_ptr<text::Tokenizer>> make_tokenizer(const TrainConfig& confi
   if (kind == "char") return text::make_character_tokenizer(views);
   int size = 0;
   const char* end = kind.data() + kind.size();
-  if (const auto [rest, error] = std::from_chars(kind.data() + 4, end, size); error != std::errc() || rest != end)
+  if (const auto [rest, error] = std::from_chars(kind.data() + 4, end, size);
+      error != std::errc() || rest != end)
     return Error(fmt::format("data.tokenizer '{}': expected bpe:SIZE, for example bpe:1024", kind));
   const std::string special[] = {"<|endoftext|>"};
   return text::train_bpe(views, size, special);
 }
 
-Result<std::unique_ptr<Task>> make_language_task(const TrainConfig& config, const fs::path& folder) {
-  if (config.data.text.empty()) return Error(fmt::format("data.text: family '{}' needs text files to train on", config.model.family));
+Result<std::unique_ptr<Task>> make_language_task(const TrainConfig& config,
+                                                 const fs::path& folder) {
+  if (config.data.text.empty())
+    return Error(
+        fmt::format("data.text: family '{}' needs text files to train on", config.model.family));
   auto tokenizer = make_tokenizer(config);
   if (!tokenizer) return tokenizer.error();
-  const auto tokens = [&](const std::vector<std::string>& files, const char* name) -> Result<TokenFile> {
+  const auto tokens = [&](const std::vector<std::string>& files,
+                          const char* name) -> Result<TokenFile> {
     const std::string path = (folder / name).string();
-    if (auto status = TokenFile::write(path, files, config.data.separator, *tokenizer.value()); !status) return status.error();
+    if (auto status = TokenFile::write(path, files, config.data.separator, *tokenizer.value());
+        !status)
+      return status.error();
     return TokenFile::open(path);
   };
   auto train = tokens(config.data.text, "tokens.bin");
   if (!train) return train.error();
-  if (train.value().size() < 2) return Error(fmt::format("{}: the text is empty", config.data.text[0]));
+  if (train.value().size() < 2)
+    return Error(fmt::format("{}: the text is empty", config.data.text[0]));
   std::optional<TokenFile> validation;
   if (!config.data.validation_text.empty()) {
     auto read = tokens(config.data.validation_text, "validation_tokens.bin");
     if (!read) return read.error();
     validation = std::move(read).value();
   }
-  return std::unique_ptr<Task>(new LanguageTask(config, std::move(tokenizer).value(), std::move(train).value(), std::move(validation)));
+  return std::unique_ptr<Task>(new LanguageTask(config, std::move(tokenizer).value(),
+                                                std::move(train).value(), std::move(validation)));
 }
 
 Result<std::unique_ptr<Task>> make_image_task(const TrainConfig& config) {
   if (config.data.images.empty() || config.data.labels.empty())
-    return Error(fmt::format("data.images and data.labels: family '{}' needs both", config.model.family));
+    return Error(
+        fmt::format("data.images and data.labels: family '{}' needs both", config.model.family));
   auto train = ImageBatches::open(config.data.images, config.data.labels);
   if (!train) return train.error();
   std::optional<ImageBatches> validation;
@@ -317,7 +358,8 @@ Result<std::unique_ptr<Task>> make_image_task(const TrainConfig& config) {
     if (!read) return read.error();
     validation = std::move(read).value();
   }
-  return std::unique_ptr<Task>(new ImageTask(config, std::move(train).value(), std::move(validation)));
+  return std::unique_ptr<Task>(
+      new ImageTask(config, std::move(train).value(), std::move(validation)));
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Task: what a configuration trains. Model, data, loss and evaluation behind one interface, so that the
-// loop knows nothing of text or images.
+// Task: what a configuration trains. Model, data, loss and evaluation behind one interface, so that
+// the loop knows nothing of text or images.
 #pragma once
 
 #include <filesystem>
@@ -34,12 +34,14 @@ class Task {
   virtual std::optional<Evaluation> evaluate(Runtime& runtime) = 0;
   // A sample of what the model does, for people; empty where that makes no sense.
   virtual std::string sample(Runtime& runtime) = 0;
-  // Writes the model in the form that `--model` takes. `values`: of the fields, the module's when empty.
+  // Writes the model in the form that `--model` takes. `values`: of the fields, the module's when
+  // empty.
   virtual Status save(const std::filesystem::path& folder, std::span<const HostArray> values) = 0;
 };
 
-// Reads the data (tokens are kept in `folder`) and builds the model, not yet initialised. The Error names
-// the file or key.
-Result<std::unique_ptr<Task>> make_task(const TrainConfig& config, const std::filesystem::path& folder);
+// Reads the data (tokens are kept in `folder`) and builds the model, not yet initialised. The Error
+// names the file or key.
+Result<std::unique_ptr<Task>> make_task(const TrainConfig& config,
+                                        const std::filesystem::path& folder);
 
 }  // namespace cairn

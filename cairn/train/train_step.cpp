@@ -47,8 +47,8 @@ struct TrainStep::State {
   };
 
   // Gradients of one micro-batch for the given parameters and state.
-  Gradients differentiate(std::span<const Tensor> p, std::span<const Tensor> s, std::span<const Tensor> batch,
-                          const Tensor& micro_key) {
+  Gradients differentiate(std::span<const Tensor> p, std::span<const Tensor> s,
+                          std::span<const Tensor> batch, const Tensor& micro_key) {
     std::vector<Field> fields = parameters;
     fields.insert(fields.end(), states.begin(), states.end());
     std::vector<Tensor> bound(p.begin(), p.end());
@@ -61,8 +61,9 @@ struct TrainStep::State {
       const Bound binding(fields, bound);
       const Loss result = loss(ctx, batch);
       if (result.total.rank() != 0 || result.count.rank() != 0)
-        throw_error(fmt::format("[train] the loss must be two 0-d tensors, total and count; they are {} and {}",
-                                to_string(result.total.type()), to_string(result.count.type())));
+        throw_error(fmt::format(
+            "[train] the loss must be two 0-d tensors, total and count; they are {} and {}",
+            to_string(result.total.type()), to_string(result.count.type())));
       values = {result.total, cast(result.count, result.total.dtype())};
     }
     std::vector<size_t> updated;
@@ -79,8 +80,8 @@ struct TrainStep::State {
   }
 
   // Sums over micro-batches: a loop that carries gradients, total, count and state.
-  Gradients accumulate(std::span<const Tensor> p, std::span<const Tensor> s, std::span<const Tensor> batch,
-                       const Tensor& step_key) {
+  Gradients accumulate(std::span<const Tensor> p, std::span<const Tensor> s,
+                       std::span<const Tensor> batch, const Tensor& step_key) {
     if (options.accumulate == 1) return differentiate(p, s, batch, step_key);
     const size_t carried = p.size() + 2 + s.size();
     std::vector<TensorType> types{{DType::i32, {}}};
@@ -89,16 +90,17 @@ struct TrainStep::State {
     for (const Tensor& t : s) types.push_back(t.type());
     for (const Tensor& t : batch) {
       if (t.rank() == 0 || t.size(0) != options.accumulate)
-        throw_error(fmt::format("[train] with accumulate={} batch tensors need a leading axis of that size, not {}",
-                                options.accumulate, to_string(t.shape())));
+        throw_error(fmt::format(
+            "[train] with accumulate={} batch tensors need a leading axis of that size, not {}",
+            options.accumulate, to_string(t.shape())));
       TensorType type = t.type();
       type.shape.erase(0);
       types.push_back(type);
     }
     const Graph open = trace(
         [&](std::span<const Tensor> a) {
-          const Gradients g = differentiate(p, a.subspan(1 + p.size() + 2, s.size()), a.subspan(1 + carried),
-                                            fold_in(step_key, a[0]));
+          const Gradients g = differentiate(p, a.subspan(1 + p.size() + 2, s.size()),
+                                            a.subspan(1 + carried), fold_in(step_key, a[0]));
           std::vector<Tensor> next;
           for (size_t i = 0; i < p.size(); ++i) next.push_back(a[1 + i] + g.of_parameters[i]);
           next.push_back(a[1 + p.size()] + cast(g.total, DType::f32));
@@ -116,12 +118,16 @@ struct TrainStep::State {
     operands.insert(operands.end(), s.begin(), s.end());
     operands.insert(operands.end(), batch.begin(), batch.end());
     operands.insert(operands.end(), captured.begin(), captured.end());
-    const std::vector<Tensor> out = make_many(Op::loop, std::move(operands),
-                                              {{Attr::body, std::make_shared<const Graph>(body)},
-                                               {Attr::max, int64_t{options.accumulate}},
-                                               {Attr::carried, static_cast<int64_t>(carried)},
-                                               {Attr::scanned, static_cast<int64_t>(batch.size())}});
-    Gradients g{{out.begin(), out.begin() + static_cast<int64_t>(p.size())}, out[p.size()], out[p.size() + 1], {}};
+    const std::vector<Tensor> out =
+        make_many(Op::loop, std::move(operands),
+                  {{Attr::body, std::make_shared<const Graph>(body)},
+                   {Attr::max, int64_t{options.accumulate}},
+                   {Attr::carried, static_cast<int64_t>(carried)},
+                   {Attr::scanned, static_cast<int64_t>(batch.size())}});
+    Gradients g{{out.begin(), out.begin() + static_cast<int64_t>(p.size())},
+                out[p.size()],
+                out[p.size() + 1],
+                {}};
     g.states.assign(out.begin() + static_cast<int64_t>(p.size()) + 2, out.end());
     return g;
   }
@@ -153,20 +159,25 @@ struct TrainStep::State {
     }
     const Tensor norm = sqrt(squares);
     // PyTorch's formula, its 1e-6 included.
-    const Tensor scale = options.clip_norm > 0 ? minimum(options.clip_norm / (norm + 1e-6), 1.0) : Tensor();
+    const Tensor scale =
+        options.clip_norm > 0 ? minimum(options.clip_norm / (norm + 1e-6), 1.0) : Tensor();
 
     std::vector<Tensor> new_parameters, new_optimizer_state, new_averages;
     for (size_t i = 0; i < p.size(); ++i) {
       Tensor gradient = g.of_parameters[i];
       if (scale.defined()) gradient = gradient * cast(scale, gradient.dtype());
-      if (options.clip_value > 0) gradient = clamp(gradient, -options.clip_value, options.clip_value);
+      if (options.clip_value > 0)
+        gradient = clamp(gradient, -options.clip_value, options.clip_value);
       const PerParameter& own = per_parameter[i];
       const DType dtype = p[i].dtype();
-      const StepInputs inputs{cast(learning_rate, dtype) * own.learning_rate_scale, cast(step, dtype), own.weight_decay};
+      const StepInputs inputs{cast(learning_rate, dtype) * own.learning_rate_scale,
+                              cast(step, dtype), own.weight_decay};
       const size_t count = optimizer->state_names().size();
-      ParameterUpdate update = optimizer->update(inputs, p[i], gradient, o.subspan(own.first_state, count));
+      ParameterUpdate update =
+          optimizer->update(inputs, p[i], gradient, o.subspan(own.first_state, count));
       if (!averages.empty())
-        new_averages.push_back(e[i] * options.ema_decay + update.parameter * (1 - options.ema_decay));
+        new_averages.push_back(e[i] * options.ema_decay +
+                               update.parameter * (1 - options.ema_decay));
       new_parameters.push_back(std::move(update.parameter));
       for (Tensor& t : update.state) new_optimizer_state.push_back(std::move(t));
     }
@@ -180,10 +191,20 @@ struct TrainStep::State {
   }
 };
 
-TrainStep::TrainStep(Runtime& runtime, Module& module, LossFunction loss, std::unique_ptr<Optimizer> optimizer,
-                     const TrainStepOptions& options)
-    : state_(new State{runtime, std::move(loss), std::move(optimizer), options, fields(module, FieldKind::parameter),
-                       fields(module, FieldKind::state), {}, {}, {}, {}, {}, {}}) {
+TrainStep::TrainStep(Runtime& runtime, Module& module, LossFunction loss,
+                     std::unique_ptr<Optimizer> optimizer, const TrainStepOptions& options)
+    : state_(new State{runtime,
+                       std::move(loss),
+                       std::move(optimizer),
+                       options,
+                       fields(module, FieldKind::parameter),
+                       fields(module, FieldKind::state),
+                       {},
+                       {},
+                       {},
+                       {},
+                       {},
+                       {}}) {
   State& s = *state_;
   std::vector<Tensor> initial;
   for (const Field& field : s.parameters) {
@@ -206,7 +227,8 @@ TrainStep::TrainStep(Runtime& runtime, Module& module, LossFunction loss, std::u
   s.key = eval(runtime, random_key(options.seed));
   std::vector<std::string> names;
   for (NamedTensor& t : state()) names.push_back(t.name);
-  s.function = Function([state = state_.get()](std::span<const Tensor> args) { return state->build(args); }, names);
+  s.function = Function(
+      [state = state_.get()](std::span<const Tensor> args) { return state->build(args); }, names);
 }
 
 TrainStep::~TrainStep() = default;
@@ -216,14 +238,17 @@ std::vector<NamedTensor> TrainStep::state() {
   std::vector<NamedTensor> all;
   for (const Field& f : s.parameters) all.push_back({"model." + f.path, f.tensor});
   for (const Field& f : s.states) all.push_back({"model." + f.path, f.tensor});
-  for (size_t i = 0; i < s.optimizer_state.size(); ++i) all.push_back({s.optimizer_state_names[i], &s.optimizer_state[i]});
-  for (size_t i = 0; i < s.averages.size(); ++i) all.push_back({"ema." + s.parameters[i].path, &s.averages[i]});
+  for (size_t i = 0; i < s.optimizer_state.size(); ++i)
+    all.push_back({s.optimizer_state_names[i], &s.optimizer_state[i]});
+  for (size_t i = 0; i < s.averages.size(); ++i)
+    all.push_back({"ema." + s.parameters[i].path, &s.averages[i]});
   return all;
 }
 
 std::vector<std::pair<std::string, Tensor>> TrainStep::averages() const {
   std::vector<std::pair<std::string, Tensor>> all;
-  for (size_t i = 0; i < state_->averages.size(); ++i) all.emplace_back(state_->parameters[i].path, state_->averages[i]);
+  for (size_t i = 0; i < state_->averages.size(); ++i)
+    all.emplace_back(state_->parameters[i].path, state_->averages[i]);
   return all;
 }
 

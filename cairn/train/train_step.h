@@ -1,8 +1,9 @@
-// TrainStep: forward, loss, backward, clipping and the optimizer's update as one compiled function of
-// state and data: (parameters, state, optimizer state; batch, learning rate, step, key) → the same.
+// TrainStep: forward, loss, backward, clipping and the optimizer's update as one compiled function
+// of state and data: (parameters, state, optimizer state; batch, learning rate, step, key) → the
+// same.
 //
-// State goes in by move and comes out in the same memory. Learning rate, step and key are data, so a
-// thousand steps under a schedule make one plan.
+// State goes in by move and comes out in the same memory. Learning rate, step and key are data, so
+// a thousand steps under a schedule make one plan.
 #pragma once
 
 #include <functional>
@@ -16,8 +17,9 @@
 
 namespace cairn {
 
-// The sum of the losses of a batch's items and how many items count, both 0-d floats. The step's loss
-// is total / count over all micro-batches, so gradients are normalised by the real number of tokens.
+// The sum of the losses of a batch's items and how many items count, both 0-d floats. The step's
+// loss is total / count over all micro-batches, so gradients are normalised by the real number of
+// tokens.
 struct Loss {
   Tensor total;
   Tensor count;
@@ -35,13 +37,13 @@ struct ParameterGroup {
 };
 
 struct TrainStepOptions {
-  double clip_norm = 0;       // by the global norm, as torch.nn.utils.clip_grad_norm_; 0: off
-  double clip_value = 0;      // each element; 0: off
-  double ema_decay = 0;       // exponential moving average of the parameters; 0: off
-  bool decay_all = false;     // weight decay on vectors too (biases, norms), not only on matrices
-  int accumulate = 1;         // micro-batches per step: batch tensors have a leading axis of that size
+  double clip_norm = 0;    // by the global norm, as torch.nn.utils.clip_grad_norm_; 0: off
+  double clip_value = 0;   // each element; 0: off
+  double ema_decay = 0;    // exponential moving average of the parameters; 0: off
+  bool decay_all = false;  // weight decay on vectors too (biases, norms), not only on matrices
+  int accumulate = 1;      // micro-batches per step: batch tensors have a leading axis of that size
   std::vector<ParameterGroup> groups = {};  // the first that matches holds
-  uint64_t seed = 0;          // of dropout
+  uint64_t seed = 0;                        // of dropout
 };
 
 // A tensor of the training state by its name in checkpoints.
@@ -53,8 +55,8 @@ struct NamedTensor {
 class TrainStep {
  public:
   // `module` must be initialised and must outlive this object; its fields are updated by each step.
-  TrainStep(Runtime& runtime, Module& module, LossFunction loss, std::unique_ptr<Optimizer> optimizer,
-            const TrainStepOptions& options = {});
+  TrainStep(Runtime& runtime, Module& module, LossFunction loss,
+            std::unique_ptr<Optimizer> optimizer, const TrainStepOptions& options = {});
   ~TrainStep();
 
   struct Result {
@@ -62,7 +64,8 @@ class TrainStep {
     double gradient_norm;  // before clipping
   };
   // `step` counts from 1. Throws Error when the batch's types do not fit the loss function.
-  Result step(std::span<const Tensor> batch, double learning_rate, int64_t step, const EvalOptions& options = {});
+  Result step(std::span<const Tensor> batch, double learning_rate, int64_t step,
+              const EvalOptions& options = {});
 
   // "model.PATH", "optimizer.PATH.exp_avg", "ema.PATH": what a checkpoint holds.
   std::vector<NamedTensor> state();

@@ -24,7 +24,8 @@ const NameMap kSameNames = [](const std::string& path) { return FilePlace{path};
 class Runner {
  public:
   Runner(Module& module, std::function<Tensor(Context&, const Tensor&)> forward)
-      : fields_(fields(module)), function_([this, forward = std::move(forward)](std::span<const Tensor> args) {
+      : fields_(fields(module)),
+        function_([this, forward = std::move(forward)](std::span<const Tensor> args) {
           const Bound bound(fields_, args.first(fields_.size()));
           Context ctx;
           return std::vector<Tensor>{forward(ctx, args.back())};
@@ -70,10 +71,14 @@ TEST(MnistBurn, LogitsAndAccuracyOnTheRealTestSet) {
   CAIRN_REQUIRE_DATA("checkpoints/mnist-burn/mnist.safetensors");
   CAIRN_REQUIRE_DATA("vision/mnist/t10k-images-idx3-ubyte.gz");
   MnistCnn model;
-  const auto file = io::SafetensorsFile::open(test::data_path("checkpoints/mnist-burn/mnist.safetensors").string()).value();
+  const auto file = io::SafetensorsFile::open(
+                        test::data_path("checkpoints/mnist-burn/mnist.safetensors").string())
+                        .value();
   ASSERT_TRUE(load_fields(model, file, kSameNames).ok());
-  const HostArray images = io::read_idx(test::data_path("vision/mnist/t10k-images-idx3-ubyte.gz").string()).value();
-  const HostArray labels = io::read_idx(test::data_path("vision/mnist/t10k-labels-idx1-ubyte.gz").string()).value();
+  const HostArray images =
+      io::read_idx(test::data_path("vision/mnist/t10k-images-idx3-ubyte.gz").string()).value();
+  const HostArray labels =
+      io::read_idx(test::data_path("vision/mnist/t10k-labels-idx1-ubyte.gz").string()).value();
   Runtime runtime;
   Runner run(model, [&](Context& ctx, const Tensor& x) { return model.forward(ctx, x); });
   constexpr int64_t kBatch = 250;
@@ -83,36 +88,50 @@ TEST(MnistBurn, LogitsAndAccuracyOnTheRealTestSet) {
     HostArray x(DType::f32, {kBatch, 1, 28, 28});
     for (int64_t i = 0; i < x.elements(); ++i)
       x.mutable_span<float>()[static_cast<size_t>(i)] =
-          (static_cast<float>(images.span<uint8_t>()[static_cast<size_t>(at * 784 + i)]) / 255.0f - 0.1307f) / 0.3081f;
+          (static_cast<float>(images.span<uint8_t>()[static_cast<size_t>(at * 784 + i)]) / 255.0f -
+           0.1307f) /
+          0.3081f;
     const std::vector<float> logits = run(runtime, x);
     if (at == 0) first.assign(logits.begin(), logits.begin() + 40);
     for (int64_t row = 0; row < kBatch; ++row)
-      correct += argmax_of(logits.data() + row * 10) == labels.span<uint8_t>()[static_cast<size_t>(at + row)];
+      correct += argmax_of(logits.data() + row * 10) ==
+                 labels.span<uint8_t>()[static_cast<size_t>(at + row)];
   }
   EXPECT_EQ(correct, 9917);
-  const HostArray expected = io::SafetensorsFile::open(test::golden_path("models/mnist-burn.safetensors").string()).value().read("logits").value();
+  const HostArray expected =
+      io::SafetensorsFile::open(test::golden_path("models/mnist-burn.safetensors").string())
+          .value()
+          .read("logits")
+          .value();
   // Six layers; the input is normalised in f32, with errors of 2 epsilons of values up to 3.
-  for (int64_t i = 0; i < 40; ++i) EXPECT_NEAR(first[static_cast<size_t>(i)], expected.at(i), 1e-4) << i;
+  for (int64_t i = 0; i < 40; ++i)
+    EXPECT_NEAR(first[static_cast<size_t>(i)], expected.at(i), 1e-4) << i;
 }
 
 TEST(ResNet20, LogitsAndCountOfCorrectAnswers) {
   CAIRN_REQUIRE_DATA("checkpoints/resnet-cifar10/resnet20-12fca82f.safetensors");
   CAIRN_REQUIRE_DATA("vision/cifar10-jpg-test1000.tar");
   CifarResNet model;
-  const auto file = io::SafetensorsFile::open(test::data_path("checkpoints/resnet-cifar10/resnet20-12fca82f.safetensors").string()).value();
+  const auto file =
+      io::SafetensorsFile::open(
+          test::data_path("checkpoints/resnet-cifar10/resnet20-12fca82f.safetensors").string())
+          .value();
   const Status loaded = load_fields(model, file, kSameNames);
   ASSERT_TRUE(loaded.ok()) << loaded.error().what();
   std::ifstream in(test::data_path("checkpoints/resnet-cifar10/resnet20-12fca82f.reference.json"));
   const auto reference = nlohmann::json::parse(in);
-  const auto tar = io::TarFile::open(test::data_path("vision/cifar10-jpg-test1000.tar").string()).value();
-  const std::vector<std::string> classes = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"};
+  const auto tar =
+      io::TarFile::open(test::data_path("vision/cifar10-jpg-test1000.tar").string()).value();
+  const std::vector<std::string> classes = {"airplane", "automobile", "bird",  "cat",  "deer",
+                                            "dog",      "frog",       "horse", "ship", "truck"};
   const auto read = [&](const io::TarEntry& entry, float* out) {
     const HostArray image = io::decode_image(tar.bytes(entry).bytes(), entry.name).value();
     const double mean[] = {0.485, 0.456, 0.406}, deviation[] = {0.229, 0.224, 0.225};
     for (int64_t i = 0; i < 1024; ++i)
       for (int64_t c = 0; c < 3; ++c)
         out[c * 1024 + i] = static_cast<float>(
-            (image.span<uint8_t>()[static_cast<size_t>(i * 3 + c)] / 255.0 - mean[c]) / deviation[c]);
+            (image.span<uint8_t>()[static_cast<size_t>(i * 3 + c)] / 255.0 - mean[c]) /
+            deviation[c]);
   };
   Runtime runtime;
   Runner run(model, [&](Context& ctx, const Tensor& x) { return model.forward(ctx, x); });
@@ -128,7 +147,8 @@ TEST(ResNet20, LogitsAndCountOfCorrectAnswers) {
   // 20 layers in f32; logits up to 15 are given to 6 decimals.
   for (size_t i = 0; i < names.size(); ++i)
     for (size_t c = 0; c < 10; ++c)
-      EXPECT_NEAR(logits[i * 10 + c], reference["logits"][i][c].get<double>(), 2e-4) << names[i] << " " << c;
+      EXPECT_NEAR(logits[i * 10 + c], reference["logits"][i][c].get<double>(), 2e-4)
+          << names[i] << " " << c;
 
   int correct = 0;
   std::vector<int64_t> labels;
@@ -137,13 +157,15 @@ TEST(ResNet20, LogitsAndCountOfCorrectAnswers) {
     if (!entry.name.ends_with(".jpg")) continue;
     int64_t label = -1;
     for (size_t c = 0; c < classes.size(); ++c)
-      if (entry.name.find("/" + classes[c] + "/") != std::string::npos) label = static_cast<int64_t>(c);
+      if (entry.name.find("/" + classes[c] + "/") != std::string::npos)
+        label = static_cast<int64_t>(c);
     ASSERT_GE(label, 0) << entry.name;
     read(entry, batch.mutable_span<float>().data() + labels.size() * 3072);
     labels.push_back(label);
     if (labels.size() < 100) continue;
     const std::vector<float> scores = run(runtime, batch);
-    for (size_t i = 0; i < labels.size(); ++i) correct += argmax_of(scores.data() + i * 10) == labels[i];
+    for (size_t i = 0; i < labels.size(); ++i)
+      correct += argmax_of(scores.data() + i * 10) == labels[i];
     labels.clear();
   }
   EXPECT_TRUE(labels.empty());

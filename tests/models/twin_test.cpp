@@ -1,5 +1,5 @@
-// GPT-2 and Llama twins made in PyTorch with random weights: logits, hidden states, loss, every gradient,
-// greedy text and a ten-step loss curve (tests/golden/twins).
+// GPT-2 and Llama twins made in PyTorch with random weights: logits, hidden states, loss, every
+// gradient, greedy text and a ten-step loss curve (tests/golden/twins).
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -41,8 +41,8 @@ class Twin : public testing::TestWithParam<const char*> {
     }
     return scale > 0 ? difference / scale : difference;
   }
-  // Each of the about 60 operations in a row on a path through two layers rounds once to f32, and norms
-  // and softmax of weights of deviation 0.3 amplify by some tens: a few hundred epsilons.
+  // Each of the about 60 operations in a row on a path through two layers rounds once to f32, and
+  // norms and softmax of weights of deviation 0.3 amplify by some tens: a few hundred epsilons.
   static constexpr double kTolerance = 400 * 0x1p-23;
 
   std::filesystem::path folder;
@@ -71,7 +71,8 @@ TEST_P(Twin, EveryGradient) {
   std::vector<HostArray> values;
   for (const Tensor& t : g) values.push_back(t.host());
   int compared = 0;
-  for (const auto& [name, array] : file_tensors(all, values, hf_names(model.transformer->config()))) {
+  for (const auto& [name, array] :
+       file_tensors(all, values, hf_names(model.transformer->config()))) {
     EXPECT_LT(relative_error(array, reference.read("grad." + name).value()), kTolerance) << name;
     ++compared;
   }
@@ -86,14 +87,18 @@ TEST_P(Twin, TenStepsOfAdamW) {
   config.betas = adamw["betas"].get<std::vector<double>>();
   config.epsilon = adamw["epsilon"].get<double>();
   config.weight_decay = adamw["weight_decay"].get<double>();
-  const auto fn = mean_loss([&](Context& ctx, std::span<const Tensor> batch) { return loss(ctx, batch[0]); });
+  const auto fn =
+      mean_loss([&](Context& ctx, std::span<const Tensor> batch) { return loss(ctx, batch[0]); });
   TrainStep step(runtime, *model.transformer, fn, make_optimizer(config));
   const HostArray curve = reference.read("loss_curve").value();
   const Tensor batch[] = {ids()};
   for (int i = 0; i < 10; ++i)
-    // The first gradients of Adam have the size of their sign: a rounding error of a gradient near zero
-    // moves a weight by up to the learning rate. Measured growth: about a factor 3 a step at first.
-    EXPECT_NEAR(step.step(batch, config.learning_rate, i + 1).loss, curve.at(i), 2e-4 * (i + 1) * curve.at(0)) << i;
+    // The first gradients of Adam have the size of their sign: a rounding error of a gradient near
+    // zero moves a weight by up to the learning rate. Measured growth: about a factor 3 a step at
+    // first.
+    EXPECT_NEAR(step.step(batch, config.learning_rate, i + 1).loss, curve.at(i),
+                2e-4 * (i + 1) * curve.at(0))
+        << i;
 }
 
 TEST_P(Twin, GreedyText) {
@@ -113,7 +118,8 @@ TEST_P(Twin, GreedyText) {
 }
 
 TEST_P(Twin, SavedFolderLoadsWithTheSameBytes) {
-  const auto copy = std::filesystem::temp_directory_path() / (std::string("cairn-twin-") + GetParam());
+  const auto copy =
+      std::filesystem::temp_directory_path() / (std::string("cairn-twin-") + GetParam());
   std::filesystem::create_directories(copy);
   ASSERT_TRUE(save_language_model(copy, *model.transformer, nullptr).ok());
   LanguageModel again = load_language_model(copy).value();
@@ -121,16 +127,21 @@ TEST_P(Twin, SavedFolderLoadsWithTheSameBytes) {
   const auto after = fields(*again.transformer);
   ASSERT_EQ(before.size(), after.size());
   for (size_t i = 0; i < before.size(); ++i)
-    EXPECT_EQ(before[i].tensor->to_vector<float>(), after[i].tensor->to_vector<float>()) << before[i].path;
+    EXPECT_EQ(before[i].tensor->to_vector<float>(), after[i].tensor->to_vector<float>())
+        << before[i].path;
   std::filesystem::remove_all(copy);
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, Twin, testing::Values("gpt2", "llama", "llama-tied"),
-                         [](const auto& info) { return std::string(info.param) == "llama-tied" ? "llama_tied" : info.param; });
+                         [](const auto& info) {
+                           return std::string(info.param) == "llama-tied" ? "llama_tied"
+                                                                          : info.param;
+                         });
 
 TEST(Stories260K, GreedyTextAndLogits) {
   CAIRN_REQUIRE_DATA("checkpoints/stories260K/stories260K.bin");
-  LanguageModel model = load_language_model(test::data_path("checkpoints/stories260K/stories260K.bin")).value();
+  LanguageModel model =
+      load_language_model(test::data_path("checkpoints/stories260K/stories260K.bin")).value();
   std::ifstream in(test::data_path("checkpoints/stories260K/stories260K.reference.json"));
   const auto reference = nlohmann::json::parse(in);
   const auto ids = reference["greedy_ids"].get<std::vector<int32_t>>();
@@ -146,9 +157,11 @@ TEST(Stories260K, GreedyTextAndLogits) {
   ASSERT_TRUE(model.tokenizer);
   EXPECT_EQ(model.tokenizer->decode(made), reference["greedy_text"].get<std::string>());
   const auto expected = reference["logits_pos63"].get<std::vector<double>>();
-  const auto all = full_logits(runtime, *model.transformer, std::span(ids).first(64)).to_vector<float>();
+  const auto all =
+      full_logits(runtime, *model.transformer, std::span(ids).first(64)).to_vector<float>();
   ASSERT_EQ(all.size(), 64 * expected.size());
-  for (size_t v = 0; v < expected.size(); ++v) EXPECT_NEAR(all[63 * expected.size() + v], expected[v], 1e-4);
+  for (size_t v = 0; v < expected.size(); ++v)
+    EXPECT_NEAR(all[63 * expected.size() + v], expected[v], 1e-4);
 }
 
 }  // namespace

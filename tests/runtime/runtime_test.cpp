@@ -65,7 +65,8 @@ TEST(Eval, EagerGivesTheSameBits) {
 TEST(Eval, OutOfRangeIndexIsReportedWithItsLine) {
   Runtime runtime;
   const Tensor index = Tensor::from<int32_t>({0, 7}, {2});
-  const Tensor y = make(Op::gather, {matrix(), index}, {{Attr::axis, int64_t{0}}, {Attr::batch_dims, int64_t{0}}});
+  const Tensor y = make(Op::gather, {matrix(), index},
+                        {{Attr::axis, int64_t{0}}, {Attr::batch_dims, int64_t{0}}});
   try {
     eval(runtime, y);
     FAIL();
@@ -85,7 +86,8 @@ TEST(Eval, AnEqualGraphIsPlannedOnce) {
 
 TEST(FunctionTest, DonatesWhatIsMovedIn) {
   Runtime runtime;
-  Function step = compile([](std::span<const Tensor> a) { return std::vector<Tensor>{a[0] * 2.0 + a[1]}; });
+  Function step =
+      compile([](std::span<const Tensor> a) { return std::vector<Tensor>{a[0] * 2.0 + a[1]}; });
   Tensor state = runtime.upload(HostArray::from<float>(std::vector<float>{1, 2, 3}, {3}), "state");
   const Tensor bias = runtime.upload(HostArray::from<float>(std::vector<float>{1, 1, 1}, {3}));
   const void* address = state.buffer()->data;
@@ -104,7 +106,8 @@ TEST(FunctionTest, DonatesWhatIsMovedIn) {
 
 TEST(FunctionTest, SharedArgumentIsNotOverwritten) {
   Runtime runtime;
-  Function step = compile([](std::span<const Tensor> a) { return std::vector<Tensor>{a[0] + 1.0}; });
+  Function step =
+      compile([](std::span<const Tensor> a) { return std::vector<Tensor>{a[0] + 1.0}; });
   Tensor state = runtime.upload(HostArray::from<float>(std::vector<float>{1, 2}, {2}));
   const Tensor kept = state;
   const Tensor next = step(runtime, {std::move(state)})[0];
@@ -141,15 +144,17 @@ TEST(PlanTest, PeakIsWhatTheAllocatorSees) {
   });
   const size_t before = runtime.allocator().bytes_in_use();
   runtime.allocator().reset_peak();
-  std::vector<Tensor> args{runtime.upload(HostArray::from<float>(std::vector<float>(40, 0.5f), {8, 5})),
-                           runtime.upload(HostArray::from<float>(std::vector<float>(35, 0.25f), {5, 7}))};
+  std::vector<Tensor> args{
+      runtime.upload(HostArray::from<float>(std::vector<float>(40, 0.5f), {8, 5})),
+      runtime.upload(HostArray::from<float>(std::vector<float>(35, 0.25f), {5, 7}))};
   std::vector<TensorType> types{args[0].type(), args[1].type()};
   const auto results = f(runtime, args);
   EXPECT_EQ(runtime.allocator().peak_bytes() - before, f.plan(runtime, types, false)->peak_bytes());
 }
 
 // %c = carried, k = 0..n-1: c = c * 2 + x[k]; stacks c.
-std::vector<Tensor> doubling_loop(const Tensor& n, const Tensor& start, const Tensor& xs, bool reverse) {
+std::vector<Tensor> doubling_loop(const Tensor& n, const Tensor& start, const Tensor& xs,
+                                  bool reverse) {
   Graph body = trace(
       [](std::span<const Tensor> a) {
         const Tensor c = a[1] * 2.0 + a[2];
@@ -168,14 +173,17 @@ TEST(LoopTest, CarriesScansAndStacks) {
   Runtime runtime;
   const Tensor xs = Tensor::from<float>({1, 2, 3, 4}, {4});
   for (const int steps : {0, 1, 3, 4}) {
-    const auto results = eval(runtime, doubling_loop(Tensor::scalar(steps, DType::i32), Tensor::scalar(1.0, DType::f32), xs, false));
+    const auto results = eval(runtime, doubling_loop(Tensor::scalar(steps, DType::i32),
+                                                     Tensor::scalar(1.0, DType::f32), xs, false));
     std::vector<float> stacked(4, 0.0f);
     float c = 1;
-    for (int k = 0; k < steps; ++k) stacked[static_cast<size_t>(k)] = c = c * 2 + static_cast<float>(k + 1);
+    for (int k = 0; k < steps; ++k)
+      stacked[static_cast<size_t>(k)] = c = c * 2 + static_cast<float>(k + 1);
     EXPECT_EQ(results[0].item<float>(), c);
     EXPECT_EQ(results[1].to_vector<float>(), stacked);
   }
-  const auto results = eval(runtime, doubling_loop(Tensor::scalar(3, DType::i32), Tensor::scalar(1.0, DType::f32), xs, true));
+  const auto results = eval(runtime, doubling_loop(Tensor::scalar(3, DType::i32),
+                                                   Tensor::scalar(1.0, DType::f32), xs, true));
   EXPECT_EQ(results[1].to_vector<float>(), (std::vector<float>{25, 12, 5, 0}));
 }
 

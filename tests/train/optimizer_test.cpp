@@ -30,7 +30,9 @@ struct Golden {
 
 Golden load(const std::string& stem) {
   std::ifstream in(test::golden_path("optimizers/" + stem + ".json"));
-  return {Json::parse(in), io::SafetensorsFile::open(test::golden_path("optimizers/" + stem + ".safetensors").string()).value()};
+  return {Json::parse(in), io::SafetensorsFile::open(
+                               test::golden_path("optimizers/" + stem + ".safetensors").string())
+                               .value()};
 }
 
 // PyTorch's hyper-parameters by our names.
@@ -38,30 +40,55 @@ OptimizerConfig config_of(const Json& c) {
   OptimizerConfig o;
   o.name = c["optimizer"];
   const std::map<std::string, std::optional<double>*> numbers = {
-      {"weight_decay", &o.weight_decay}, {"momentum", &o.momentum}, {"dampening", &o.dampening}, {"alpha", &o.alpha},
-      {"rho", &o.rho}, {"lr_decay", &o.lr_decay}, {"t0", &o.t0}, {"lambd", &o.lambd}, {"beta2_decay", &o.beta2_decay},
-      {"d", &o.d}, {"momentum_decay", &o.momentum_decay}, {"initial_accumulator_value", &o.initial_accumulator_value}};
-  const std::map<std::string, std::optional<bool>*> flags = {{"nesterov", &o.nesterov}, {"amsgrad", &o.amsgrad},
-                                                             {"maximize", &o.maximize}, {"centered", &o.centered},
-                                                             {"decoupled_weight_decay", &o.decoupled_weight_decay}};
+      {"weight_decay", &o.weight_decay},
+      {"momentum", &o.momentum},
+      {"dampening", &o.dampening},
+      {"alpha", &o.alpha},
+      {"rho", &o.rho},
+      {"lr_decay", &o.lr_decay},
+      {"t0", &o.t0},
+      {"lambd", &o.lambd},
+      {"beta2_decay", &o.beta2_decay},
+      {"d", &o.d},
+      {"momentum_decay", &o.momentum_decay},
+      {"initial_accumulator_value", &o.initial_accumulator_value}};
+  const std::map<std::string, std::optional<bool>*> flags = {
+      {"nesterov", &o.nesterov},
+      {"amsgrad", &o.amsgrad},
+      {"maximize", &o.maximize},
+      {"centered", &o.centered},
+      {"decoupled_weight_decay", &o.decoupled_weight_decay}};
   for (const auto& [key, value] : c["hyper_parameters"].items()) {
-    if (key == "lr") o.learning_rate = value;
-    else if (key == "betas") o.betas = value.get<std::vector<double>>();
-    else if (key == "eps" && value.is_number()) o.epsilon = value.get<double>();
-    else if (key == "eps" && value.is_array() && value[0].is_number()) o.epsilon = value[0].get<double>();
-    else if (key == "etas") o.eta_minus = value[0].get<double>(), o.eta_plus = value[1].get<double>();
-    else if (key == "step_sizes") o.step_size_min = value[0].get<double>(), o.step_size_max = value[1].get<double>();
-    else if (key == "adjust_lr_fn" && value.is_string()) o.adjust_lr_fn = value.get<std::string>();
-    else if (key == "ns_steps") o.ns_steps = value.get<int>();
-    else if (numbers.count(key) && value.is_number()) *numbers.at(key) = value.get<double>();
-    else if (flags.count(key) && value.is_boolean() && value.get<bool>()) *flags.at(key) = true;
+    if (key == "lr")
+      o.learning_rate = value;
+    else if (key == "betas")
+      o.betas = value.get<std::vector<double>>();
+    else if (key == "eps" && value.is_number())
+      o.epsilon = value.get<double>();
+    else if (key == "eps" && value.is_array() && value[0].is_number())
+      o.epsilon = value[0].get<double>();
+    else if (key == "etas")
+      o.eta_minus = value[0].get<double>(), o.eta_plus = value[1].get<double>();
+    else if (key == "step_sizes")
+      o.step_size_min = value[0].get<double>(), o.step_size_max = value[1].get<double>();
+    else if (key == "adjust_lr_fn" && value.is_string())
+      o.adjust_lr_fn = value.get<std::string>();
+    else if (key == "ns_steps")
+      o.ns_steps = value.get<int>();
+    else if (numbers.count(key) && value.is_number())
+      *numbers.at(key) = value.get<double>();
+    else if (flags.count(key) && value.is_boolean() && value.get<bool>())
+      *flags.at(key) = true;
   }
   return o;
 }
 
 // The loss of a case as a function of its parameters (tools/goldens/make_optimizers.py).
-Tensor loss_of(const Golden& g, const std::vector<std::string>& names, std::span<const Tensor> p, const Tensor& step, DType dtype) {
-  const auto data = [&](const char* name) { return cast(Tensor(g.file.read(std::string("problem.") + name).value()), dtype); };
+Tensor loss_of(const Golden& g, const std::vector<std::string>& names, std::span<const Tensor> p,
+               const Tensor& step, DType dtype) {
+  const auto data = [&](const char* name) {
+    return cast(Tensor(g.file.read(std::string("problem.") + name).value()), dtype);
+  };
   if (names[0] == "table") {
     // Another five rows and targets in each step.
     const Tensor at = cast(step - 1, DType::i32);
@@ -97,7 +124,8 @@ TEST_P(OptimizerGolden, FollowsPyTorch) {
     if (transposed) initial = transpose(initial);
     parameters.push_back(eval(runtime, cast(initial, dtype)));
     first_state.push_back(state.size());
-    for (const Tensor& t : optimizer->initial_state(parameters.back())) state.push_back(eval(runtime, t));
+    for (const Tensor& t : optimizer->initial_state(parameters.back()))
+      state.push_back(eval(runtime, t));
   }
   const size_t n = parameters.size();
   Function step = compile([&](std::span<const Tensor> a) {
@@ -116,7 +144,8 @@ TEST_P(OptimizerGolden, FollowsPyTorch) {
       if (c.contains("groups"))
         for (const Json& group : c["groups"])
           for (const Json& member : group["parameters"])
-            if (member == names[i] && group.contains("lr")) rate = full_like(rate, group["lr"].get<double>());
+            if (member == names[i] && group.contains("lr"))
+              rate = full_like(rate, group["lr"].get<double>());
       ParameterUpdate u = optimizer->update({rate, a[a.size() - 1], decay}, p[i], gradient[i],
                                             a.subspan(n + first_state[i], count));
       next_parameters.push_back(u.parameter);
@@ -140,22 +169,29 @@ TEST_P(OptimizerGolden, FollowsPyTorch) {
     std::copy_n(results.begin(), n, parameters.begin());
     std::copy_n(results.begin() + static_cast<int64_t>(n), state.size(), state.begin());
     if (checked >= steps.size() || steps[checked] != t) continue;
-    // Rounding errors of each step (some 30 operations) grow as a perturbation of the start does, which
-    // the golden measured; PyTorch's own errors are of the same size.
-    const double sensitivity = c["sensitivity"].is_null() ? 20.0 : c["sensitivity"][checked].get<double>();
+    // Rounding errors of each step (some 30 operations) grow as a perturbation of the start does,
+    // which the golden measured; PyTorch's own errors are of the same size.
+    const double sensitivity =
+        c["sensitivity"].is_null() ? 20.0 : c["sensitivity"][checked].get<double>();
     double bound = 30 * epsilon(dtype) * std::max(1.0, sensitivity) * std::sqrt(t);
-    // PyTorch keeps these optimizers' scalars (mu_product; eta and mu; the step) in f32 under f64 parameters.
+    // PyTorch keeps these optimizers' scalars (mu_product; eta and mu; the step) in f32 under f64
+    // parameters.
     for (const char* name : {"nadam", "asgd", "adafactor"})
       if (c["optimizer"] == name) bound = 30 * epsilon(DType::f32) * std::max(1.0, sensitivity);
-    // Newton-Schulz in bf16: each of five iterations of three products rounds numbers of size 1 to 8 bits.
-    if (c.value("newton_schulz_dtype", "") == "bf16" || GetParam().find("bf16") != std::string::npos) bound = 0;
+    // Newton-Schulz in bf16: each of five iterations of three products rounds numbers of size 1 to
+    // 8 bits.
+    if (c.value("newton_schulz_dtype", "") == "bf16" ||
+        GetParam().find("bf16") != std::string::npos)
+      bound = 0;
     for (size_t i = 0; i < n; ++i) {
       const HostArray expected = golden.file.read(GetParam() + "." + names[i]).value();
       const HostArray actual = parameters[i].host();
       const int64_t count = actual.elements();
       double scale = 0;
-      for (int64_t e = 0; e < count; ++e) scale = std::max(scale, std::fabs(expected.at(static_cast<int64_t>(checked) * count + e)));
-      const double tolerance = bound > 0 ? bound * scale : learning_rate * t * 15 * epsilon(DType::bf16);
+      for (int64_t e = 0; e < count; ++e)
+        scale = std::max(scale, std::fabs(expected.at(static_cast<int64_t>(checked) * count + e)));
+      const double tolerance =
+          bound > 0 ? bound * scale : learning_rate * t * 15 * epsilon(DType::bf16);
       for (int64_t e = 0; e < count; ++e)
         ASSERT_NEAR(actual.at(e), expected.at(static_cast<int64_t>(checked) * count + e), tolerance)
             << names[i] << "[" << e << "] after step " << t;
@@ -172,8 +208,8 @@ std::vector<std::string> golden_names() {
   const Json json = Json::parse(in);
   for (const Json& c : json["cases"]) {
     const std::string name = c["name"];
-    // lbfgs evaluates the loss several times a step; it has a test of its own. Ours is bf16 throughout
-    // Newton-Schulz, as PyTorch's; the f64 cases are for builds that iterate in f64.
+    // lbfgs evaluates the loss several times a step; it has a test of its own. Ours is bf16
+    // throughout Newton-Schulz, as PyTorch's; the f64 cases are for builds that iterate in f64.
     if (name.rfind("lbfgs", 0) == 0) continue;
     if (c["optimizer"] == "muon" && name.find("bf16") == std::string::npos) continue;
     names.push_back(name);
@@ -181,7 +217,8 @@ std::vector<std::string> golden_names() {
   return names;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, OptimizerGolden, testing::ValuesIn(golden_names()), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(All, OptimizerGolden, testing::ValuesIn(golden_names()),
+                         [](const auto& info) { return info.param; });
 
 TEST(Optimizer, UnknownNameNamesTheNearest) {
   try {
@@ -199,7 +236,8 @@ TEST(Optimizer, HyperParameterThatItDoesNotHaveIsAnError) {
 }
 
 TEST(Optimizer, EveryNameIsBuilt) {
-  for (const std::string& name : optimizer_names()) EXPECT_NO_THROW(make_optimizer({.name = name})) << name;
+  for (const std::string& name : optimizer_names())
+    EXPECT_NO_THROW(make_optimizer({.name = name})) << name;
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Whole runs: resuming bit for bit, crashes at any moment, full disks, thread counts, values that are not
-// finite. The model is tiny, so that a run takes a fraction of a second.
+// Whole runs: resuming bit for bit, crashes at any moment, full disks, thread counts, values that
+// are not finite. The model is tiny, so that a run takes a fraction of a second.
 #include "cairn/train/run.h"
 
 #include <gtest/gtest.h>
@@ -25,13 +25,15 @@ namespace fs = std::filesystem;
 class RunTest : public testing::Test {
  protected:
   RunTest() {
-    root = fs::temp_directory_path() / ("cairn-run-" + std::to_string(getpid()) + "-" +
-                                        testing::UnitTest::GetInstance()->current_test_info()->name());
+    root =
+        fs::temp_directory_path() / ("cairn-run-" + std::to_string(getpid()) + "-" +
+                                     testing::UnitTest::GetInstance()->current_test_info()->name());
     fs::remove_all(root);
     fs::create_directories(root);
     std::ofstream out(root / "text.txt");
     std::mt19937 random(1);
-    for (int i = 0; i < 4000; ++i) out << static_cast<char>('a' + random() % 3 * (i % 5 + 1)) << (i % 11 == 0 ? " " : "");
+    for (int i = 0; i < 4000; ++i)
+      out << static_cast<char>('a' + random() % 3 * (i % 5 + 1)) << (i % 11 == 0 ? " " : "");
   }
   ~RunTest() override { fs::remove_all(root); }
 
@@ -54,7 +56,8 @@ clip = 1.0
 checkpoint_every = 7
 evaluate_every = 10
 log_every = 3
-)").value();
+)")
+                        .value();
     c.data.text = {(root / "text.txt").string()};
     c.train.steps = steps;
     return c;
@@ -83,7 +86,8 @@ TEST_F(RunTest, WritesAFolderThatIsAModel) {
   const RunResult result = train(config(20), "a");
   EXPECT_TRUE(result.finished);
   EXPECT_EQ(result.step, 20);
-  for (const char* file : {"config.json", "model.safetensors", "tokenizer.json", "metrics.jsonl", "report.html"})
+  for (const char* file :
+       {"config.json", "model.safetensors", "tokenizer.json", "metrics.jsonl", "report.html"})
     EXPECT_TRUE(fs::exists(root / "a" / file)) << file;
   EXPECT_LT(result.history.back().loss, result.history.front().loss);
   EXPECT_TRUE(result.history.back().validation_loss);
@@ -95,7 +99,8 @@ TEST_F(RunTest, TheSameBitsWithAnyNumberOfThreads) {
   train(config(12), "one", 1);
   for (const int threads : {2, 3, 8}) {
     train(config(12), "many", threads);
-    EXPECT_EQ(bytes(root / "one/model.safetensors"), bytes(root / "many/model.safetensors")) << threads;
+    EXPECT_EQ(bytes(root / "one/model.safetensors"), bytes(root / "many/model.safetensors"))
+        << threads;
     fs::remove_all(root / "many");
   }
 }
@@ -215,8 +220,10 @@ TEST_F(RunTest, OnePlanForAThousandStepsUnderASchedule) {
   auto task = make_task(c, root / "a").value();
   Runtime runtime({.threads = 1});
   initialize(runtime, task->module(), 1);
-  TrainStep step(runtime, task->module(), [&](Context& ctx, std::span<const Tensor> b) { return task->loss(ctx, b); },
-                 make_optimizer({.name = "adamw"}));
+  TrainStep step(
+      runtime, task->module(),
+      [&](Context& ctx, std::span<const Tensor> b) { return task->loss(ctx, b); },
+      make_optimizer({.name = "adamw"}));
   const int64_t before = runtime.stats().plans_made;
   for (int i = 0; i < 1000; ++i) {
     std::vector<Tensor> batch;
@@ -236,8 +243,10 @@ TEST_F(RunTest, ThePlannedPeakIsWhatTheAllocatorSaw) {
     initialize(runtime, task->module(), 1);
     TrainStepOptions options;
     options.accumulate = accumulate;
-    TrainStep step(runtime, task->module(), [&](Context& ctx, std::span<const Tensor> b) { return task->loss(ctx, b); },
-                   make_optimizer({.name = "adamw"}), options);
+    TrainStep step(
+        runtime, task->module(),
+        [&](Context& ctx, std::span<const Tensor> b) { return task->loss(ctx, b); },
+        make_optimizer({.name = "adamw"}), options);
     for (int i = 0; i < 3; ++i) {
       std::vector<Tensor> batch;
       for (const HostArray& a : task->batch(i)) batch.push_back(runtime.upload(a));
@@ -245,7 +254,8 @@ TEST_F(RunTest, ThePlannedPeakIsWhatTheAllocatorSaw) {
       step.step(batch, 1e-3, i + 1);
       // Learning rate and step come from the caller's memory; all else is the allocator's.
       const size_t outside = 2 * kBufferAlignment;
-      EXPECT_EQ(runtime.allocator().peak_bytes(), step.plan()->peak_bytes() - outside) << accumulate << " " << i;
+      EXPECT_EQ(runtime.allocator().peak_bytes(), step.plan()->peak_bytes() - outside)
+          << accumulate << " " << i;
     }
     EXPECT_GT(step.plan()->arena_bytes, 10000u);
   }

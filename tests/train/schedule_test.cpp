@@ -1,4 +1,5 @@
-// Learning rates against PyTorch's and Hugging Face's schedules (tests/golden/optimizers/schedules).
+// Learning rates against PyTorch's and Hugging Face's schedules
+// (tests/golden/optimizers/schedules).
 #include "cairn/train/schedule.h"
 
 #include <gtest/gtest.h>
@@ -64,7 +65,9 @@ std::optional<ScheduleConfig> config_of(const Json& c) {
 TEST(Schedule, FollowsPyTorch) {
   std::ifstream in(test::golden_path("optimizers/schedules.json"));
   const Json json = Json::parse(in);
-  const auto file = io::SafetensorsFile::open(test::golden_path("optimizers/schedules.safetensors").string()).value();
+  const auto file =
+      io::SafetensorsFile::open(test::golden_path("optimizers/schedules.safetensors").string())
+          .value();
   std::set<std::string> compared;
   for (const Json& c : json["cases"]) {
     const auto config = config_of(c);
@@ -72,16 +75,21 @@ TEST(Schedule, FollowsPyTorch) {
     const std::string name = c["name"];
     const HostArray expected = file.read(name).value();
     // PyTorch multiplies rates from step to step where we use the closed form: 50 roundings.
-    for (int i = 0; i < 50; ++i) EXPECT_NEAR(rate_at(*config, i), expected.at(i), 50 * 0x1p-52 * config->learning_rate) << name << " " << i;
+    for (int i = 0; i < 50; ++i)
+      EXPECT_NEAR(rate_at(*config, i), expected.at(i), 50 * 0x1p-52 * config->learning_rate)
+          << name << " " << i;
     compared.insert(config->name);
   }
-  EXPECT_EQ(compared, (std::set<std::string>{"step", "multistep", "exponential", "cosine", "polynomial", "one_cycle", "warm_restarts"}));
+  EXPECT_EQ(compared, (std::set<std::string>{"step", "multistep", "exponential", "cosine",
+                                             "polynomial", "one_cycle", "warm_restarts"}));
 }
 
 TEST(Schedule, PlateauFollowsPyTorch) {
   std::ifstream in(test::golden_path("optimizers/schedules.json"));
   const Json json = Json::parse(in);
-  const auto file = io::SafetensorsFile::open(test::golden_path("optimizers/schedules.safetensors").string()).value();
+  const auto file =
+      io::SafetensorsFile::open(test::golden_path("optimizers/schedules.safetensors").string())
+          .value();
   for (const Json& c : json["cases"]) {
     if (c["name"] != "plateau") continue;
     const Json& o = c["options"];
@@ -98,7 +106,11 @@ TEST(Schedule, PlateauFollowsPyTorch) {
 }
 
 TEST(Schedule, WarmUpRisesLinearlyAndLinearEndsAtTheMinimum) {
-  ScheduleConfig s{.name = "linear", .learning_rate = 1, .min_learning_rate = 0.1, .total_steps = 110, .warmup_steps = 9};
+  ScheduleConfig s{.name = "linear",
+                   .learning_rate = 1,
+                   .min_learning_rate = 0.1,
+                   .total_steps = 110,
+                   .warmup_steps = 9};
   EXPECT_DOUBLE_EQ(rate_at(s, 0), 0.1);
   EXPECT_DOUBLE_EQ(rate_at(s, 8), 0.9);
   EXPECT_DOUBLE_EQ(rate_at(s, 9), 1);

@@ -15,8 +15,9 @@ Communicator& communicator(const KernelArgs& args) {
   if (found == args.mesh.end())
     throw_error(fmt::format("[{}] this runtime has no mesh axis '{}'", name(args.node.op()), axis));
   if (found->second->size() != args.node.attrs().integer(Attr::size))
-    throw_error(fmt::format("[{}] the graph was built for {} ranks along '{}', there are {}", name(args.node.op()),
-                            args.node.attrs().integer(Attr::size), axis, found->second->size()));
+    throw_error(fmt::format("[{}] the graph was built for {} ranks along '{}', there are {}",
+                            name(args.node.op()), args.node.attrs().integer(Attr::size), axis,
+                            found->second->size()));
   return *found->second;
 }
 
@@ -36,13 +37,16 @@ struct BlockView {
   }
 };
 
-// Blocks of `axis` one after the other (as the communicator moves them) from the tensor, or into it.
-void to_blocks(const KernelArgs& args, const void* tensor, const TensorType& type, int axis, char* blocks) {
+// Blocks of `axis` one after the other (as the communicator moves them) from the tensor, or into
+// it.
+void to_blocks(const KernelArgs& args, const void* tensor, const TensorType& type, int axis,
+               char* blocks) {
   const BlockView view(type.shape, axis, args.node.attrs().integer(Attr::size));
-  strided_copy(view.shape, static_cast<const char*>(tensor), view.strides, blocks, view.shape.strides(),
-               size_of(type.dtype), args.pool);
+  strided_copy(view.shape, static_cast<const char*>(tensor), view.strides, blocks,
+               view.shape.strides(), size_of(type.dtype), args.pool);
 }
-void from_blocks(const KernelArgs& args, const char* blocks, const TensorType& type, int axis, void* tensor) {
+void from_blocks(const KernelArgs& args, const char* blocks, const TensorType& type, int axis,
+                 void* tensor) {
   const BlockView view(type.shape, axis, args.node.attrs().integer(Attr::size));
   strided_copy(view.shape, blocks, view.shape.strides(), static_cast<char*>(tensor), view.strides,
                size_of(type.dtype), args.pool);
@@ -78,7 +82,8 @@ void reduce_scatter(const KernelArgs& args) {
   const TensorType& type = args.node.input(0).type();
   std::vector<char> blocks(type.bytes());
   to_blocks(args, args.inputs[0], type, axis_of(args), blocks.data());
-  communicator(args).reduce_scatter(blocks.data(), args.outputs[0], args.node.output().shape.elements(), type.dtype);
+  communicator(args).reduce_scatter(blocks.data(), args.outputs[0],
+                                    args.node.output().shape.elements(), type.dtype);
 }
 
 void all_to_all(const KernelArgs& args) {
@@ -87,8 +92,9 @@ void all_to_all(const KernelArgs& args) {
   std::vector<char> sent(in.bytes());
   std::vector<char> received(in.bytes());
   to_blocks(args, args.inputs[0], in, axis_of(args, Attr::split_axis), sent.data());
-  communicator(args).all_to_all(sent.data(), received.data(),
-                                in.bytes() / static_cast<size_t>(args.node.attrs().integer(Attr::size)));
+  communicator(args).all_to_all(
+      sent.data(), received.data(),
+      in.bytes() / static_cast<size_t>(args.node.attrs().integer(Attr::size)));
   from_blocks(args, received.data(), out, axis_of(args, Attr::concat_axis), args.outputs[0]);
 }
 

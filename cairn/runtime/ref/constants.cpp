@@ -15,9 +15,12 @@ void full(const KernelArgs& args) {
   const int64_t n = args.node.output().shape.elements();
   visit_dtype(args.node.output().dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    const T element = value.is_integer() ? cast_element<T>(value.as_integer()) : cast_element<T>(value.as_double());
+    const T element = value.is_integer() ? cast_element<T>(value.as_integer())
+                                         : cast_element<T>(value.as_double());
     T* out = static_cast<T*>(args.outputs[0]);
-    args.pool.parallel_for(n, 4 * kGrain, [=](int64_t begin, int64_t end) { std::fill(out + begin, out + end, element); });
+    args.pool.parallel_for(n, 4 * kGrain, [=](int64_t begin, int64_t end) {
+      std::fill(out + begin, out + end, element);
+    });
   });
 }
 
@@ -45,7 +48,8 @@ void random_bits(const KernelArgs& args) {
   const int64_t keys = args.node.input(1).shape().elements();
   const int64_t n = keys ? args.node.output().shape.elements() / keys : 0;
   const auto& attrs = args.node.attrs();
-  const auto stream = static_cast<uint32_t>(attrs.has(Attr::stream) ? attrs.integer(Attr::stream) : 0);
+  const auto stream =
+      static_cast<uint32_t>(attrs.has(Attr::stream) ? attrs.integer(Attr::stream) : 0);
   for (int64_t k = 0; k < keys; ++k) {
     const auto* words = static_cast<const uint32_t*>(args.inputs[0]) + 2 * k;
     const PhiloxKey key = {words[0], words[1]};
@@ -54,12 +58,15 @@ void random_bits(const KernelArgs& args) {
     if (stream) {  // keys, a few words each
       for (int64_t i = 0; i < n; ++i) {
         const uint64_t at = offset + static_cast<uint64_t>(i);
-        out[i] = philox4x32({static_cast<uint32_t>(at / 4), static_cast<uint32_t>(at / 4 >> 32), stream, 0}, key)[at % 4];
+        out[i] = philox4x32(
+            {static_cast<uint32_t>(at / 4), static_cast<uint32_t>(at / 4 >> 32), stream, 0},
+            key)[at % 4];
       }
       continue;
     }
     args.pool.parallel_for(n, kGrain, [&](int64_t begin, int64_t end) {
-      philox_fill(key, offset + static_cast<uint64_t>(begin), {out + begin, static_cast<size_t>(end - begin)});
+      philox_fill(key, offset + static_cast<uint64_t>(begin),
+                  {out + begin, static_cast<size_t>(end - begin)});
     });
   }
 }

@@ -62,9 +62,11 @@ struct Tile {
 
 // Rows and columns of a tile are rounded up to these in its scratch memory.
 inline constexpr int64_t kRowMultiple = 8, kColumnMultiple = 48;
-// What a gathered column of a convolution takes beside that, in units of 8 bytes: kStagedRows
-// elements and at most one Segment.
-inline constexpr int64_t kConvWordsPerColumn = 16 + 6;
+// Products of so few rows take their own way (contraction_few_rows.inc).
+inline constexpr int64_t kFewRows = 4;
+// Columns of convolutions are gathered: the elements of a block of terms (at most 8 bytes each) and
+// at most one Segment a column, in units of 8 bytes.
+inline constexpr int64_t kSegmentWords = 6;
 
 // One output row (all of the last dimension) of one channel of a convolution, term by term.
 struct ConvRow {
@@ -78,8 +80,9 @@ struct ConvRow {
 };
 
 struct Kernels {
-  // Scratch memory, aligned to 64 bytes, of 8 bytes for each: element of the rounded tile; term of
-  // a block and row or column; kConvWordsPerColumn.
+  // Scratch memory, aligned to 64 bytes, of 8 bytes for each element of the rounded tile and for
+  // each term of a block of kc in all rows and one panel of kColumnMultiple columns; for a
+  // convolution (kc + kSegmentWords) * columns * 8 bytes more.
   void (*tile)(const Tile& tile, void* scratch);
   // 8 bytes times out[2] + max(in[2], out[2]).
   void (*conv_row)(const ConvRow& row, void* scratch);

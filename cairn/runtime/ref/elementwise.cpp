@@ -30,7 +30,9 @@ void unary(const KernelArgs& args) {
       if constexpr (applies<op.value, T>()) {
         const T* x = static_cast<const T*>(args.inputs[0]);
         T* out = static_cast<T*>(args.outputs[0]);
-        map<T>(args, n, [=](int64_t i) { out[i] = store_element<T>(Scalar<op.value>::of(load_element(x[i]))); });
+        map<T>(args, n, [=](int64_t i) {
+          out[i] = store_element<T>(Scalar<op.value>::of(load_element(x[i])));
+        });
       } else {
         unsupported(args);
       }
@@ -50,11 +52,14 @@ void binary(const KernelArgs& args) {
         const T* y = static_cast<const T*>(args.inputs[1]);
         if constexpr (std::is_same_v<R, bool> && !std::is_same_v<T, bool>) {
           bool* out = static_cast<bool*>(args.outputs[0]);
-          map<T>(args, n, [=](int64_t i) { out[i] = Scalar<op.value>::of(load_element(x[i]), load_element(y[i])); });
+          map<T>(args, n, [=](int64_t i) {
+            out[i] = Scalar<op.value>::of(load_element(x[i]), load_element(y[i]));
+          });
         } else {
           T* out = static_cast<T*>(args.outputs[0]);
           map<T>(args, n, [=](int64_t i) {
-            out[i] = store_element<T>(static_cast<C>(Scalar<op.value>::of(load_element(x[i]), load_element(y[i]))));
+            out[i] = store_element<T>(
+                static_cast<C>(Scalar<op.value>::of(load_element(x[i]), load_element(y[i]))));
           });
         }
       } else {

@@ -26,7 +26,8 @@ struct Lines {
 
 // Positions 0..n-1 of a line in order: ascending or descending, equal ones by position, NaN last.
 template <class T>
-void order_line(const T* x, int64_t base, int64_t stride, bool descending, std::vector<int32_t>& order) {
+void order_line(const T* x, int64_t base, int64_t stride, bool descending,
+                std::vector<int32_t>& order) {
   const auto value = [&](int32_t i) { return load_element(x[base + i * stride]); };
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
@@ -46,19 +47,20 @@ void run_order(const KernelArgs& args, int axis, int64_t keep, bool descending) 
     const T* x = static_cast<const T*>(args.inputs[0]);
     T* values = static_cast<T*>(args.outputs[0]);
     int32_t* indices = static_cast<int32_t*>(args.outputs[1]);
-    args.pool.parallel_for(lines.count(), std::max<int64_t>(1, 1024 / std::max<int64_t>(lines.n, 1)),
-                           [&](int64_t begin, int64_t end) {
-                             std::vector<int32_t> order(static_cast<size_t>(lines.n));
-                             for (int64_t line = begin; line < end; ++line) {
-                               const int64_t base = lines.base(line);
-                               order_line(x, base, lines.inner, descending, order);
-                               const int64_t out = line / lines.inner * keep * lines.inner + line % lines.inner;
-                               for (int64_t k = 0; k < keep; ++k) {
-                                 values[out + k * lines.inner] = x[base + order[static_cast<size_t>(k)] * lines.inner];
-                                 indices[out + k * lines.inner] = order[static_cast<size_t>(k)];
-                               }
-                             }
-                           });
+    args.pool.parallel_for(
+        lines.count(), std::max<int64_t>(1, 1024 / std::max<int64_t>(lines.n, 1)),
+        [&](int64_t begin, int64_t end) {
+          std::vector<int32_t> order(static_cast<size_t>(lines.n));
+          for (int64_t line = begin; line < end; ++line) {
+            const int64_t base = lines.base(line);
+            order_line(x, base, lines.inner, descending, order);
+            const int64_t out = line / lines.inner * keep * lines.inner + line % lines.inner;
+            for (int64_t k = 0; k < keep; ++k) {
+              values[out + k * lines.inner] = x[base + order[static_cast<size_t>(k)] * lines.inner];
+              indices[out + k * lines.inner] = order[static_cast<size_t>(k)];
+            }
+          }
+        });
   });
 }
 
@@ -84,34 +86,37 @@ struct Gathering {
     index_dtype = node.input(1).dtype();
   }
   int64_t index(const void* indices, int64_t i) const {
-    return index_dtype == DType::i32 ? static_cast<const int32_t*>(indices)[i] : static_cast<const int64_t*>(indices)[i];
+    return index_dtype == DType::i32 ? static_cast<const int32_t*>(indices)[i]
+                                     : static_cast<const int64_t*>(indices)[i];
   }
 };
 
 }  // namespace
 
 void arg_reduce(const KernelArgs& args) {
-  const Lines lines(args.node.input(0).shape(), static_cast<int>(args.node.attrs().integer(Attr::axis)));
+  const Lines lines(args.node.input(0).shape(),
+                    static_cast<int>(args.node.attrs().integer(Attr::axis)));
   const bool largest = args.node.attrs().text(Attr::kind) == "max";
   visit_dtype(args.node.input(0).dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T* x = static_cast<const T*>(args.inputs[0]);
     int32_t* out = static_cast<int32_t*>(args.outputs[0]);
-    args.pool.parallel_for(lines.count(), std::max<int64_t>(1, kGrain / lines.n), [&](int64_t begin, int64_t end) {
-      for (int64_t line = begin; line < end; ++line) {
-        const int64_t base = lines.base(line);
-        auto best = load_element(x[base]);
-        int32_t at = 0;
-        for (int64_t k = 1; k < lines.n && best == best; ++k) {
-          const auto value = load_element(x[base + k * lines.inner]);
-          if (value != value || (largest ? value > best : value < best)) {
-            best = value;
-            at = static_cast<int32_t>(k);
-          }
-        }
-        out[line] = at;
-      }
-    });
+    args.pool.parallel_for(lines.count(), std::max<int64_t>(1, kGrain / lines.n),
+                           [&](int64_t begin, int64_t end) {
+                             for (int64_t line = begin; line < end; ++line) {
+                               const int64_t base = lines.base(line);
+                               auto best = load_element(x[base]);
+                               int32_t at = 0;
+                               for (int64_t k = 1; k < lines.n && best == best; ++k) {
+                                 const auto value = load_element(x[base + k * lines.inner]);
+                                 if (value != value || (largest ? value > best : value < best)) {
+                                   best = value;
+                                   at = static_cast<int32_t>(k);
+                                 }
+                               }
+                               out[line] = at;
+                             }
+                           });
   });
 }
 
@@ -135,11 +140,13 @@ void gather(const KernelArgs& args) {
                          [&](int64_t begin, int64_t end) {
                            for (int64_t i = begin; i < end; ++i) {
                              const int64_t b = i / (g.before * g.count);
-                             const int64_t index = g.index(args.inputs[1], b * g.count + i % g.count);
+                             const int64_t index =
+                                 g.index(args.inputs[1], b * g.count + i % g.count);
                              const int64_t clamped = std::clamp<int64_t>(index, 0, g.n - 1);
                              if (clamped != index) args.error.set(args.node, index);
                              const int64_t row = i / g.count * g.n + clamped;
-                             std::memcpy(out + i * static_cast<int64_t>(piece), x + row * static_cast<int64_t>(piece), piece);
+                             std::memcpy(out + i * static_cast<int64_t>(piece),
+                                         x + row * static_cast<int64_t>(piece), piece);
                            }
                          });
 }
@@ -178,13 +185,18 @@ void scatter(const KernelArgs& args) {
       const auto with = [&](auto op) {
         constexpr Op kOp = decltype(op)::value;
         run([](T a, T b) {
-          return store_element<T>(static_cast<C>(Scalar<kOp>::of(load_element(a), load_element(b))));
+          return store_element<T>(
+              static_cast<C>(Scalar<kOp>::of(load_element(a), load_element(b))));
         });
       };
-      if (kind == "add") with(std::integral_constant<Op, Op::add>{});
-      else if (kind == "prod") with(std::integral_constant<Op, Op::multiply>{});
-      else if (kind == "max") with(std::integral_constant<Op, Op::maximum>{});
-      else with(std::integral_constant<Op, Op::minimum>{});
+      if (kind == "add")
+        with(std::integral_constant<Op, Op::add>{});
+      else if (kind == "prod")
+        with(std::integral_constant<Op, Op::multiply>{});
+      else if (kind == "max")
+        with(std::integral_constant<Op, Op::maximum>{});
+      else
+        with(std::integral_constant<Op, Op::minimum>{});
     }
   });
 }

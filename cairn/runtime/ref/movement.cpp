@@ -18,7 +18,8 @@ struct Loops {
   Loops(const Shape& shape, const Ints& from_strides, const Ints& to_strides) {
     for (int i = 0; i < shape.rank(); ++i) {
       if (shape[i] == 1) continue;
-      if (rank > 0 && from[rank - 1] == from_strides[i] * shape[i] && to[rank - 1] == to_strides[i] * shape[i]) {
+      if (rank > 0 && from[rank - 1] == from_strides[i] * shape[i] &&
+          to[rank - 1] == to_strides[i] * shape[i]) {
         size[rank - 1] *= shape[i];
         from[rank - 1] = from_strides[i];
         to[rank - 1] = to_strides[i];
@@ -55,8 +56,8 @@ void copy_loops(const Loops& loops, const T* from, T* to, ThreadPool& pool) {
   const int64_t n = loops.size[inner];
   if (lines == 1) {
     pool.parallel_for(n, 4 * kGrain, [&](int64_t begin, int64_t end) {
-      copy_line(from + begin * loops.from[inner], loops.from[inner], to + begin * loops.to[inner], loops.to[inner],
-                end - begin);
+      copy_line(from + begin * loops.from[inner], loops.from[inner], to + begin * loops.to[inner],
+                loops.to[inner], end - begin);
     });
     return;
   }
@@ -90,8 +91,9 @@ void copy_loops(const Loops& loops, const T* from, T* to, ThreadPool& pool) {
 void copy_view(const KernelArgs& args, const Ints& strides, int64_t offset) {
   const TensorType& out = args.node.output();
   const size_t size = size_of(out.dtype);
-  strided_copy(out.shape, static_cast<const char*>(args.inputs[0]) + offset * static_cast<int64_t>(size), strides,
-               static_cast<char*>(args.outputs[0]), out.shape.strides(), size, args.pool);
+  strided_copy(out.shape,
+               static_cast<const char*>(args.inputs[0]) + offset * static_cast<int64_t>(size),
+               strides, static_cast<char*>(args.outputs[0]), out.shape.strides(), size, args.pool);
 }
 
 // Start of each axis, clamped so that `window` fits, as an offset into `shape`.
@@ -99,7 +101,8 @@ int64_t clamped_offset(const KernelArgs& args, int first, const Shape& shape, co
   const Ints strides = shape.strides();
   int64_t offset = 0;
   for (int i = 0; i < shape.rank(); ++i) {
-    const int64_t start = read_integer(args.inputs[static_cast<size_t>(first + i)], args.node.input(first + i).dtype());
+    const int64_t start = read_integer(args.inputs[static_cast<size_t>(first + i)],
+                                       args.node.input(first + i).dtype());
     offset += std::clamp<int64_t>(start, 0, shape[i] - window[i]) * strides[i];
   }
   return offset;
@@ -118,8 +121,8 @@ int64_t read_integer(const void* data, DType dtype) {
   });
 }
 
-void strided_copy(const Shape& shape, const char* from, const Ints& from_strides, char* to, const Ints& to_strides,
-                  size_t size, ThreadPool& pool) {
+void strided_copy(const Shape& shape, const char* from, const Ints& from_strides, char* to,
+                  const Ints& to_strides, size_t size, ThreadPool& pool) {
   if (shape.elements() == 0) return;
   const Loops loops(shape, from_strides, to_strides);
   const auto run = [&](auto zero) {
@@ -147,7 +150,8 @@ void broadcast(const KernelArgs& args) {
 void transpose(const KernelArgs& args) {
   const Ints in_strides = args.node.input(0).shape().strides();
   Ints strides;
-  for (int64_t a : args.node.attrs().ints(Attr::axes)) strides.push_back(in_strides[static_cast<int>(a)]);
+  for (int64_t a : args.node.attrs().ints(Attr::axes))
+    strides.push_back(in_strides[static_cast<int>(a)]);
   copy_view(args, strides, 0);
 }
 
@@ -186,8 +190,8 @@ void dynamic_update_slice(const KernelArgs& args) {
   const auto size = size_of(type.dtype);
   const int64_t offset = clamped_offset(args, 2, type.shape, window);
   strided_copy(window, static_cast<const char*>(args.inputs[1]), window.strides(),
-               static_cast<char*>(args.outputs[0]) + offset * static_cast<int64_t>(size), type.shape.strides(), size,
-               args.pool);
+               static_cast<char*>(args.outputs[0]) + offset * static_cast<int64_t>(size),
+               type.shape.strides(), size, args.pool);
 }
 
 void pad(const KernelArgs& args) {
@@ -198,7 +202,8 @@ void pad(const KernelArgs& args) {
   const Ints& interior = args.node.attrs().ints(Attr::interior);
   strided_copy(out.shape, static_cast<const char*>(args.inputs[1]), Ints(out.shape.rank(), 0),
                static_cast<char*>(args.outputs[0]), out.shape.strides(), size, args.pool);
-  // The elements of x that land inside: along each axis those with 0 <= low + i * (interior + 1) < size.
+  // The elements of x that land inside: along each axis those with 0 <= low + i * (interior + 1) <
+  // size.
   const Ints in_strides = in.strides();
   const Ints out_strides = out.shape.strides();
   Shape kept;
@@ -216,8 +221,10 @@ void pad(const KernelArgs& args) {
     to_offset += (low[i] + first * step) * out_strides[i];
   }
   if (kept.elements() == 0) return;
-  strided_copy(kept, static_cast<const char*>(args.inputs[0]) + from_offset * static_cast<int64_t>(size), in_strides,
-               static_cast<char*>(args.outputs[0]) + to_offset * static_cast<int64_t>(size), to, size, args.pool);
+  strided_copy(
+      kept, static_cast<const char*>(args.inputs[0]) + from_offset * static_cast<int64_t>(size),
+      in_strides, static_cast<char*>(args.outputs[0]) + to_offset * static_cast<int64_t>(size), to,
+      size, args.pool);
 }
 
 void concatenate(const KernelArgs& args) {
@@ -229,7 +236,8 @@ void concatenate(const KernelArgs& args) {
   for (size_t i = 0; i < args.inputs.size(); ++i) {
     const Shape& part = args.node.input(static_cast<int>(i)).shape();
     strided_copy(part, static_cast<const char*>(args.inputs[i]), part.strides(),
-                 static_cast<char*>(args.outputs[0]) + offset * static_cast<int64_t>(size), strides, size, args.pool);
+                 static_cast<char*>(args.outputs[0]) + offset * static_cast<int64_t>(size), strides,
+                 size, args.pool);
     offset += part[axis] * strides[axis];
   }
 }

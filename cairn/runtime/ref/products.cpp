@@ -80,7 +80,8 @@ void convolution(const KernelArgs& args) {
   ConvArgs p;
   p.spatial = x.rank() - 2;
   if (p.spatial > 3)
-    throw_error(fmt::format("[convolution] the reference backend has at most 3 spatial axes, not {}", p.spatial));
+    throw_error(fmt::format(
+        "[convolution] the reference backend has at most 3 spatial axes, not {}", p.spatial));
   p.batch = x[0];
   p.in_channels = x[1];
   p.out_channels = w[0];

@@ -1,7 +1,8 @@
 // Reductions and running sums: every result is taken over its elements in increasing index.
 //
-// Sums and products of f32 and smaller are kept in f64 and rounded once; f64 and integers in their own
-// type. A full sum is one chain of additions: slow, and the same bits with any number of threads.
+// Sums and products of f32 and smaller are kept in f64 and rounded once; f64 and integers in their
+// own type. A full sum is one chain of additions: slow, and the same bits with any number of
+// threads.
 #include <algorithm>
 #include <limits>
 #include <vector>
@@ -14,38 +15,53 @@ namespace {
 
 struct Sum {
   template <class A>
-  static A identity() { return A(0); }
+  static A identity() {
+    return A(0);
+  }
   template <class A>
-  static A of(A a, A b) { return Scalar<Op::add>::of(a, b); }
+  static A of(A a, A b) {
+    return Scalar<Op::add>::of(a, b);
+  }
 };
 struct Prod {
   template <class A>
-  static A identity() { return A(1); }
+  static A identity() {
+    return A(1);
+  }
   template <class A>
-  static A of(A a, A b) { return Scalar<Op::multiply>::of(a, b); }
+  static A of(A a, A b) {
+    return Scalar<Op::multiply>::of(a, b);
+  }
 };
 struct Max {
   template <class A>
   static A identity() {
-    return std::numeric_limits<A>::has_infinity ? -std::numeric_limits<A>::infinity() : std::numeric_limits<A>::lowest();
+    return std::numeric_limits<A>::has_infinity ? -std::numeric_limits<A>::infinity()
+                                                : std::numeric_limits<A>::lowest();
   }
   template <class A>
-  static A of(A a, A b) { return Scalar<Op::maximum>::of(a, b); }
+  static A of(A a, A b) {
+    return Scalar<Op::maximum>::of(a, b);
+  }
 };
 struct Min {
   template <class A>
   static A identity() {
-    return std::numeric_limits<A>::has_infinity ? std::numeric_limits<A>::infinity() : std::numeric_limits<A>::max();
+    return std::numeric_limits<A>::has_infinity ? std::numeric_limits<A>::infinity()
+                                                : std::numeric_limits<A>::max();
   }
   template <class A>
-  static A of(A a, A b) { return Scalar<Op::minimum>::of(a, b); }
+  static A of(A a, A b) {
+    return Scalar<Op::minimum>::of(a, b);
+  }
 };
 
 // The type that accumulates elements of T under operation R.
 template <class R, class T>
-using Accumulator =
-    std::conditional_t<kIsFloatType<T>,
-                       std::conditional_t<std::is_same_v<R, Sum> || std::is_same_v<R, Prod>, double, ComputeType<T>>, T>;
+using Accumulator = std::conditional_t<
+    kIsFloatType<T>,
+    std::conditional_t<std::is_same_v<R, Sum> || std::is_same_v<R, Prod>, double, ComputeType<T>>,
+    T>;
 
 template <class T, class A>
 T finish(A value) {
@@ -55,8 +71,10 @@ T finish(A value) {
 // What inference lets through: no sums of bool, no 8-bit floats.
 template <class R, class T>
 constexpr bool reduces() {
-  if constexpr (std::is_same_v<T, bool>) return std::is_same_v<R, Max> || std::is_same_v<R, Min>;
-  else return applies<Op::add, T>();
+  if constexpr (std::is_same_v<T, bool>)
+    return std::is_same_v<R, Max> || std::is_same_v<R, Min>;
+  else
+    return applies<Op::add, T>();
 }
 
 // Axes of one kind (kept or reduced), neighbours merged.
@@ -118,7 +136,8 @@ void reduce_rows(const KernelArgs& args, const Layout& layout, const T* x, T* ou
     outer.strides.pop_back();
   }
   const int64_t runs = outer.count();
-  const int64_t grain = std::max<int64_t>(kRows, kGrain / std::max<int64_t>(run * runs, 1) / kRows * kRows);
+  const int64_t grain =
+      std::max<int64_t>(kRows, kGrain / std::max<int64_t>(run * runs, 1) / kRows * kRows);
   args.pool.parallel_for(kept, grain, [&](int64_t begin, int64_t end) {
     for (int64_t o = begin; o < end; o += kRows) {
       const int64_t rows = std::min(kRows, end - o);
@@ -156,7 +175,8 @@ void reduce_columns(const KernelArgs& args, const Layout& layout, const T* x, T*
   outer.strides.pop_back();
   const int64_t blocks = (width + kBlock - 1) / kBlock;
   const int64_t depth = layout.reduced.count();
-  const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, depth * std::min(width, kBlock)));
+  const int64_t grain =
+      std::max<int64_t>(1, kGrain / std::max<int64_t>(1, depth * std::min(width, kBlock)));
   args.pool.parallel_for(outer.count() * blocks, grain, [&](int64_t begin, int64_t end) {
     A sums[kBlock];
     for (int64_t task = begin; task < end; ++task) {
@@ -167,7 +187,8 @@ void reduce_columns(const KernelArgs& args, const Layout& layout, const T* x, T*
       const T* base = x + outer.offset(o) + first;
       for (int64_t k = 0; k < depth; ++k) {
         const T* line = base + layout.reduced.offset(k);
-        for (int64_t c = 0; c < columns; ++c) sums[c] = R::of(sums[c], static_cast<A>(load_element(line[c])));
+        for (int64_t c = 0; c < columns; ++c)
+          sums[c] = R::of(sums[c], static_cast<A>(load_element(line[c])));
       }
       for (int64_t c = 0; c < columns; ++c) out[o * width + first + c] = finish<T>(sums[c]);
     }
@@ -176,10 +197,14 @@ void reduce_columns(const KernelArgs& args, const Layout& layout, const T* x, T*
 
 template <class F>
 void visit_kind(const std::string& kind, F&& f) {
-  if (kind == "sum") f(Sum{});
-  else if (kind == "prod") f(Prod{});
-  else if (kind == "max") f(Max{});
-  else f(Min{});
+  if (kind == "sum")
+    f(Sum{});
+  else if (kind == "prod")
+    f(Prod{});
+  else if (kind == "max")
+    f(Max{});
+  else
+    f(Min{});
 }
 
 template <class R, class T>

@@ -14,12 +14,13 @@ constexpr std::array<Kernel, kOpCount> make_table() {
   const auto set = [&t](Kernel kernel, std::initializer_list<Op> ops) {
     for (Op op : ops) t[static_cast<int>(op)] = kernel;
   };
-  set(ref::unary, {Op::negate, Op::abs, Op::sign, Op::floor, Op::ceil, Op::round, Op::exp, Op::expm1,
-                   Op::log, Op::log1p, Op::sin, Op::cos, Op::tanh, Op::logistic, Op::sqrt, Op::erf,
-                   Op::erfc, Op::erf_inv});
-  set(ref::binary, {Op::add, Op::subtract, Op::multiply, Op::divide, Op::remainder, Op::power, Op::atan2,
-                    Op::maximum, Op::minimum, Op::bitwise_and, Op::bitwise_or, Op::bitwise_xor,
-                    Op::shift_left, Op::shift_right, Op::equal, Op::less, Op::less_equal});
+  set(ref::unary, {Op::negate, Op::abs, Op::sign, Op::floor, Op::ceil, Op::round, Op::exp,
+                   Op::expm1, Op::log, Op::log1p, Op::sin, Op::cos, Op::tanh, Op::logistic,
+                   Op::sqrt, Op::erf, Op::erfc, Op::erf_inv});
+  set(ref::binary,
+      {Op::add, Op::subtract, Op::multiply, Op::divide, Op::remainder, Op::power, Op::atan2,
+       Op::maximum, Op::minimum, Op::bitwise_and, Op::bitwise_or, Op::bitwise_xor, Op::shift_left,
+       Op::shift_right, Op::equal, Op::less, Op::less_equal});
   set(ref::select, {Op::select});
   set(ref::cast, {Op::cast});
   set(ref::reduce, {Op::reduce});
@@ -63,7 +64,8 @@ class RefBackend : public Backend {
   std::string_view name() const override { return "ref"; }
   Kernel kernel(const Node& node) const override {
     const Kernel kernel = kKernels[static_cast<int>(node.op())];
-    if (!kernel) throw_error(fmt::format("[{}] the reference backend has no kernel for it", node.info().name));
+    if (!kernel)
+      throw_error(fmt::format("[{}] the reference backend has no kernel for it", node.info().name));
     return kernel;
   }
 };

@@ -1,8 +1,8 @@
 // The reference backend: plain loops over every primitive. It defines what every other backend must
 // compute.
 //
-// Sums of f32 and smaller are taken in f64 in increasing index and rounded once, with the same bits on
-// any x86-64 and any number of threads.
+// Sums of f32 and smaller are taken in f64 in increasing index and rounded once, with the same bits
+// on any x86-64 and any number of threads.
 #pragma once
 
 #include <memory>
