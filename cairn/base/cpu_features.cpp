@@ -34,12 +34,9 @@ bool all(unsigned bits, unsigned wanted) { return (bits & wanted) == wanted; }
 
 std::string_view name(CpuTarget target) {
   switch (target) {
-    case CpuTarget::avx512:
-      return "avx512";
-    case CpuTarget::avx2:
-      return "avx2";
-    case CpuTarget::baseline:
-      break;
+    case CpuTarget::avx512: return "avx512";
+    case CpuTarget::avx2: return "avx2";
+    case CpuTarget::baseline: break;
   }
   return "baseline";
 }

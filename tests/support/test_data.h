@@ -23,7 +23,7 @@ inline std::filesystem::path golden_path(const std::string& relative) {
 }  // namespace cairn::test
 
 // Skips the test, saying so, when a file of the data folder is not on this machine.
-#define CAIRN_REQUIRE_DATA(relative)                                                        \
-  if (!std::filesystem::exists(::cairn::test::data_path(relative)))                         \
+#define CAIRN_REQUIRE_DATA(relative)                                                       \
+  if (!std::filesystem::exists(::cairn::test::data_path(relative)))                        \
   GTEST_SKIP() << "needs CAIRN_TEST_DATA: " << ::cairn::test::data_path(relative).string() \
                << " is missing"
