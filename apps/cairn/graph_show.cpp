@@ -162,8 +162,7 @@ void print_schedule(const Plan& plan, const Backend& backend, Session& session) 
                           launch.node ? types_of(*launch.node) : "", places_of(plan, launch.inputs),
                           places_of(plan, launch.outputs)});
   }
-  auto style = session.out_terminal.style(1000);
-  if (!session.out_terminal.is_terminal) style.width = 1000;
+  const auto style = session.out_terminal.table_style();
   out.write(plot::to_text(table, style));
   out.line("");
   if (const auto views = without_launch(plan); !views.empty()) {
@@ -192,7 +191,8 @@ Json types_json(const std::vector<Tensor>& tensors, const std::vector<std::strin
 
 int run(const Options& options, Session& session) {
   if (options.model)
-    throw NotInThisVersion("graph show --model comes with a later version of cairn; give a .graph FILE");
+    throw NotInThisVersion(
+        "graph show --model comes with a later version of cairn; give a .graph FILE");
   if (!options.file) throw UsageError("cairn graph show needs a FILE: the text form of a graph");
   Graph graph = read_graph(*options.file);
   if (options.grad) graph = with_gradients(graph, float_inputs(graph));
@@ -220,7 +220,7 @@ int run(const Options& options, Session& session) {
   session.out.write(text);
   if (options.costs) {
     session.out.line("");
-    session.out.write(plot::to_text(cost_table(graph), session.out_terminal.style()));
+    session.out.write(plot::to_text(cost_table(graph), session.out_terminal.table_style()));
   }
   if (options.schedule) {
     session.out.line("");
