@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -11,6 +12,7 @@
 #include "cairn/train/report.h"
 #include "cairn/train/schedule.h"
 #include "cairn/train/task.h"
+#include "cairn/train/tensorboard.h"
 
 namespace cairn {
 namespace {
@@ -45,6 +47,9 @@ Metrics parse_metrics(const Json& j) {
   if (j.contains("val_accuracy")) m.validation_accuracy = j["val_accuracy"].get<double>();
   m.learning_rate = j.value("lr", 0.0);
   m.gradient_norm = j.value("grad_norm", 0.0);
+  m.wall_time = j.value("time", 0.0);
+  for (const char* item : {"tokens", "samples"})
+    m.items_per_second = j.value(std::string(item) + "_per_s", m.items_per_second);
   return m;
 }
 
@@ -100,9 +105,9 @@ class Run {
     const fs::path& folder = options_.folder;
     std::error_code error;
     if (options_.fresh)
-      for (const char* name :
-           {"checkpoints", "metrics.jsonl", "config.json", "model.safetensors", "tokenizer.json",
-            "tokenizer_config.json", "report.html", "tokens.bin", "validation_tokens.bin"})
+      for (const char* name : {"checkpoints", "metrics.jsonl", "config.json", "model.safetensors",
+                               "tokenizer.json", "tokenizer_config.json", "report.html",
+                               "events.out.tfevents.cairn", "tokens.bin", "validation_tokens.bin"})
         fs::remove_all(folder / name, error);
     fs::create_directories(folder / "checkpoints", error);
     if (error)
@@ -217,6 +222,8 @@ class Run {
     m.items_per_second =
         window_items_ > 0 && busy > 0 ? static_cast<double>(window_items_) / busy : 0;
     m.seconds = now - began_;
+    m.wall_time =
+        std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
     m.memory_bytes = runtime_.allocator().peak_bytes();
     if (!logged_) m.compile_seconds = compile_seconds_;
     logged_ = true;
@@ -235,6 +242,9 @@ class Run {
     CheckpointInfo info{{}, result_.step, lines_->position(), last_validation_, config_};
     auto status =
         write_checkpoint(options_.folder, info, step_->state(), config_.train.keep_checkpoints);
+    if (status)
+      status = write_file_atomically((options_.folder / "events.out.tfevents.cairn").string(),
+                                     tensorboard_events(result_.history));
     outside_ += monotonic_seconds() - before;
     return status;
   }
@@ -322,6 +332,7 @@ std::string to_json(const Metrics& m) {
   j[m.item_name] = m.items;
   j[m.item_name + "_per_s"] = m.items_per_second;
   j["seconds"] = m.seconds;
+  j["time"] = m.wall_time;
   j["memory_bytes"] = m.memory_bytes;
   if (m.compile_seconds) j["compile_seconds"] = *m.compile_seconds;
   return j.dump();

@@ -23,6 +23,7 @@ struct Metrics {
   double items_per_second =
       0;                    // since the last line, without compiling, evaluation and checkpoints
   double seconds = 0;       // of this process
+  double wall_time = 0;     // seconds since 1970
   size_t memory_bytes = 0;  // the allocator's high-water mark
   std::optional<double> compile_seconds;  // in the first line
 };
