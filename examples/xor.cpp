@@ -12,7 +12,7 @@ using namespace cairn;
 struct XorNet : Module {
   Linear fc1, fc2;
   bool bce;
-  XorNet(int hidden, bool bce_) : fc1(2, hidden), fc2(hidden, 1), bce(bce_) {}
+  XorNet(int hidden, bool with_bce) : fc1(2, hidden), fc2(hidden, 1), bce(with_bce) {}
   void visit(Visitor& v) override { v.module("fc1", fc1), v.module("fc2", fc2); }
   Tensor forward(Context& ctx, const Tensor& x) {
     const Tensor h = fc1.forward(ctx, x);
