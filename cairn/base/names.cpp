@@ -30,8 +30,12 @@ std::string suggest(std::string_view name, std::span<const std::string> known) {
       distance = d;
       nearest = &k;
     }
+  // A long list helps only who has no clue.
+  constexpr size_t kShort = 20;
   const std::string list = fmt::format("known: {}", fmt::join(known, ", "));
-  return nearest ? fmt::format("did you mean '{}'? ({})", *nearest, list) : list;
+  if (!nearest) return list;
+  const std::string question = fmt::format("did you mean '{}'?", *nearest);
+  return known.size() <= kShort ? fmt::format("{} ({})", question, list) : question;
 }
 
 }  // namespace cairn
