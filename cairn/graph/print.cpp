@@ -148,9 +148,11 @@ std::string Printer::claim(const std::string& wanted) {
 
 void Printer::name_results(const Node& node, Names& names) {
   std::vector<std::string> results = given_names(node);
+  const bool is_operation = node.op() != Op::input && node.op() != Op::leaf;
   for (int i = 0; i < node.output_count(); ++i) {
     std::string& name = results[static_cast<size_t>(i)];
-    if ((name.empty() || is_automatic_name(name)) && !output_names_.empty()) {
+    // What has no name is called as it is returned; an input is not, because callers use its name.
+    if (is_operation && (name.empty() || is_automatic_name(name)) && !output_names_.empty()) {
       const auto found = output_names_.find(Tensor(const_cast<Node*>(&node), i));
       if (found != output_names_.end()) name = found->second;
     }

@@ -188,6 +188,22 @@ TEST(RoundTrip, NamesAreMadeUnique) {
   EXPECT_EQ(parsed(to_text(graph)).output_names, graph.output_names);
 }
 
+TEST(RoundTrip, OutputsAreNamedAfterValues) {
+  const Graph graph =
+      parsed("graph(%0: f32[]) { %1 = exp(%0) %a = log(%1) return %0, %1, %a as b }");
+  EXPECT_EQ(graph.output_names, (std::vector<std::string>{"0", "1", "b"}));
+  const Tensor x = Tensor::input({DType::f32, {}}, "");
+  const Tensor y = make(Op::exp, {x});
+  const Graph named{"g", {x}, {x, y, y}, {"input", "exponential", "again"}};
+  EXPECT_EQ(to_text(named), R"(graph @g(%0: f32[]) -> (f32[], f32[], f32[]) {
+  %exponential = exp(%0) : f32[]
+  return %0 as input, %exponential, %exponential as again
+}
+)");
+  expect_round_trip(named);
+  EXPECT_EQ(parsed(to_text(named)).output_names, named.output_names);
+}
+
 TEST(RoundTrip, AnyBytesInNames) {
   const Tensor x = Tensor::input({DType::f32, {}}, "tab\t quote\" slash\\ \x01 \xC3\xA9");
   const Tensor y = make(Op::exp, {x}).named("a,b");
