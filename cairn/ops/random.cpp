@@ -42,7 +42,7 @@ Tensor fold_in(Operand input, Operand number) {
       1);
 }
 
-Tensor fold_in(Operand input, std::string_view name) {
+Tensor fold_in_name(Operand input, std::string_view name) {
   const Provenance provenance(input.where());
   const Tensor key = input.value();
   const PhiloxKey hash = fold_in(PhiloxKey{0, 0}, name);

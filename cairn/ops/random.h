@@ -12,7 +12,13 @@ Tensor random_key(uint64_t seed);
 // base/philox.h's fold_in.
 Tensor fold_in(Operand key, Operand number);
 // A new key from a key and a name: stream 2 at the first 61 bits of the name's own hash.
-Tensor fold_in(Operand key, std::string_view name);
+Tensor fold_in_name(Operand key, std::string_view name);
+// The same; a template so that a literal 0 is a number and no null pointer.
+template <class Name>
+  requires std::is_convertible_v<Name, std::string_view>
+Tensor fold_in(Operand key, const Name& name) {
+  return fold_in_name(std::move(key), std::string_view(name));
+}
 // `count` keys: fold_in with 0, 1, ...
 std::vector<Tensor> split_key(Operand key, int count);
 
