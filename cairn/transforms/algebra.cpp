@@ -134,11 +134,8 @@ Replacement movement(const Node& node) {
 
 }  // namespace
 
-Graph simplify_algebra(const Graph& graph, int64_t& rewrites) {
-  const Rewrite rule = [](const Node& node) {
-    return node.info().trait == Trait::elementwise ? elementwise(node) : movement(node);
-  };
-  return rewrite_graph(graph, [&] { return rule; }, rewrites);
+std::vector<Tensor> simplify_algebra(const Node& node, KnownNodes&) {
+  return node.info().trait == Trait::elementwise ? elementwise(node) : movement(node);
 }
 
 }  // namespace cairn::detail

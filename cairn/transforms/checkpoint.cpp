@@ -31,7 +31,7 @@ TensorFunction checkpoint(TensorFunction fn) {
   };
 }
 
-TensorFunction custom_vjp(std::string name, TensorFunction fn, CustomVjp rule) {
+TensorFunction custom_vjp(const std::string& name, TensorFunction fn, CustomVjp rule) {
   if (name == detail::kCheckpoint)
     throw_error("[custom_vjp] the name 'checkpoint' is taken by checkpoint()");
   auto definition = std::make_shared<CustomDefinition>();

@@ -21,7 +21,7 @@ using CustomVjp = std::function<std::vector<Tensor>(std::span<const Tensor> inpu
 // are more stable than what the chain rule gives. The rule must be linear in the cotangents; it is
 // used for jvp as well, transposed. `name` appears in errors, plans and profiles. Tensors that fn
 // captures count as constants.
-TensorFunction custom_vjp(std::string name, TensorFunction fn, CustomVjp rule);
+TensorFunction custom_vjp(const std::string& name, TensorFunction fn, CustomVjp rule);
 
 template <TensorCallable F>
 auto checkpoint(F f) {

@@ -73,18 +73,6 @@ Tensor full_of(const TensorType& type, const Number& value) {
               {{Attr::value, value}, {Attr::dtype, type.dtype}, {Attr::shape, Ints(type.shape)}});
 }
 
-std::vector<Tensor> fold(const Node& node) {
-  if (node.inputs().empty() || node.input(0).node().op() != Op::full) return {};
-  if (moves_elements_only(node.op()))
-    return {full_of(node.output(), node.input(0).node().attrs().number(Attr::value))};
-  if (node.info().trait != Trait::elementwise) return {};
-  for (const Tensor& input : node.inputs())
-    if (input.node().op() != Op::full) return {};
-  const std::optional<Number> value = evaluate(node);
-  if (!value) return {};
-  return {full_of(node.output(), *value)};
-}
-
 }  // namespace
 
 std::optional<Number> evaluate(const Node& node) {
@@ -96,8 +84,16 @@ std::optional<Number> evaluate(const Node& node) {
   return result;
 }
 
-Graph fold_constants(const Graph& graph, int64_t& rewrites) {
-  return rewrite_graph(graph, [] { return Rewrite(fold); }, rewrites);
+std::vector<Tensor> fold_constants(const Node& node, KnownNodes&) {
+  if (node.inputs().empty() || node.input(0).node().op() != Op::full) return {};
+  if (moves_elements_only(node.op()))
+    return {full_of(node.output(), node.input(0).node().attrs().number(Attr::value))};
+  if (node.info().trait != Trait::elementwise) return {};
+  for (const Tensor& input : node.inputs())
+    if (input.node().op() != Op::full) return {};
+  const std::optional<Number> value = evaluate(node);
+  if (!value) return {};
+  return {full_of(node.output(), *value)};
 }
 
 }  // namespace cairn::detail

@@ -40,14 +40,16 @@ void check_cotangent(const Node& node, size_t operand, const Tensor& ct) {
 ReverseWalk::ReverseWalk(std::span<const Tensor> roots, std::span<const Tensor> wrt,
                          MeshSizes meshes)
     : wrt_(wrt.begin(), wrt.end()), meshes_(std::move(meshes)) {
-  add_mesh_sizes(roots, meshes_);
+  order_ = topological_order(roots);
+  add_mesh_sizes(order_, meshes_);
+  bool rebuilt = false;
   for (const Tensor& t : wrt) sources_[t] = true;
   TensorMap<Tensor> map;
   const auto now = [&](const Tensor& t) {
     const auto found = map.find(t);
     return found == map.end() ? t : found->second;
   };
-  for (const Node* node : topological_order(roots)) {
+  for (const Node* node : order_) {
     check_regions("grad", *node, wrt);
     std::vector<Tensor> inputs;
     std::vector<bool> active_inputs;
@@ -70,6 +72,7 @@ ReverseWalk::ReverseWalk(std::span<const Tensor> roots, std::span<const Tensor> 
     } else if (changed) {
       outputs = rebuild(*node, std::move(inputs));
     }
+    rebuilt |= !outputs.empty();
     for (size_t i = 0; i < outputs.size(); ++i) {
       const Tensor old(const_cast<Node*>(node), static_cast<int>(i));
       map[old] = outputs[i];
@@ -82,6 +85,7 @@ ReverseWalk::ReverseWalk(std::span<const Tensor> roots, std::span<const Tensor> 
   }
   for (const Tensor& root : roots) roots_.push_back(now(root));
   for (Tensor& t : wrt_) t = now(t);
+  if (rebuilt) order_ = topological_order(roots_);
 }
 
 bool ReverseWalk::active(const Tensor& t) const {
@@ -123,8 +127,7 @@ std::vector<Tensor> ReverseWalk::pull(std::span<const Tensor> cotangents) const 
   TensorMap<Tensor> total;
   for (size_t i = 0; i < roots_.size(); ++i)
     if (cotangents[i].defined()) total[roots_[i]] = add_defined(total[roots_[i]], cotangents[i]);
-  const std::vector<const Node*> order = topological_order(roots_);
-  for (const Node* node : std::views::reverse(order)) {
+  for (const Node* node : std::views::reverse(order_)) {
     if (!active_.contains(node)) continue;
     std::vector<Tensor> cts(static_cast<size_t>(node->output_count()));
     bool any = false;

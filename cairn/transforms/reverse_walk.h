@@ -58,6 +58,7 @@ class ReverseWalk {
   std::vector<Tensor> pull_node(const Node& node, std::span<const Tensor> cotangents) const;
 
   std::vector<Tensor> roots_, wrt_;
+  std::vector<const Node*> order_;  // of roots_
   MeshSizes meshes_;
   TensorMap<bool> sources_;
   std::unordered_set<const Node*> active_;

@@ -7,6 +7,10 @@
 // Run it after differentiation: it removes stop_gradient. What it never does: merge or reorder
 // collectives, look through `barrier` (checkpoint relies on it), or touch the bodies of custom
 // operations. Nodes keep their order, scope and source line.
+//
+// Most passes look at one operation and the operations before it. Those share one walk in the order
+// of building, in which operands are final when their reader comes, so one walk finds all there is;
+// a walk for each would cost as much each time.
 #pragma once
 
 #include <span>
@@ -21,18 +25,16 @@ namespace cairn {
 struct SimplifyPass {
   std::string_view name;
   std::string_view summary;
-  // Adds the number of rewrites to `rewrites`.
-  Graph (*run)(const Graph& graph, int64_t& rewrites);
 };
-// In the order in which they run.
+// In the order in which they are tried.
 std::span<const SimplifyPass> simplify_passes();
 
 struct SimplifyOptions {
   // Names of passes to leave out; an unknown one is an Error.
   std::vector<std::string> disabled = {};
-  // The passes are repeated until none finds anything, at most so often.
+  // Walks are repeated until none finds anything, at most so often.
   int max_rounds = 8;
-  // Calls verify() (graph/verify.h) after each pass; the error names the pass.
+  // Calls verify() (graph/verify.h) after each walk; the error names what ran.
 #ifdef NDEBUG
   bool verify = false;
 #else
@@ -43,11 +45,11 @@ struct SimplifyOptions {
 struct SimplifyReport {
   struct Entry {
     std::string_view pass;
-    int64_t rewrites = 0;  // of all rounds
-    double seconds = 0;
+    int64_t rewrites = 0;
   };
   std::vector<Entry> passes;
   int rounds = 0;
+  double seconds = 0;
 };
 
 Graph simplify(const Graph& graph, const SimplifyOptions& options = {},

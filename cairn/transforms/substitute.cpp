@@ -53,11 +53,12 @@ std::vector<const Graph*> regions(const Node& node) {
   return graphs;
 }
 
-void add_mesh_sizes(std::span<const Tensor> roots, MeshSizes& sizes) {
-  for (const Node* node : topological_order(roots)) {
+void add_mesh_sizes(std::span<const Node* const> nodes, MeshSizes& sizes) {
+  for (const Node* node : nodes) {
     if (node->attrs().has(Attr::mesh_axis) && node->attrs().has(Attr::size))
       sizes[node->attrs().text(Attr::mesh_axis)] = node->attrs().integer(Attr::size);
-    for (const Graph* region : regions(*node)) add_mesh_sizes(region->outputs, sizes);
+    for (const Graph* region : regions(*node))
+      add_mesh_sizes(topological_order(region->outputs), sizes);
   }
 }
 

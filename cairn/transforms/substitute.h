@@ -22,7 +22,7 @@ std::vector<const Graph*> regions(const Node& node);
 // Ranks along each mesh axis, as far as collectives of the graph name them, in regions too. `vary`
 // does not know the size of its axis, but its transpose must.
 using MeshSizes = std::map<std::string, int64_t>;
-void add_mesh_sizes(std::span<const Tensor> roots, MeshSizes& sizes);
+void add_mesh_sizes(std::span<const Node* const> nodes, MeshSizes& sizes);
 
 // Nodes of `roots` that depend on one of `tensors`.
 std::unordered_set<const Node*> dependents(std::span<const Tensor> roots,

@@ -17,6 +17,7 @@
 #include <concepts>
 #include <functional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "cairn/graph/graph.h"

@@ -36,7 +36,7 @@ std::vector<Tensor> spread(const VjpContext& c, const std::vector<int>& wrt, int
                            const std::vector<Tensor>& cotangents) {
   std::vector<Tensor> result(c.inputs.size());
   for (size_t i = 0; i < wrt.size(); ++i)
-    result[static_cast<size_t>(wrt[i] + skip)] = cotangents[i];
+    result[static_cast<size_t>(wrt[i]) + static_cast<size_t>(skip)] = cotangents[i];
   return result;
 }
 
@@ -118,7 +118,8 @@ class Residuals {
       : body_(body), carried_(carried), scanned_(scanned) {
     for (const Node* node : topological_order(walk.roots())) forward_.insert(node);
     const std::span<const Tensor> inputs(body.inputs);
-    late_ = dependents(walk.roots(), inputs.subspan(1, static_cast<size_t>(carried + scanned)));
+    late_ = dependents(walk.roots(), inputs.subspan(1, static_cast<size_t>(carried) +
+                                                           static_cast<size_t>(scanned)));
   }
 
   // What depends on captured values and the step only is computed again instead of being kept; so
