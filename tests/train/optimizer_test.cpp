@@ -15,6 +15,7 @@
 #include "cairn/ops/nn.h"
 #include "cairn/ops/reduce.h"
 #include "cairn/runtime/runtime.h"
+#include "cairn/train/lbfgs.h"
 #include "cairn/transforms/vjp.h"
 #include "tests/support/test_data.h"
 
@@ -219,6 +220,68 @@ std::vector<std::string> golden_names() {
 
 INSTANTIATE_TEST_SUITE_P(All, OptimizerGolden, testing::ValuesIn(golden_names()),
                          [](const auto& info) { return info.param; });
+
+class LbfgsGolden : public testing::TestWithParam<const char*> {};
+
+TEST_P(LbfgsGolden, FollowsPyTorch) {
+  const Golden golden = load("trajectories");
+  const std::string name = GetParam();
+  const Json* found = nullptr;
+  for (const Json& c : golden.json["cases"])
+    if (c["name"] == name) found = &c;
+  ASSERT_TRUE(found);
+  const Json& h = (*found)["hyper_parameters"];
+  LbfgsOptions options;
+  options.learning_rate = h["lr"];
+  options.max_iterations = h["max_iter"];
+  options.max_evaluations =
+      h["max_eval"].is_number() ? h["max_eval"].get<int>() : options.max_iterations * 5 / 4;
+  options.tolerance_gradient = h["tolerance_grad"];
+  options.tolerance_change = h["tolerance_change"];
+  options.history = h["history_size"];
+  options.strong_wolfe = h["line_search_fn"] == "strong_wolfe";
+  Lbfgs optimizer(options);
+
+  Runtime runtime;
+  Function loss = compile([&](std::span<const Tensor> a) {
+    const Tensor p[] = {reshape(slice_axis(a[0], 0, 0, 12), {3, 4}), slice_axis(a[0], 0, 12, 16)};
+    const Tensor value = loss_of(golden, {"w", "b"}, p, Tensor(), DType::f64);
+    return std::vector<Tensor>{value, gradients(value, a)[0]};
+  });
+  const auto objective = [&](std::span<const double> x, std::span<double> gradient) {
+    const auto out = loss(runtime, {Tensor::from<double>(x, {16})});
+    const auto g = out[1].to_vector<double>();
+    std::copy(g.begin(), g.end(), gradient.begin());
+    return out[0].item<double>();
+  };
+  std::vector<double> x;
+  for (const char* part : {"problem.w", "problem.b"}) {
+    const HostArray initial = golden.file.read(part).value();
+    for (int64_t i = 0; i < initial.elements(); ++i) x.push_back(initial.at(i));
+  }
+  const auto steps = (*found)["steps"].get<std::vector<int>>();
+  const HostArray w = golden.file.read(name + ".w").value(),
+                  b = golden.file.read(name + ".b").value();
+  size_t checked = 0;
+  for (int t = 1; t <= steps.back(); ++t) {
+    optimizer.step(x, objective);
+    if (steps[checked] != t) continue;
+    // Up to 25 evaluations a step, each with some 60 roundings, grow as the golden measured.
+    const double bound =
+        25 * 60 * 0x1p-52 * std::max(1.0, (*found)["sensitivity"][checked].get<double>());
+    const auto at = static_cast<int64_t>(checked);
+    for (int64_t i = 0; i < 12; ++i)
+      ASSERT_NEAR(x[static_cast<size_t>(i)], w.at(at * 12 + i), bound * 3) << t;
+    for (int64_t i = 0; i < 4; ++i)
+      ASSERT_NEAR(x[static_cast<size_t>(12 + i)], b.at(at * 4 + i), bound * 3) << t;
+    ++checked;
+  }
+  EXPECT_EQ(checked, steps.size());
+  EXPECT_EQ(optimizer.evaluations(),
+            static_cast<int>(golden.file.read(name + ".evaluations").value().at(0)));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, LbfgsGolden, testing::Values("lbfgs", "lbfgs_strong_wolfe"));
 
 TEST(Optimizer, UnknownNameNamesTheNearest) {
   try {
