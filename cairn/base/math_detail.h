@@ -68,14 +68,14 @@ struct Pair {
 }
 
 // e^x = (1 + r + tail) * first * second: the scale 2^n comes in two factors so that n may reach
-// from -1080 to 1024. |r| <= ln(2) / 2.
+// from -1080 to 1024. |r| <= ln(2) / 2; low is the part of the tail that belongs to r.
 struct ExpParts {
-  double r, tail;
+  double r, low, tail;
   double first, second;
 };
 
-// e^r = 1 + r + r^2 / 2 + r^3 P(r); fit of (e^r - 1) / r to 2^-61.7.
-[[gnu::always_inline]] inline double exp_tail(double r) {
+// P of e^r = 1 + r + r^2 / 2 + r^3 P(r); fit of (e^r - 1) / r to 2^-61.7.
+[[gnu::always_inline]] inline double exp_cubic(double r) {
   const double r2 = r * r;
   const double a = 0.16666666666666677 + r * 0.04166666666666669;
   const double b = 0.008333333333321695 + r * 0.0013888888888870226;
@@ -83,8 +83,10 @@ struct ExpParts {
   const double d = 2.755724433641883e-06 + r * 2.755724571628604e-07;
   const double e = 2.5108996031111592e-08 + r * 2.09237176761914e-09;
   const double r4 = r2 * r2;
-  return r2 * (0.5 + r * ((a + r2 * b) + r4 * ((c + r2 * d) + r4 * e)));
+  return (a + r2 * b) + r4 * ((c + r2 * d) + r4 * e);
 }
+// e^r - 1 - r
+[[gnu::always_inline]] inline double exp_tail(double r) { return r * r * (0.5 + r * exp_cubic(r)); }
 
 // Needs |x| < 750.
 [[gnu::always_inline]] inline ExpParts exp_parts(double x) {
@@ -95,7 +97,8 @@ struct ExpParts {
   const double r = high - low;
   const double half = n * 0.5 + kRound;
   const uint64_t one = bits(1.0);
-  return {r, exp_tail(r) + ((high - r) - low), from_bits((bits(half) << 52) + one),
+  const double r_low = (high - r) - low;
+  return {r, r_low, exp_tail(r) + r_low, from_bits((bits(half) << 52) + one),
           from_bits(((bits(shifted) - bits(half)) << 52) + one)};
 }
 

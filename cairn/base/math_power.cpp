@@ -54,7 +54,7 @@ double exp2(double x) {
   const double half = n * 0.5 + detail::kRound;
   const uint64_t one = detail::bits(1.0);
   return finish(
-      {r.high, detail::exp_tail(r.high), detail::from_bits((detail::bits(half) << 52) + one),
+      {r.high, 0, detail::exp_tail(r.high), detail::from_bits((detail::bits(half) << 52) + one),
        detail::from_bits(((detail::bits(shifted) - detail::bits(half)) << 52) + one)},
       r.low + (x - n) * kLn2Pair.low);
 }
@@ -63,14 +63,17 @@ double expm1(double x) {
   // Beyond these the 1, or e^x, is under a quarter of an ulp.
   if (x > 40) return exp(x);
   if (x < -40) return -1;
-  // 2^n (1 + r + tail) - 1; the worst case is n = 1 with r near -ln(2) / 2, where what r^2 lost
-  // counts.
+  // 2^n - 1 + 2^n (r + r^2 / 2 + ...), where up to n = 1 the terms are as large as the result and
+  // what each addition loses counts.
   const ExpParts p = detail::exp_parts(x);
   const double scale = p.first * p.second;
   const Pair base = detail::add(scale, -1.0);
   const Pair sum = add_ordered(base.high, p.r * scale);
-  const double tail = p.tail + 0.5 * multiply(p.r, p.r).low;
-  const double result = sum.high + ((sum.low + base.low) + tail * scale);
+  const Pair square = multiply(p.r, p.r);
+  const Pair total = detail::add(sum.high, 0.5 * square.high * scale);
+  const double rest =
+      (p.low + p.low * p.r) + (0.5 * square.low + square.high * p.r * detail::exp_cubic(p.r));
+  const double result = total.high + ((total.low + (sum.low + base.low)) + rest * scale);
   return detail::with_sign(detail::magnitude(result), x);
 }
 
