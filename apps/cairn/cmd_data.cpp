@@ -128,7 +128,7 @@ int list_kinds(Session& session) {
   }
   plot::Table table{"", {"kind", "files", "what for"}, {}};
   for (const KindRow& row : kKinds) table.rows.push_back({row.kind, row.files, row.use});
-  session.out.write(plot::to_text(table, session.out_terminal.style(120)));
+  session.out.write(plot::to_text(table, session.out_terminal.table_style()));
   session.note("`cairn data list FOLDER` lists files, `cairn data preview FILE` looks into one.");
   return 0;
 }
@@ -147,9 +147,7 @@ int list(const std::optional<std::string>& folder, Session& session) {
     print_json(session.out, {{"files", list}});
     return 0;
   }
-  auto style = session.out_terminal.style(140);
-  if (!session.out_terminal.is_terminal) style.width = 1000;
-  session.out.write(plot::to_text(file_table(files, *folder), style));
+  session.out.write(plot::to_text(file_table(files, *folder), session.out_terminal.table_style()));
   uint64_t bytes = 0;
   for (const FileRow& file : files) bytes += file.bytes;
   session.note(fmt::format("{} files, {}", files.size(), plot::human_bytes(bytes)));

@@ -176,7 +176,7 @@ int show(const Subject& subject, const Options& options, Session& session) {
   }
   Output& out = session.out;
   const Terminal& terminal = session.out_terminal;
-  const auto style = terminal.style(terminal.is_terminal ? 120 : 200, 28);
+  const auto style = terminal.style(120, 28);
   std::string title = terminal.bold(options.path) + ": " + subject.kind;
   if (subject.family) title += ", family " + *subject.family;
   if (subject.parameters > 0)
@@ -185,7 +185,7 @@ int show(const Subject& subject, const Options& options, Session& session) {
   out.line(title);
   if (!subject.tensors.empty()) {
     out.line("");
-    out.write(plot::to_text(tensor_table(subject, options.all), style));
+    out.write(plot::to_text(tensor_table(subject, options.all), terminal.table_style()));
   }
   plot::Table facts;
   add_rows(facts, "", subject.metadata);

@@ -236,7 +236,7 @@ std::string per_second(double value, const char* unit) {
 }
 
 void print_tables(const Figures& figures, Session& session) {
-  const auto style = session.out_terminal.style();
+  const auto style = session.out_terminal.table_style();
   const MachineInfo& machine = figures.machine;
   Output& out = session.out;
   out.line(session.out_terminal.bold(machine.cpu_name));

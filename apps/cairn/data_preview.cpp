@@ -14,6 +14,7 @@
 #include "cairn/io/csv.h"
 #include "cairn/io/idx.h"
 #include "cairn/io/image.h"
+#include "cairn/io/lines.h"
 #include "cairn/io/npy.h"
 #include "cairn/io/probe.h"
 #include "cairn/io/tar.h"
@@ -52,9 +53,24 @@ std::string excerpt(std::string_view text, int lines, int width, bool unicode) {
   return out;
 }
 
+// Of a .jsonl file: the field asked for; else "text" where the first line has it, else the first
+// that holds text.
+std::string field_of(const PreviewOptions& options) {
+  if (options.field) return *options.field;
+  auto lines = io::LineReader::open(options.file).value();
+  const auto line = lines.next().value();
+  if (!line) return "text";
+  const Json json = Json::parse(line->begin(), line->end(), nullptr, false);
+  if (!json.is_object() || json.contains("text")) return "text";
+  for (const auto& [key, value] : json.items())
+    if (value.is_string()) return key;
+  return "text";
+}
+
 int preview_documents(const PreviewOptions& options, Session& session) {
   io::DocumentOptions reading;
-  reading.field = options.field;
+  if (options.file.ends_with(".jsonl") || options.file.ends_with(".jsonl.gz"))
+    reading.field = field_of(options);
   reading.separator = options.separator;
   const int64_t wanted = options.rows.value_or(3);
   int64_t count = 0;
@@ -144,7 +160,7 @@ int preview_csv(const PreviewOptions& options, Session& session) {
                              {"preview", rows.rows}});
     return 0;
   }
-  const auto style = session.out_terminal.style(120);
+  const auto style = session.out_terminal.table_style();
   session.out.line(fmt::format("{}: {} rows, {} columns\n", session.out_terminal.bold(options.file),
                                table.rows(), table.columns()));
   session.out.write(plot::to_text(rows, style));
@@ -338,7 +354,7 @@ int preview_tar(const PreviewOptions& options, Session& session) {
     return 0;
   }
   session.out.line(fmt::format("{}: {} entries\n", session.out_terminal.bold(options.file), count));
-  session.out.write(plot::to_text(table, session.out_terminal.style()));
+  session.out.write(plot::to_text(table, session.out_terminal.table_style()));
   return 0;
 }
 

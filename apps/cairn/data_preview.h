@@ -13,7 +13,7 @@ struct PreviewOptions {
   std::string file;
   std::optional<int64_t> rows;
   int64_t start = 0;
-  std::string field = "text";
+  std::optional<std::string> field;  // else "text", else the first that is text
   std::string separator;
 };
 

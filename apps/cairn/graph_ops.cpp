@@ -190,10 +190,7 @@ int run(Session& session) {
                           count_text(about.results), std::string(name(about.trait)),
                           short_list(dtypes_of(op)), attributes, std::string(about.summary)});
   }
-  auto style = session.out_terminal.style();
-  // Cut to the terminal; into a file or pipe nothing is cut.
-  style.width = session.out_terminal.is_terminal ? session.out_terminal.width : 100'000;
-  session.out.write(plot::to_text(table, style));
+  session.out.write(plot::to_text(table, session.out_terminal.table_style()));
   session.note(
       fmt::format("{} primitives; everything else is made of them. attribute? is optional; n: the "
                   "node decides.",

@@ -143,7 +143,7 @@ int run(const Options& options, Session& session) {
     table.rows.push_back({graph.output_names[i], to_string(results[i].type()),
                           file == out.end() ? "" : file->second});
   }
-  session.out.write(plot::to_text(table, session.out_terminal.style()));
+  session.out.write(plot::to_text(table, session.out_terminal.table_style()));
   session.out.line("");
   session.out.line(
       fmt::format("{} launches in {}{}; planned in {}; peak memory {} planned, {} allocated",

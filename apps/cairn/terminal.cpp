@@ -46,6 +46,12 @@ plot::TerminalStyle Terminal::style(int max_width, int max_height) const {
           .color = color};
 }
 
+plot::TerminalStyle Terminal::table_style() const {
+  plot::TerminalStyle table = style();
+  table.width = is_terminal ? width : 100'000;
+  return table;
+}
+
 std::string Terminal::bold(std::string_view text) const {
   return plot::painted(text, plot::ansi::kBold, color);
 }

@@ -20,6 +20,8 @@ struct Terminal {
 
   // For a picture that takes at most `width` x `height` cells of it.
   plot::TerminalStyle style(int max_width = 100, int max_height = 20) const;
+  // For a table: as wide as the terminal; in a file or pipe nothing is cut.
+  plot::TerminalStyle table_style() const;
   std::string bold(std::string_view text) const;
   std::string dim(std::string_view text) const;
 };
