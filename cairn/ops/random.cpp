@@ -102,8 +102,9 @@ Tensor bernoulli(Operand input, Operand p, const Shape& shape) {
 Tensor categorical(Operand input, const Tensor& logits) {
   const Provenance provenance(input.where());
   const Tensor key = input.value();
-  // log(-log(u)) with u in (0, 1).
-  const Tensor u = uniform(key, logits.shape()) + 0x1p-25;
+  // u = odd / 2^24 lies inside (0, 1): at 1 the noise would be infinite and its index certain.
+  const Tensor odd = bitwise_or(shift_right(random_bits(key, logits.shape()), 8), 1);
+  const Tensor u = cast(odd, DType::f32) * 0x1p-24;
   return argmax(cast(logits, DType::f32) - log(negate(log(u))), -1);
 }
 
@@ -113,6 +114,8 @@ Tensor random_integers(Operand input, const Shape& shape, int64_t low, int64_t h
   const Provenance provenance(input.where());
   const Tensor key = input.value();
   if (high <= low) fail("random_integers", fmt::format("the range {}..{} is empty", low, high));
+  if (low < INT32_MIN || high - 1 > INT32_MAX)
+    fail("random_integers", fmt::format("the range {}..{} does not fit i32", low, high));
   const Tensor u = uniform(key, shape, DType::f64);
   return cast(floor(u * static_cast<double>(high - low)) + static_cast<double>(low), DType::i32);
 }

@@ -109,6 +109,20 @@ TEST(Random, CategoricalFollowsTheLogits) {
   }
 }
 
+// argmax of logits - log(-log(u)), u = (24 bits, the lowest one set) / 2^24: never 0 and never 1.
+TEST(Random, CategoricalIsItsFormula) {
+  const int64_t n = 1000, classes = 3;
+  const auto draws = values<int32_t>(categorical(key(), zeros({n, classes})));
+  for (int64_t i = 0; i < n; ++i) {
+    std::vector<float> u;
+    for (int64_t k = 0; k < classes; ++k)
+      u.push_back(
+          static_cast<float>(philox_bits(kKey, static_cast<uint64_t>(i * classes + k)) >> 8 | 1) *
+          0x1p-24f);
+    EXPECT_EQ(draws[static_cast<size_t>(i)], std::max_element(u.begin(), u.end()) - u.begin());
+  }
+}
+
 TEST(Random, PermutationHasEachOnce) {
   auto order = values<int32_t>(permutation(key(), 1000));
   EXPECT_FALSE(std::is_sorted(order.begin(), order.end()));
@@ -128,6 +142,7 @@ TEST(Random, IntegersCoverTheRange) {
   EXPECT_EQ(*std::min_element(draws.begin(), draws.end()), -2);
   EXPECT_EQ(*std::max_element(draws.begin(), draws.end()), 2);
   EXPECT_THROW(random_integers(key(), {2}, 3, 3), Error);
+  EXPECT_THROW(random_integers(key(), {2}, 0, int64_t{1} << 32), Error);
 }
 
 TEST(Random, DropoutKeepsTheMean) {
