@@ -58,9 +58,9 @@ class Tokenizer {
   std::vector<int32_t> encode(std::string_view text, EncodeOptions options = {}) const;
 
   // The bytes that `ids` add to a text whose ids so far are `after` (streaming; only the last of
-  // them matters). For SentencePiece kinds that is not the sum of the tokens: a text begins with a
-  // space, which is dropped at its start and after BOS. Throws Error on an id outside of the
-  // vocabulary.
+  // them matters). Special tokens give their text. For SentencePiece kinds it is not the sum of
+  // the tokens: a text begins with a space, which is dropped at its start and after BOS, and
+  // special tokens give nothing. Throws Error on an id outside of the vocabulary.
   std::string decode(std::span<const int32_t> ids, std::span<const int32_t> after = {}) const;
 
   // Ids are below this.
