@@ -244,8 +244,11 @@ int verify(const Subject& subject, const Options& options, Session& session) {
                              {"not_decoded", not_decoded}});
     return 0;
   }
-  session.out.line(fmt::format("{}: every byte is sound ({}, {} tensors, {})", options.path,
-                               subject.kind, subject.tensors.size(), plot::human_bytes(bytes)));
+  std::string what = subject.kind;
+  if (!subject.tensors.empty())
+    what += fmt::format(", {} tensor{}, {}", subject.tensors.size(),
+                        subject.tensors.size() == 1 ? "" : "s", plot::human_bytes(bytes));
+  session.out.line(fmt::format("{}: every byte is sound ({})", options.path, what));
   if (not_finite > 0) session.out.line(fmt::format("  {} numbers are NaN or infinite", not_finite));
   for (const std::string& name : not_decoded)
     session.out.line(fmt::format("  not decoded, cairn does not have its type: {}", name));
@@ -281,10 +284,15 @@ int extract(const Subject& subject, const Options& options, Session& session) {
 }
 
 int run(const Options& options, Session& session) {
-  if (options.activations || options.input)
+  if (options.activations.has_value() != options.input.has_value())
     throw UsageError(
-        "inspect --activations LAYER --input FILE comes with a later version of cairn: it needs "
-        "models that run");
+        "--activations LAYER and --input FILE belong together: of which layer, looking at what");
+  if (options.activations) {
+    if (options.tensor || options.verify)
+      throw UsageError("--activations is a wish of its own, without --tensor and --verify");
+    return show_activations(options.path, *options.activations, *options.input, options.out,
+                            session);
+  }
   if (options.tensor.has_value() != options.out.has_value())
     throw UsageError(
         "--tensor NAME and --out FILE.npy belong together: which tensor, and where to write it");
@@ -309,11 +317,12 @@ void add_inspect(const Command& program) {
   command.flag("--verify", options->verify, "decode every byte and say whether the file is sound");
   command.option("--tensor", "NAME", options->tensor,
                  "write this tensor, decoded to f32, to --out");
-  command.option("--out", "FILE", options->out, "where to write it (.npy)");
+  command.option("--out", "FILE", options->out,
+                 "where to write it: .npy of --tensor, .png of --activations");
   command.option("--activations", "LAYER", options->activations,
-                 "a layer's outputs as pixels (later)");
+                 "what this layer of an image classifier makes of --input, as pixels");
   command.option("--input", "FILE", options->input,
-                 "what the model is to look at for --activations (later)");
+                 "the picture for --activations: PNG, JPEG, or the first one of an IDX file");
   command.example(
       "cairn inspect weights.safetensors\ncairn inspect weights.safetensors --verify\ncairn "
       "inspect weights.safetensors --tensor w --out w.npy");

@@ -50,6 +50,10 @@ std::string_view name(Traffic traffic) {
   return traffic == Traffic::read ? "read" : traffic == Traffic::copy ? "copy" : "triad";
 }
 
+std::string threads_text(int threads) {
+  return threads == 1 ? "1 thread" : fmt::format("{} threads", threads);
+}
+
 // Data caches from the smallest to the largest.
 std::vector<CacheInfo> data_caches(const MachineInfo& machine) {
   std::vector<CacheInfo> caches;
@@ -119,7 +123,8 @@ class Prober {
   void flops(const std::string& unit, CpuTarget target, bool vector, int threads) {
     for (FloatWidth width : {FloatWidth::f32, FloatWidth::f64}) {
       progress_.update([&] {
-        return fmt::format("measuring arithmetic: {} {}, {} threads", unit, name(width), threads);
+        return fmt::format("measuring arithmetic: {} {}, {}", unit, name(width),
+                           threads_text(threads));
       });
       figures_.flops.push_back(
           {unit, width, threads, measure_flops(target, vector, width, pool(threads), unit_)});
@@ -128,7 +133,8 @@ class Prober {
   void bandwidth(Traffic traffic, const std::string& level, uint64_t bytes, int threads,
                  double share) {
     progress_.update([&] {
-      return fmt::format("measuring memory: {} in {}, {} threads", name(traffic), level, threads);
+      return fmt::format("measuring memory: {} in {}, {}", name(traffic), level,
+                         threads_text(threads));
     });
     figures_.bandwidth.push_back(
         {std::string(name(traffic)), level, bytes, threads,
@@ -257,8 +263,7 @@ void print_tables(const Figures& figures, Session& session) {
     if (std::find(counts.begin(), counts.end(), f.threads) == counts.end())
       counts.push_back(f.threads);
   const auto with_threads = [&](std::vector<std::string> header) {
-    for (int threads : counts)
-      header.push_back(threads == 1 ? "1 thread" : fmt::format("{} threads", threads));
+    for (int threads : counts) header.push_back(threads_text(threads));
     return header;
   };
   plot::Table arithmetic{"Arithmetic", with_threads({"unit", "type"}), {}};

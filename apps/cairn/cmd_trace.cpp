@@ -250,7 +250,7 @@ void add_trace(const Command& program) {
   command.positional("COMMAND", options->command, "a command of cairn with its arguments");
   command.example("cairn trace trace.json graph run step.graph --in x=x.npy w=w.npy --repeat 20");
   // With a file and a command, run_command_line has called run_traced before any option was read.
-  command.run([](Session&) -> int {
+  command.run([options](Session&) -> int {
     throw UsageError("cairn trace FILE.json COMMAND: the command and its options come last");
   });
 }

@@ -65,8 +65,12 @@ std::optional<AttrValue> sample(Attr attr, DType dtype, const Shape& shape, bool
 // where they are. The table says "own" where a rule of code decides, so the rule is asked.
 bool accepts(Op op, DType dtype) {
   const OpInfo& about = info(op);
-  const auto tensor = [](DType type, const Shape& shape) {
-    return Tensor::input({type, shape}, "x");
+  // The operand of a sum over ranks differs from rank to rank.
+  const bool varies = op == Op::all_reduce || op == Op::reduce_scatter;
+  const auto tensor = [varies](DType type, const Shape& shape) {
+    TensorType full{type, shape};
+    if (varies) full.varying = {"ranks"};
+    return Tensor::input(full, "x");
   };
   const auto try_on = [&](std::vector<Tensor> operands, const Shape& shape) {
     Attrs attrs;
@@ -74,6 +78,7 @@ bool accepts(Op op, DType dtype) {
       if (!use.required) continue;
       auto value = sample(use.attr, dtype, shape, op == Op::scatter);
       if (!value) return false;
+      if (use.attr == Attr::dtype && op == Op::dequantize) value = DType::f32;
       if (use.attr == Attr::high && op == Op::convolution) value = Ints(shape.rank() - 2, 0);
       if (use.attr == Attr::low && op == Op::convolution) value = Ints(shape.rank() - 2, 0);
       attrs.set(use.attr, std::move(*value));
@@ -86,7 +91,7 @@ bool accepts(Op op, DType dtype) {
     }
   };
   const int count = about.operands < 0 ? 1 : about.operands;
-  for (const Shape& shape : {Shape{2, 2}, Shape{1, 1, 1}, Shape{}, Shape{1, 34}}) {
+  for (const Shape& shape : {Shape{2, 2}, Shape{1, 1, 1}, Shape{}, Shape{1, 32}, Shape{1, 34}}) {
     std::vector<Tensor> operands;
     for (int i = 0; i < count; ++i) operands.push_back(tensor(dtype, shape));
     if (try_on(operands, shape)) return true;

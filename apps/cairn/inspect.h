@@ -57,6 +57,10 @@ Subject open_configuration(const std::string& path, uint64_t bytes);
 Subject open_json(const std::string& path, uint64_t bytes, bool gzip);
 Subject open_text(const std::string& path, uint64_t bytes, bool gzip);
 Subject open_tar(const std::string& path, uint64_t bytes);
+// --activations; `out` is a PNG.                                        inspect_activations.cpp
+int show_activations(const std::string& model_path, const std::string& layer,
+                     const std::string& input, const std::optional<std::string>& out,
+                     Session& session);
 // Whether a file's name is one of a tokenizer's.
 bool is_tokenizer_name(const std::string& path);
 

@@ -77,19 +77,17 @@ Subject open_tokenizer(const std::string& path, uint64_t bytes) {
       tokenizer->decode(std::span(&id, 1));
   };
   subject.picture = [tokenizer](const plot::TerminalStyle& style) {
-    std::string line = "longest tokens:";
+    // Some from all over the vocabulary: what a token is here shows at a glance.
+    constexpr size_t kShown = 16;
     std::vector<const std::string*> tokens;
     for (const std::string& token : tokenizer->vocabulary().tokens)
-      if (text::is_valid_utf8(token) && std::all_of(token.begin(), token.end(), [](char c) {
-            return static_cast<unsigned char>(c) >= 32;
-          }))
+      if (text::is_valid_utf8(token) && !token.empty() &&
+          std::all_of(token.begin(), token.end(),
+                      [](char c) { return static_cast<unsigned char>(c) >= 32; }))
         tokens.push_back(&token);
-    const size_t count = std::min<size_t>(tokens.size(), 12);
-    std::partial_sort(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(count),
-                      tokens.end(), [](const std::string* a, const std::string* b) {
-                        return a->size() != b->size() ? a->size() > b->size() : *a < *b;
-                      });
-    for (size_t i = 0; i < count; ++i) line += fmt::format(" '{}'", *tokens[i]);
+    std::string line = "some tokens:";
+    for (size_t i = 0; i < std::min(tokens.size(), kShown); ++i)
+      line += fmt::format(" '{}'", *tokens[i * tokens.size() / std::min(tokens.size(), kShown)]);
     return plot::fit(line, std::min(style.width, plot::display_width(line)), plot::Align::left,
                      style.unicode) +
            "\n";
@@ -118,9 +116,9 @@ Subject open_graph(const std::string& path, uint64_t bytes) {
   const auto plan = make_plan(graph, *make_ref_backend());
   subject.memory = {{"file_bytes", bytes},
                     {"peak_bytes_planned", plan->peak_bytes()},
-                    {"arguments", plan->argument_bytes},
-                    {"results", plan->result_bytes},
-                    {"arena", plan->arena_bytes}};
+                    {"argument_bytes", plan->argument_bytes},
+                    {"result_bytes", plan->result_bytes},
+                    {"arena_bytes", plan->arena_bytes}};
   subject.verify = [graph] { verify(graph); };
   subject.picture = [graph](const plot::TerminalStyle&) { return to_text(graph); };
   return subject;

@@ -18,24 +18,32 @@
 namespace cairn {
 namespace {
 
-// Time by which work of this many threads is measured.
-double now(int threads) {
-  if (threads > 1) return monotonic_seconds();
+constexpr double kNever = 1e30;
+
+// Of the calling thread.
+double thread_seconds() {
   timespec t{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
-// Seconds of one call at its fastest, of calls that fill `seconds` by the clock; at least three.
+// Calls until `seconds` have passed by the clock; at least twice, the first being slow.
+template <class F>
+void repeat(double seconds, F&& call) {
+  const double end = monotonic_seconds() + seconds;
+  for (int i = 0; i < 2 || monotonic_seconds() < end; ++i) call();
+}
+
+// Seconds of one call at its fastest.
 template <class F>
 double fastest(int threads, double seconds, F&& call) {
-  const double end = monotonic_seconds() + seconds;
-  double best = 1e30;
-  for (int i = 0; i < 3 || monotonic_seconds() < end; ++i) {
-    const double start = now(threads);
+  const auto now = [threads] { return threads == 1 ? thread_seconds() : monotonic_seconds(); };
+  double best = kNever;
+  repeat(seconds, [&] {
+    const double start = now();
     call();
-    best = std::min(best, now(threads) - start);
-  }
+    best = std::min(best, now() - start);
+  });
   return std::max(best, 1e-9);
 }
 
@@ -104,12 +112,20 @@ double measure_flops(CpuTarget target, bool vector, FloatWidth width, ThreadPool
   // About 5 ms at 4 GHz and 2 per cycle: long enough to wake threads for, short enough to hit a
   // moment without other load.
   constexpr int64_t kRounds = 400'000;
-  const int threads = pool.threads();
-  const double time = fastest(threads, seconds, [&] {
-    pool.parallel_for(threads, 1,
-                      [&](int64_t, int64_t) { sink += static_cast<uint64_t>(kernel(kRounds)); });
+  const auto threads = static_cast<size_t>(pool.threads());
+  // Of each thread the fastest piece in its own time: registers are all that threads might share.
+  std::vector<double> best(threads, kNever);
+  repeat(seconds, [&] {
+    pool.parallel_for(pool.threads(), 1, [&](int64_t piece, int64_t) {
+      const double start = thread_seconds();
+      sink += static_cast<uint64_t>(kernel(kRounds));
+      double& fastest = best[static_cast<size_t>(piece)];
+      fastest = std::min(fastest, thread_seconds() - start);
+    });
   });
-  return static_cast<double>(flops) * static_cast<double>(kRounds) * threads / time;
+  double total = 0;
+  for (const double s : best) total += static_cast<double>(flops * kRounds) / std::max(s, 1e-9);
+  return total;
 }
 
 double measure_bandwidth(Traffic traffic, CpuTarget target, uint64_t bytes, ThreadPool& pool,

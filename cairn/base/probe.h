@@ -2,7 +2,8 @@
 //
 // Benchmarks quote percent of these figures, so they are what real instructions reach, not what a
 // data sheet says. Each is the best of several short runs: other load on the machine only ever
-// slows one down. One thread is measured in its own processor time, several by the clock.
+// slows one down. Arithmetic and one thread are measured in the threads' own processor time,
+// memory under several threads by the clock.
 #pragma once
 
 #include <cstdint>

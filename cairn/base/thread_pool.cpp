@@ -45,7 +45,7 @@ struct ThreadPool::Job {
   std::atomic<int64_t> next{0};
   std::atomic<int> helpers{0};  // written under the pool's mutex
   std::atomic<bool> failed{false};
-  std::exception_ptr error;  // written once, by whoever set `failed`
+  std::exception_ptr error{};  // written once, by whoever set `failed`
 
   bool open() const { return next.load(std::memory_order_relaxed) < n; }
 

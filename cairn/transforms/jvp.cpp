@@ -37,6 +37,15 @@ void check_argument(std::string_view transform, std::span<const Tensor> args, in
                             argnum, to_string(x.type())));
 }
 
+// The first of the outputs, which must have a derivative.
+const Tensor& checked_output(std::string_view transform, std::span<const Tensor> outputs) {
+  if (outputs.empty()) throw_error(fmt::format("[{}] the function gives nothing", transform));
+  if (!is_float(outputs[0].dtype()))
+    throw_error(fmt::format("[{}] the function gives {}: only floats have derivatives", transform,
+                            to_string(outputs[0].type())));
+  return outputs[0];
+}
+
 Shape joined(const Shape& a, const Shape& b) {
   Shape shape = a;
   for (const int64_t size : b) shape.push_back(size);
@@ -113,7 +122,9 @@ TensorFunction jacfwd(TensorFunction fn, int argnum) {
     const TensorFunction column = [&](std::span<const Tensor> direction) -> std::vector<Tensor> {
       std::vector<Tensor> tangents(primals.size());
       tangents[static_cast<size_t>(argnum)] = direction[0];
-      return {jvp(fn, primals, tangents).tangents.at(0)};
+      const Jvp pushed = jvp(fn, primals, tangents);
+      checked_output("jacfwd", pushed.outputs);
+      return {pushed.tangents[0]};
     };
     const Tensor basis[] = {basis_of(detail::tangent_type(x.type()))};
     const Tensor columns = vmap(column)(basis)[0];  // (elements of x, shape of the result)
@@ -128,7 +139,7 @@ TensorFunction jacrev(TensorFunction fn, int argnum) {
     check_argument("jacrev", args, argnum);
     const Vjp pulled = vjp(fn, args);
     const Tensor& x = args[static_cast<size_t>(argnum)];
-    const Tensor& y = pulled.outputs.at(0);
+    const Tensor& y = checked_output("jacrev", pulled.outputs);
     const TensorFunction row = [&](std::span<const Tensor> ct) -> std::vector<Tensor> {
       std::vector<Tensor> cotangents(pulled.outputs.size());
       cotangents[0] = ct[0];

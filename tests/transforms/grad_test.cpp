@@ -238,6 +238,13 @@ TEST(Jacobians, OfNothing) {
   EXPECT_THAT(value(gradients(sum(empty), {&empty, 1})[0]), ElementsAre());
 }
 
+TEST(Jacobians, OfWhatHasNone) {
+  const Tensor x = Tensor::from<double>({1, 2}, {2});
+  const auto f = [](Tensor x) { return argmax(x); };
+  EXPECT_THAT(message_of([&] { jacfwd(f)(x); }), HasSubstr("[jacfwd] the function gives i32[]"));
+  EXPECT_THAT(message_of([&] { jacrev(f)(x); }), HasSubstr("[jacrev] the function gives i32[]"));
+}
+
 // A walk over many nodes uses no recursion.
 TEST(Grad, OfAChainOfManyNodes) {
   const Tensor x = scalar(1);

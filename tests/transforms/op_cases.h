@@ -304,6 +304,37 @@ inline std::vector<OpCase> other_cases() {
         {distinct({6}, 0.37), integers({7}, 0, 6), distinct({7}, 0.41)},
         squared(primitive(Op::scatter, with(gather_attrs(0, 0), Attr::kind, std::string(k)))));
 
+  // Sizes of zero.
+  const Operands no_rows = reals({0, 3});
+  add("empty_sin", Op::sin, {no_rows}, primitive(Op::sin));
+  for (const char* k : {"sum", "prod"})
+    add(std::string("empty_reduce_") + k, Op::reduce, {no_rows},
+        primitive(Op::reduce, with(kind(k), Attr::axes, Ints{0})));
+  for (const char* k : {"sum", "prod", "max"})
+    add(std::string("empty_cumulative_") + k, Op::cumulative, {no_rows},
+        primitive(Op::cumulative, with(kind(k), Attr::axis, int64_t{0})));
+  add("empty_sort", Op::sort, {no_rows}, primitive(Op::sort, {{Attr::axis, int64_t{0}}}));
+  add("empty_top_k", Op::top_k, {distinct({2, 3})}, primitive(Op::top_k, {{Attr::k, int64_t{0}}}));
+  linear("empty_matmul_inner", Op::matmul, {reals({2, 0}), reals({0, 3})});
+  linear("empty_matmul_outer", Op::matmul, {reals({0, 2}), reals({2, 3})});
+  linear("empty_convolution", Op::convolution, {reals({0, 2, 5}), reals({3, 2, 2})},
+         convolution_attrs({1}, {0}, {0}, {1}, {1}, 1));
+  linear("empty_convolution_result", Op::convolution, {reals({2, 2, 1}), reals({3, 2, 2})},
+         convolution_attrs({1}, {0}, {0}, {1}, {1}, 1));
+  linear("empty_pad", Op::pad, {no_rows, reals({})},
+         {{Attr::low, Ints{1, 0}}, {Attr::high, Ints{2, 0}}, {Attr::interior, Ints{1, 0}}});
+  linear("empty_crop", Op::pad, {reals({2, 3}), reals({})},
+         {{Attr::low, Ints{-3, 0}}, {Attr::high, Ints{0, 0}}, {Attr::interior, Ints{0, 0}}});
+  linear("empty_concatenate", Op::concatenate, {no_rows, reals({2, 3})},
+         {{Attr::axis, int64_t{0}}});
+  add("empty_gather", Op::gather, {reals({3, 2}), given(Tensor::from<int32_t>({}, {0}))},
+      squared(primitive(Op::gather, gather_attrs(0, 0))));
+  add("empty_scatter", Op::scatter,
+      {reals({3, 2}), given(Tensor::from<int32_t>({}, {0})), reals({0, 2})},
+      squared(primitive(Op::scatter, with(gather_attrs(0, 0), Attr::kind, std::string("set")))));
+  add("empty_dynamic_slice", Op::dynamic_slice, {reals({4}), integers({}, 0, 4)},
+      squared(primitive(Op::dynamic_slice, {{Attr::shape, Ints{0}}})));
+
   // Control flow.
   for (const bool branch : {true, false})
     add(branch ? "cond_then" : "cond_otherwise", Op::cond, {reals({3}), reals({3})},

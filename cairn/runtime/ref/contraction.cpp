@@ -151,7 +151,7 @@ TileSize tile_size(int64_t m, int64_t n, int64_t k, int64_t batch, bool contiguo
     t = contiguous_columns ? TileSize{m, 960, 16} : TileSize{m, 48, 512};
   } else {
     // A panel of B in L1, the block of A and the sums in L2.
-    t = {std::min<int64_t>(m, 96), 192, 128};
+    t = {std::min<int64_t>(m, 144), 192, 128};
   }
   t.kc = std::max<int64_t>(1, std::min(t.kc, k));
   // Enough tiles for all threads, as long as they are not tiny.
