@@ -202,7 +202,7 @@ TEST_P(Local, Permute) {
 TEST_P(Local, Barrier) {
   std::atomic<int> came = 0;
   run([&](Communicator& c) {
-    for (int round = 1; round <= 200; ++round) {
+    for (int round = 1; round <= 100; ++round) {
       ++came;
       c.barrier();
       EXPECT_GE(came.load(), round * ranks());
@@ -226,7 +226,7 @@ TEST_P(Local, CheckEqual) {
 // not see.
 TEST_P(Local, ManyInARow) {
   run([&](Communicator& c) {
-    for (int round = 0; round < 300; ++round) {
+    for (int round = 0; round < 100; ++round) {
       const int64_t n = round % 17;
       std::vector<int64_t> sum(static_cast<size_t>(n), c.rank() + round);
       c.all_reduce(sum.data(), sum.data(), n, DType::i64, ReduceKind::sum);
