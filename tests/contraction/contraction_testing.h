@@ -56,25 +56,29 @@ struct Array {
     std::memcpy(bytes.data() + static_cast<size_t>(i) * sizeof(T), &value, sizeof(T));
   }
 
-  double float_at(int64_t i) const {
-    return visit_dtype(dtype, [&](auto tag) -> double {
+  // All elements as double, or as integers modulo 2^64 (empty for the other kind).
+  std::vector<double> floats() const {
+    std::vector<double> values;
+    visit_dtype(dtype, [&](auto tag) {
       using T = typename decltype(tag)::type;
-      if constexpr (std::is_same_v<T, double> || std::is_same_v<T, float>)
-        return get<T>(i);
-      else if constexpr (kIsFloatType<T>)
-        return static_cast<float>(get<T>(i));
-      else
-        return 0;
+      for (int64_t i = 0; i < count(); ++i) {
+        if constexpr (std::is_floating_point_v<T>)
+          values.push_back(get<T>(i));
+        else if constexpr (kIsFloatType<T>)
+          values.push_back(static_cast<float>(get<T>(i)));
+      }
     });
+    return values;
   }
-  uint64_t integer_at(int64_t i) const {
-    return visit_dtype(dtype, [&](auto tag) -> uint64_t {
+  std::vector<uint64_t> integers() const {
+    std::vector<uint64_t> values;
+    visit_dtype(dtype, [&](auto tag) {
       using T = typename decltype(tag)::type;
       if constexpr (!kIsFloatType<T>)
-        return static_cast<uint64_t>(static_cast<int64_t>(get<T>(i)));
-      else
-        return 0;
+        for (int64_t i = 0; i < count(); ++i)
+          values.push_back(static_cast<uint64_t>(static_cast<int64_t>(get<T>(i))));
     });
+    return values;
   }
 };
 
@@ -106,19 +110,26 @@ inline Array random_array(DType dtype, int64_t count, Random& random, bool speci
   return array;
 }
 
-// One output element, by the rules of contraction.h.
-class Sum {
+// Sums of products of two arrays' elements, one output element at a time, by the rules of
+// contraction.h.
+class Sums {
  public:
-  Sum(DType a, DType b, DType accumulate) : accumulate_(accumulate), floats_(is_float(a)) {
-    static_cast<void>(b);
+  Sums(const Array& a, const Array& b, DType accumulate)
+      : accumulate_(accumulate),
+        a_(a.floats()),
+        b_(b.floats()),
+        a_integers_(a.integers()),
+        b_integers_(b.integers()) {}
+  void start() {
+    sum_ = 0;
+    integer_ = 0;
   }
-  void add(const Array& a, int64_t i, const Array& b, int64_t j) {
-    if (floats_) {
-      // Without contraction: the volatile keeps the product rounded (it is exact but for f64).
-      const volatile double product = a.float_at(i) * b.float_at(j);
-      sum_ += product;
+  void add(int64_t i, int64_t j) {
+    if (a_integers_.empty()) {
+      // -ffp-contract=off keeps this product rounded (it is exact but for f64).
+      sum_ += a_[static_cast<size_t>(i)] * b_[static_cast<size_t>(j)];
     } else {
-      integer_ += a.integer_at(i) * b.integer_at(j);
+      integer_ += a_integers_[static_cast<size_t>(i)] * b_integers_[static_cast<size_t>(j)];
     }
   }
   void write(Array& to, int64_t i) const {
@@ -143,7 +154,8 @@ class Sum {
 
  private:
   DType accumulate_;
-  bool floats_;
+  std::vector<double> a_, b_;
+  std::vector<uint64_t> a_integers_, b_integers_;
   double sum_ = 0;
   uint64_t integer_ = 0;
 };

@@ -46,24 +46,25 @@ struct Problem {
     expected = Array(types.out, args.batch * args.out_channels * out);
     args.x = x.data();
     args.w = w.data();
+    Sums sums(x, w, types.accumulate);
     int64_t at = 0;
     for (int64_t image = 0; image < args.batch; ++image)
       for (int64_t o = 0; o < args.out_channels; ++o) {
         if (out == 0) continue;
         std::array<int64_t, 3> position{0, 0, 0};
         do {
-          Sum sum(types.a, types.b, types.accumulate);
+          sums.start();
           const int64_t group = o / (args.out_channels / args.groups);
           for (int64_t c = 0; c < channels && kernel; ++c) {
             std::array<int64_t, 3> j{0, 0, 0};
             int64_t weight = (o * channels + c) * kernel;
             do {
               int64_t from = image * args.in_channels + group * channels + c;
-              if (element(position, j, from)) sum.add(x, from, w, weight);
+              if (element(position, j, from)) sums.add(from, weight);
               ++weight;
             } while (next(j, args.kernel_size, s));
           }
-          sum.write(expected, at++);
+          sums.write(expected, at++);
         } while (next(position, args.out_size, s));
       }
   }

@@ -47,15 +47,16 @@ struct Problem {
     b = lay_out(types.b, k, n, args.b_batch_stride, args.b_row_stride, args.b_column_stride);
     args.a = a.data();
     args.b = b.data();
+    Sums sums(a, b, types.accumulate);
     for (int64_t i = 0; i < batch; ++i)
       for (int64_t row = 0; row < m; ++row)
         for (int64_t column = 0; column < n; ++column) {
-          Sum sum(types.a, types.b, types.accumulate);
+          sums.start();
           for (int64_t j = 0; j < k; ++j)
-            sum.add(
-                a, i * args.a_batch_stride + row * args.a_row_stride + j * args.a_column_stride, b,
+            sums.add(
+                i * args.a_batch_stride + row * args.a_row_stride + j * args.a_column_stride,
                 i * args.b_batch_stride + j * args.b_row_stride + column * args.b_column_stride);
-          sum.write(expected, (i * m + row) * n + column);
+          sums.write(expected, (i * m + row) * n + column);
         }
   }
 
