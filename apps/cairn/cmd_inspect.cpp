@@ -146,7 +146,7 @@ plot::Table tensor_table(const Subject& subject, bool all) {
 void add_rows(plot::Table& table, const std::string& prefix, const Json& value) {
   if (value.is_object() && !value.empty()) {
     for (const auto& [key, inner] : value.items())
-      add_rows(table, prefix.empty() ? key : prefix + "." + key, inner);
+      add_rows(table, prefix.empty() ? key : fmt::format("{}.{}", prefix, key), inner);
     return;
   }
   const bool bytes = value.is_number_unsigned() && prefix.find("bytes") != std::string::npos;

@@ -186,7 +186,7 @@ double measure_latency(uint64_t bytes, double seconds) {
   }
   char* base = static_cast<char*>(pages.data());
   const auto line = [&](uint64_t i) { return reinterpret_cast<void**>(base + i * kLine); };
-  for (uint64_t i = 0; i < lines; ++i) *line(i) = line(order[i]);
+  for (uint64_t i = 0; i < lines; ++i) *line(i) = static_cast<void*>(line(order[i]));
 
   constexpr int64_t kSteps = 20'000;
   void** at = line(0);

@@ -215,12 +215,12 @@ class TidyTest(CheckTest):
     def test_finding(self):
         self.passes("check_tidy.py")
         self.write("cairn/core/c.cpp", '#include "cairn/core/c.h"\n\n'
-                   "struct s {};\nint* p() { return 0; }\nbool d(int x) { return x == x; }\n")
+                   "struct s {};\nint* p() { return 0; }\nint d(int x) { return (sizeof(int*) / sizeof(x)) * sizeof(sizeof(x)); }\n")
         for arguments in ([], ["--all"], ["--since", "HEAD"]):
             status, output = self.check("check_tidy.py", *arguments)
             self.assertEqual(status, 1, output)
             for rule in ("readability-identifier-naming", "modernize-use-nullptr",
-                         "misc-redundant-expression"):
+                         "bugprone-sizeof-expression"):
                 self.assertIn(rule, output)
 
     def test_finding_in_a_header(self):

@@ -137,9 +137,11 @@ TEST(Errors, NameTheOperationAndTheLine) {
 TEST(Errors, EmptyHandles) {
   Tensor w = Tensor::from<float>({1, 2}, {2}).named("w");
   const Tensor kept = std::move(w);
+  // NOLINTBEGIN(bugprone-use-after-move): what the test is about.
   for (const std::function<void()>& use : std::initializer_list<std::function<void()>>{
            [&] { add(w, 1.0); }, [&] { sum(w); }, [&] { reshape(w, {1}); },
            [&] { matmul(kept, w); }}) {
+    // NOLINTEND(bugprone-use-after-move)
     try {
       use();
       FAIL();

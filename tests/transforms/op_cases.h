@@ -28,6 +28,8 @@ struct OpCase {
 };
 
 // What a failing test prints.
+// GoogleTest's name.
+// NOLINTNEXTLINE(readability-identifier-naming)
 inline void PrintTo(const OpCase& c, std::ostream* out) { *out << c.name; }
 
 // f64 in (low, high), repeatable.

@@ -19,8 +19,6 @@
 namespace cairn::test {
 namespace {
 
-using ::testing::HasSubstr;
-
 // Evaluates node by node, as built: the runtime's other mode simplifies by itself.
 std::vector<HostArray> eager(const Graph& graph) {
   EvalOptions options;
