@@ -251,7 +251,7 @@ void add_eval(const Command& program) {
   logits_command.flag("--hidden", logits->hidden,
                       "write the states after the final norm, (tokens, width), instead");
   logits_command.example(
-      "cairn eval logits --model stories260K.bin --ids 1,403,407 --out logits.npy");
+      "cairn eval logits --model stories260K.bin --ids 1,40,70 --out logits.npy");
   logits_command.run([logits](Session& session) { return run_logits(*logits, session); });
 
   const auto perplexity = std::make_shared<PerplexityOptions>();

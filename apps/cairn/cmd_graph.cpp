@@ -10,7 +10,7 @@ void add_graph(const Command& program) {
   add_graph_ops(group);
   add_graph_show(group);
   add_graph_run(group);
-  group.example("cairn graph run step.graph --in x=x.npy w=w.npy --out y=y.npy --grad w");
+  group.example("cairn graph run step.graph --in x=x.npy w=w.npy lr=lr.npy --out y=y.npy --grad w");
 }
 
 }  // namespace cairn::app

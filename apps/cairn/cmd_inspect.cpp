@@ -325,7 +325,7 @@ void add_inspect(const Command& program) {
                  "the picture for --activations: PNG, JPEG, or the first one of an IDX file");
   command.example(
       "cairn inspect weights.safetensors\ncairn inspect weights.safetensors --verify\ncairn "
-      "inspect weights.safetensors --tensor w --out w.npy");
+      "inspect weights.safetensors --tensor w --out tensor.npy");
   command.run([options](Session& session) { return run(*options, session); });
 }
 

@@ -248,7 +248,8 @@ void add_trace(const Command& program) {
       "trace", "Run a command and record every launch, for ui.perfetto.dev.", kMachine);
   command.positional("FILE.json", options->file, "where to write the trace");
   command.positional("COMMAND", options->command, "a command of cairn with its arguments");
-  command.example("cairn trace trace.json graph run step.graph --in x=x.npy w=w.npy --repeat 20");
+  command.example(
+      "cairn trace trace.json graph run step.graph --in x=x.npy w=w.npy lr=lr.npy --repeat 20");
   // With a file and a command, run_command_line has called run_traced before any option was read.
   command.run([options](Session&) -> int {
     throw UsageError("cairn trace FILE.json COMMAND: the command and its options come last");

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <optional>
+#include <sstream>
 
 #include "apps/cairn/graph_commands.h"
 #include "apps/cairn/json.h"
@@ -182,8 +183,7 @@ int run(Session& session) {
     print_json(session.out, {{"operations", list}});
     return 0;
   }
-  plot::Table table{
-      "", {"operation", "in", "out", "trait", "types", "attributes", "what it computes"}, {}};
+  plot::Table table{"", {"operation", "in", "out", "trait", "types", "attributes"}, {}};
   for (int i = 0; i < kOpCount; ++i) {
     const Op op = static_cast<Op>(i);
     const OpInfo& about = info(op);
@@ -193,9 +193,22 @@ int run(Session& session) {
                                 use.required ? "" : "?");
     table.rows.push_back({std::string(about.name), count_text(about.operands),
                           count_text(about.results), std::string(name(about.trait)),
-                          short_list(dtypes_of(op)), attributes, std::string(about.summary)});
+                          short_list(dtypes_of(op)), attributes});
   }
-  session.out.write(plot::to_text(table, session.out_terminal.table_style()));
+  // What an operation computes is a sentence: on a terminal it has a line of its own.
+  const Terminal& terminal = session.out_terminal;
+  if (!terminal.is_terminal) {
+    table.header.emplace_back("what it computes");
+    for (int i = 0; i < kOpCount; ++i)
+      table.rows[static_cast<size_t>(i)].emplace_back(info(static_cast<Op>(i)).summary);
+  }
+  std::istringstream lines(plot::to_text(table, terminal.table_style()));
+  int number = -2;  // the first two lines are the header
+  for (std::string line; std::getline(lines, line); ++number) {
+    session.out.line(line);
+    if (terminal.is_terminal && number >= 0)
+      session.out.line(terminal.dim(fmt::format("    {}", info(static_cast<Op>(number)).summary)));
+  }
   session.note(
       fmt::format("{} primitives; everything else is made of them. attribute? is optional; n: the "
                   "node decides.",

@@ -167,7 +167,8 @@ void add_graph_run(const Command& group) {
   command.option("--repeat", "N", options->repeat,
                  "run so often and give the median time (default: 1)", 1);
   command.example(
-      "cairn graph run step.graph --in x=x.npy w=w.npy --out y=y.npy grad.w=gw.npy --grad w");
+      "cairn graph run step.graph --in x=x.npy w=w.npy lr=lr.npy --out y=y.npy grad.w=gw.npy "
+      "--grad w");
   command.run([options](Session& session) { return run(*options, session); });
 }
 

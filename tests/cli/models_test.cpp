@@ -1,0 +1,235 @@
+// cairn generate and cairn eval, on a random Llama and a classifier that is made by hand.
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+
+#include "cairn/io/npy.h"
+#include "tests/cli/program.h"
+#include "tests/support/test_data.h"
+
+namespace cairn::test {
+namespace {
+
+class ModelsTest : public CliTest {
+ protected:
+  Ran generate(std::vector<std::string> more) const {
+    more.insert(more.begin(), {"generate", "--model", "llama"});
+    return run(more);
+  }
+};
+
+TEST_F(ModelsTest, GreedyIsTheMostLikelyToken) {
+  const auto json =
+      generate({"--ids", "1,2,3", "--max-tokens", "1", "--temperature", "0", "--json"}).json();
+  ASSERT_EQ(run({"eval", "logits", "--model", "llama", "--ids", "1,2,3", "--out", "l.npy"}).status,
+            0);
+  const HostArray logits = io::read_npy(path("l.npy")).value();
+  ASSERT_EQ(logits.shape(), Shape({3, 257}));
+  int best = 0;
+  for (int i = 1; i < 257; ++i)
+    if (logits.at(2 * 257 + i) > logits.at(2 * 257 + best)) best = i;
+  EXPECT_EQ(json["ids"], nlohmann::json({best}));
+  EXPECT_EQ(json["prompt_ids"], nlohmann::json({1, 2, 3}));
+  EXPECT_EQ(json["stop_reason"], "length");
+  EXPECT_GT(json["prompt_tokens_per_s"], 0);
+}
+
+TEST_F(ModelsTest, TextOfIds) {
+  const auto json =
+      generate({"--prompt", "Once", "--max-tokens", "8", "--temperature", "0", "--json"}).json();
+  const std::string ids = json["ids"].dump();
+  EXPECT_EQ(json["ids"].size(), 8u);
+  EXPECT_EQ(run({"tokenize", "--model", "llama", "--ids", ids.substr(1, ids.size() - 2), "--json"})
+                .json()["text"],
+            json["text"]);
+  // The plain form writes the bytes as they come, and nothing else.
+  const Ran plain = generate({"--prompt", "Once", "--max-tokens", "8", "--temperature", "0"});
+  EXPECT_EQ(plain.out,
+            run({"tokenize", "--model", "llama", "--ids", ids.substr(1, ids.size() - 2)}).out);
+}
+
+TEST_F(ModelsTest, OneSeedOneText) {
+  const auto ids = [&](const char* seed, const char* threads) {
+    return generate({"--ids", "5", "--max-tokens", "12", "--temperature", "1.5", "--top-k", "0",
+                     "--seed", seed, "--threads", threads, "--json"})
+        .json()["ids"];
+  };
+  EXPECT_EQ(ids("1", "1"), ids("1", "2"));
+  EXPECT_NE(ids("1", "1"), ids("2", "1"));
+}
+
+TEST_F(ModelsTest, StopTextsEndIt) {
+  const auto all =
+      generate({"--ids", "5", "--max-tokens", "16", "--temperature", "0", "--ignore-eos", "--json"})
+          .json();
+  const std::string text = all["text"];
+  const size_t middle = text.size() / 2;
+  // A letter from the middle; the text ends before it first comes.
+  std::string stop;
+  for (size_t i = middle; i < text.size(); ++i)
+    if (static_cast<unsigned char>(text[i]) < 128 && text[i] != '\0') {
+      stop = text.substr(i, 1);
+      break;
+    }
+  if (stop.empty()) GTEST_SKIP() << "the model wrote no plain letter: " << text;
+  const auto cut = generate({"--ids", "5", "--max-tokens", "16", "--temperature", "0",
+                             "--ignore-eos", "--json", "--stop", "never comes", "--stop", stop})
+                       .json();
+  EXPECT_EQ(cut["stop_reason"], "stop");
+  EXPECT_EQ(cut["text"], text.substr(0, text.find(stop)));
+  const Ran plain = generate(
+      {"--ids", "5", "--max-tokens", "16", "--temperature", "0", "--ignore-eos", "--stop", stop});
+  EXPECT_EQ(plain.out.find(stop), std::string::npos);
+}
+
+TEST_F(ModelsTest, TheContextEndsIt) {
+  const auto json = generate({"--ids", "5", "--max-tokens", "1000", "--temperature", "0",
+                              "--ignore-eos", "--json"})
+                        .json();
+  EXPECT_EQ(json["stop_reason"], "context");
+  EXPECT_EQ(json["ids"].size(), 48u);
+}
+
+TEST_F(ModelsTest, WithoutATokenizerTextIsNull) {
+  for (const char* file : {"tokenizer.json", "tokenizer_config.json"})
+    std::filesystem::remove(path(std::string("llama/") + file));
+  const auto json =
+      generate({"--ids", "5", "--max-tokens", "3", "--temperature", "0", "--ignore-eos", "--json"})
+          .json();
+  EXPECT_TRUE(json["text"].is_null());
+  EXPECT_EQ(json["ids"].size(), 3u);
+  EXPECT_TRUE(fails(generate({"--prompt", "a"}), 1, "no tokenizer"));
+  EXPECT_EQ(
+      generate({"--prompt", "a", "--tokenizer", "tokenizer.json", "--max-tokens", "3"}).status, 0);
+}
+
+TEST_F(ModelsTest, WrongGenerations) {
+  EXPECT_TRUE(fails(generate({}), 2, "one of --prompt and --ids"));
+  EXPECT_TRUE(fails(generate({"--prompt", "a", "--ids", "1"}), 2, "one of --prompt and --ids"));
+  EXPECT_TRUE(fails(generate({"--ids", "1", "--temperature", "-1"}), 2, "--temperature"));
+  EXPECT_TRUE(fails(generate({"--ids", "1", "--top-p", "0"}), 2, "--top-p"));
+  EXPECT_TRUE(fails(generate({"--ids", "1", "--min-p", "2"}), 2, "--min-p"));
+  EXPECT_TRUE(fails(generate({"--ids", "300"}), 1, "300"));
+  EXPECT_TRUE(fails(generate({"--ids", ""}), 1, "no tokens"));
+  EXPECT_TRUE(fails(generate({"--ids", "1", "--precision", "bf16"}), 1, "--precision bf16"));
+  EXPECT_TRUE(fails(run({"generate", "--model", "nothing", "--ids", "1"}), 1, "nothing"));
+  EXPECT_TRUE(fails(run({"generate", "--model", "x.npy", "--ids", "1"}), 1, "x.npy"));
+  EXPECT_TRUE(fails(generate({"--prompt", std::string(60, 'a')}), 1, "context"));
+}
+
+TEST_F(ModelsTest, HiddenStates) {
+  const auto json = run({"eval", "logits", "--model", "llama", "--ids", "1,2,3", "--out", "h.npy",
+                         "--hidden", "--json"})
+                        .json();
+  EXPECT_EQ(json["shape"], nlohmann::json({3, 16}));
+  EXPECT_EQ(io::read_npy(path("h.npy")).value().shape(), Shape({3, 16}));
+  EXPECT_TRUE(fails(run({"eval", "logits", "--model", "llama", "--ids", "999", "--out", "h.npy"}),
+                    1, "999"));
+  EXPECT_TRUE(
+      fails(run({"eval", "logits", "--model", "llama", "--ids", "1"}), 2, "--out is required"));
+}
+
+// The loss is the mean of -log softmax over the logits that `eval logits` gives.
+TEST_F(ModelsTest, PerplexityFromLogits) {
+  const auto ids =
+      run({"tokenize", "--model", "llama", "--file", "story.txt", "--add-special", "--json"})
+          .json()["ids"]
+          .get<std::vector<int>>();
+  const auto json = run({"eval", "perplexity", "--model", "llama", "--file", "story.txt",
+                         "--context", "16", "--json"})
+                        .json();
+  const auto count = static_cast<int>(ids.size());
+  EXPECT_EQ(json["tokens"], count - 1);
+  double total = 0;
+  for (int begin = 0; begin < count - 1; begin += 16) {
+    const std::vector<int> window(ids.begin() + begin,
+                                  ids.begin() + std::min(begin + 16, count - 1));
+    write("window.json", nlohmann::json(window).dump());
+    ASSERT_EQ(run({"eval", "logits", "--model", "llama", "--ids", "@window.json", "--out", "l.npy"})
+                  .status,
+              0);
+    const HostArray logits = io::read_npy(path("l.npy")).value();
+    for (int t = 0; t < static_cast<int>(window.size()); ++t) {
+      double sum = 0;
+      for (int v = 0; v < 257; ++v) sum += std::exp(logits.at(257 * t + v));
+      total += std::log(sum) - logits.at(257 * t + ids[static_cast<size_t>(begin + t + 1)]);
+    }
+  }
+  const double expected = total / (count - 1);
+  // Losses are rounded to f32 a few times on the way (logits below 1 in size, losses near log 257).
+  const double bound = 8 * std::exp2(-24) * std::log(257.0);
+  EXPECT_NEAR(json["loss"].get<double>(), expected, bound);
+  EXPECT_NEAR(json["perplexity"].get<double>(), std::exp(expected), 2 * bound * std::exp(expected));
+}
+
+TEST_F(ModelsTest, AStrideGivesMoreContext) {
+  const auto with = [&](const char* stride) {
+    return run({"eval", "perplexity", "--model", "llama", "--file", "story.txt", "--context", "16",
+                "--stride", stride, "--json"})
+        .json();
+  };
+  const auto whole = with("16"), half = with("5"), one = with("1");
+  EXPECT_EQ(whole["tokens"], half["tokens"]);
+  EXPECT_EQ(whole["tokens"], one["tokens"]);
+  EXPECT_NE(whole["loss"], one["loss"]);
+  EXPECT_TRUE(fails(run({"eval", "perplexity", "--model", "llama", "--file", "story.txt",
+                         "--context", "16", "--stride", "17"}),
+                    1, "--stride 17"));
+  EXPECT_TRUE(fails(
+      run({"eval", "perplexity", "--model", "llama", "--file", "story.txt", "--context", "1000"}),
+      1, "--context 1000"));
+  write("one.txt", "");
+  EXPECT_TRUE(
+      fails(run({"eval", "perplexity", "--model", "llama", "--file", "one.txt"}), 1, "one.txt"));
+}
+
+TEST_F(ModelsTest, AModelAgainstItself) {
+  const auto json = run({"eval", "perplexity", "--model", "llama", "--file", "story.txt",
+                         "--against", "llama", "--json"})
+                        .json();
+  EXPECT_EQ(json["kl"], 0);
+  EXPECT_EQ(json["top1_agreement"], 1);
+  EXPECT_NE(
+      run({"eval", "perplexity", "--model", "llama", "--file", "story.txt", "--against", "llama"})
+          .out.find("100.00 %"),
+      std::string::npos);
+}
+
+TEST_F(ModelsTest, Accuracy) {
+  const std::vector<std::string> command = {"eval",     "accuracy",
+                                            "--model",  "classifier",
+                                            "--images", "t10k-images-idx3-ubyte.gz",
+                                            "--labels", "t10k-labels-idx1-ubyte.gz"};
+  std::vector<std::string> with_json = command;
+  with_json.push_back("--json");
+  const auto json = run(with_json).json();
+  EXPECT_EQ(json["correct"], 5);
+  EXPECT_EQ(json["total"], 6);
+  EXPECT_EQ(json["accuracy"], 5.0 / 6.0);
+  EXPECT_EQ(run(command).out, "5 of 6 right: 83.33 %\n");
+  EXPECT_TRUE(fails(run({"eval", "accuracy", "--model", "llama", "--images", "a", "--labels", "b"}),
+                    1, "no image classifier"));
+  EXPECT_TRUE(fails(
+      run({"eval", "accuracy", "--model", "classifier", "--images", "x.npy", "--labels", "b"}), 1,
+      "x.npy"));
+  EXPECT_TRUE(fails(run({"eval", "accuracy", "--model", "classifier"}), 2, "is required"));
+  std::string config = read("classifier/config.json");
+  config.replace(config.find("[1, 1, 3]"), 9, "[1, 1, 4]");
+  write("classifier/config.json", config);
+  EXPECT_TRUE(fails(run(command), 1, "dense.0.weight"));
+}
+
+TEST_F(ModelsTest, Stories260K) {
+  CAIRN_REQUIRE_DATA("checkpoints/stories260K/stories260K.reference.json");
+  std::ifstream file(data_path("checkpoints/stories260K/stories260K.reference.json"));
+  const auto reference = nlohmann::json::parse(file);
+  const auto json =
+      run({"generate", "--model", data_path("checkpoints/stories260K/stories260K.bin"), "--ids",
+           "1", "--max-tokens", "32", "--temperature", "0", "--json"})
+          .json();
+  const auto& ids = reference["greedy_ids"];
+  for (size_t i = 0; i < 32; ++i) EXPECT_EQ(json["ids"][i], ids[i + 1]) << i;
+}
+
+}  // namespace
+}  // namespace cairn::test
