@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "cairn/base/error.h"
 #include "cairn/runtime/ref/contraction.h"
 #include "tests/contraction/contraction_testing.h"
@@ -88,12 +90,11 @@ struct Problem {
     const Array untouched(types.out, kGuard);
     args.y = y.data();
     convolution(args, target, pool);
-    ASSERT_EQ(std::memcmp(y.data(), expected.data(), expected.bytes.size()), 0)
+    ASSERT_TRUE(std::equal(expected.bytes.begin(), expected.bytes.end(), y.bytes.begin()))
         << describe(types) << text() << " on " << name(target) << " with " << pool.threads()
         << " threads";
-    ASSERT_EQ(std::memcmp(y.bytes.data() + expected.bytes.size(), untouched.data(),
-                          untouched.bytes.size()),
-              0)
+    ASSERT_TRUE(std::equal(untouched.bytes.begin(), untouched.bytes.end(),
+                           y.bytes.end() - static_cast<ptrdiff_t>(untouched.bytes.size())))
         << "wrote past the end";
   }
 
@@ -159,6 +160,23 @@ TEST_F(Convolution, RandomShapes) {
   Random random(1);
   for (int i = 0; i < 300; ++i) {
     Problem p(kTypeCases[0], random_shape(random, 12), random);
+    check(p);
+  }
+}
+
+// Large enough that one channel is computed in several blocks of rows.
+TEST_F(Convolution, OneChannelAGroup) {
+  Random random(6);
+  for (int i = 0; i < 40; ++i) {
+    ConvArgs a = random_shape(random, 90);
+    a.spatial = 2;
+    a.batch = 1;
+    a.groups = a.in_channels = a.out_channels = 2;
+    for (size_t d = 0; d < 2; ++d) {
+      const int64_t extent = (a.in_size[d] - 1) * a.lhs_dilation[d] + 1;
+      a.out_size[d] = std::min<int64_t>(90, (extent + 3) / a.stride[d] + 1);
+    }
+    Problem p(kTypeCases[i % 4], a, random, i % 5 == 0);
     check(p);
   }
 }

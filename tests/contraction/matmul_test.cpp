@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "cairn/base/error.h"
 #include "cairn/runtime/ref/contraction.h"
 #include "tests/contraction/contraction_testing.h"
@@ -66,14 +68,13 @@ struct Problem {
     const Array untouched(types.out, kGuard);
     args.c = c.data();
     matmul(args, target, pool);
-    ASSERT_EQ(std::memcmp(c.data(), expected.data(), expected.bytes.size()), 0)
+    ASSERT_TRUE(std::equal(expected.bytes.begin(), expected.bytes.end(), c.bytes.begin()))
         << describe(types) << args.batch << " x " << args.m << " x " << args.k << " x " << args.n
         << " strides " << args.a_row_stride << " " << args.a_column_stride << " "
         << args.b_row_stride << " " << args.b_column_stride << " on " << name(target) << " with "
         << pool.threads() << " threads";
-    ASSERT_EQ(std::memcmp(c.bytes.data() + expected.bytes.size(), untouched.data(),
-                          untouched.bytes.size()),
-              0)
+    ASSERT_TRUE(std::equal(untouched.bytes.begin(), untouched.bytes.end(),
+                           c.bytes.end() - static_cast<ptrdiff_t>(untouched.bytes.size())))
         << "wrote past the end";
   }
 };

@@ -305,34 +305,47 @@ ConvShape shape_of(const ConvArgs& args) {
   return s;
 }
 
-// Every output row by itself.
+// Blocks of output rows of one channel.
 void convolve_directly(const ConvArgs& args, const ConvShape& shape, const Types& types,
-                       const Kernels& kernels, ThreadPool& pool) {
+                       bool zeros_for_absent, const Kernels& kernels, ThreadPool& pool) {
   const ConvGeometry& g = shape.geometry;
-  const int64_t rows = g.out[0] * g.out[1];
-  const int64_t count = args.batch * args.out_channels * rows;
-  pool.parallel_for(
-      count, grain_for(count, g.out[2] * (shape.terms + 16), pool),
-      [&](int64_t begin, int64_t end) {
-        Scratch scratch(8 * (g.out[2] + std::max(g.in[2], g.out[2])));
-        ConvGeometry group = g;
-        for (int64_t i = begin; i < end; ++i) {
-          const int64_t image = i / rows / args.out_channels,
-                        channel = i / rows % args.out_channels;
-          group.x = at(g.x, channel / shape.group_outputs * g.channels * g.channel_stride, g.dtype);
-          ConvRow row{};
-          row.arithmetic = types.arithmetic;
-          row.conv = &group;
-          row.weights = at(args.w, channel * shape.terms, args.w_dtype);
-          row.weights_dtype = args.w_dtype;
-          row.image = image;
-          row.out0 = i % rows / g.out[1];
-          row.out1 = i % g.out[1];
-          row.to = static_cast<char*>(args.y) + i * g.out[2] * bytes_of(args.y_dtype);
-          row.store = types.store;
-          kernels.conv_row(row, scratch.get());
-        }
-      });
+  const int64_t last = (g.out[2] + kConvRowSlack - 1) * g.stride[2] +
+                       (g.kernel[2] - 1) * g.rhs_dilation[2] - g.padding[2];
+  const int64_t terms_size = std::max<int64_t>(0, g.padding[2]) + std::max(g.in[2], last + 1);
+  // Sums that stay in L1.
+  const int64_t block = std::clamp<int64_t>(2048 / (g.out[2] + kConvRowSlack), 1, g.out[1]);
+  const int64_t blocks = (g.out[1] + block - 1) / block;
+  const int64_t input_rows =
+      std::min(g.in[1], (block - 1) * g.stride[1] + (g.kernel[1] - 1) * g.rhs_dilation[1] + 1);
+  const int64_t scratch_bytes = 8 * (block * (g.out[2] + kConvRowSlack) +
+                                     g.kernel[1] * g.kernel[2] + input_rows * terms_size);
+  const int64_t count = args.batch * args.out_channels * g.out[0] * blocks;
+  const int64_t grain = grain_for(count, block * g.out[2] * (shape.terms + 16), pool);
+  pool.parallel_for(count, grain, [&](int64_t begin, int64_t end) {
+    Scratch scratch(scratch_bytes);
+    ConvGeometry group = g;
+    ConvRows rows{};
+    rows.arithmetic = types.arithmetic;
+    rows.conv = &group;
+    rows.weights_dtype = args.w_dtype;
+    rows.zeros_for_absent = zeros_for_absent;
+    rows.terms_size = terms_size;
+    rows.to_size = bytes_of(args.y_dtype);
+    rows.store = types.store;
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t plane = i / blocks;  // of an image, a channel and out[0]
+      const int64_t channel = plane / g.out[0] % args.out_channels;
+      group.x = at(g.x, channel / shape.group_outputs * g.channels * g.channel_stride, g.dtype);
+      rows.weights = at(args.w, channel * shape.terms, args.w_dtype);
+      rows.image = plane / g.out[0] / args.out_channels;
+      rows.out0 = plane % g.out[0];
+      rows.begin = i % blocks * block;
+      rows.end = std::min(g.out[1], rows.begin + block);
+      rows.to =
+          static_cast<char*>(args.y) + (plane * g.out[1] + rows.begin) * g.out[2] * rows.to_size;
+      kernels.conv_rows(rows, scratch.get());
+    }
+  });
 }
 
 }  // namespace
@@ -344,12 +357,12 @@ void convolution(const ConvArgs& args, CpuTarget target, ThreadPool& pool) {
   const int64_t m = shape.group_outputs, n = args.batch * shape.positions;
   if (m <= 0 || n <= 0) return;
   const Kernels& kernels = kernels_for(target);
-  // Gathering the input costs as much as two or three channels of output. Zeros stand for absent
-  // terms there, which is right for finite weights only: a zero more changes no sum (none is ever
+  // Zeros may stand for absent terms if the weights are finite: they change no sum (none is ever
   // -0).
-  if (m <= 2 || (has_absent_terms(shape.geometry) &&
-                 !all_finite(args.w, args.w_dtype, args.out_channels * shape.terms)))
-    return convolve_directly(args, shape, types, kernels, pool);
+  const bool zeros = !has_absent_terms(shape.geometry) ||
+                     all_finite(args.w, args.w_dtype, args.out_channels * shape.terms);
+  // Gathering the input costs as much as two or three channels of output.
+  if (m <= 2 || !zeros) return convolve_directly(args, shape, types, zeros, kernels, pool);
 
   // For each group: C[outputs, images * positions] = W[outputs, terms] X[terms, images *
   // positions].

@@ -67,15 +67,23 @@ inline constexpr int64_t kFewRows = 4;
 // Columns of convolutions are gathered: the elements of a block of terms (at most 8 bytes each) and
 // at most one Segment a column, in units of 8 bytes.
 inline constexpr int64_t kSegmentWords = 6;
+// Rows of convolutions are computed in whole registers, of 16 elements at most.
+inline constexpr int64_t kConvRowSlack = 16;
 
-// One output row (all of the last dimension) of one channel of a convolution, term by term.
-struct ConvRow {
+// Output rows begin .. end - 1 (of out[1], all of out[2]) of one channel of a convolution, term by
+// term.
+struct ConvRows {
   Arithmetic arithmetic;
   const ConvGeometry* conv;
   const void* weights;  // of this output channel
   DType weights_dtype;
-  int64_t image, out0, out1;
-  void* to;
+  bool zeros_for_absent;  // the weights are finite, so that a zero times one changes no sum
+  int64_t image, out0, begin, end;
+  // Elements of a converted input row: the padding before it, itself, and zeros up to the last
+  // element that is read for out[2] + kConvRowSlack outputs.
+  int64_t terms_size;
+  char* to;
+  int64_t to_size;  // of an element
   StoreRow store;
 };
 
@@ -84,8 +92,9 @@ struct Kernels {
   // each term of a block of kc in all rows and one panel of kColumnMultiple columns; for a
   // convolution (kc + kSegmentWords) * columns * 8 bytes more.
   void (*tile)(const Tile& tile, void* scratch);
-  // 8 bytes times out[2] + max(in[2], out[2]).
-  void (*conv_row)(const ConvRow& row, void* scratch);
+  // 8 bytes for each: sum of the rows, with kConvRowSlack more a row; weight of kernel[1] *
+  // kernel[2]; terms_size elements of every input row that the rows read.
+  void (*conv_rows)(const ConvRows& rows, void* scratch);
 };
 
 const Kernels& baseline_kernels();
