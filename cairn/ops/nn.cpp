@@ -73,7 +73,9 @@ Tensor group_norm(Operand x, int groups, const Tensor& weight, const Tensor& bia
   if (t.rank() < 2 || groups < 1 || t.size(1) % groups)
     fail("group_norm", fmt::format("{} channels do not divide into {} groups",
                                    t.rank() < 2 ? 0 : t.size(1), groups));
-  const Tensor w = reshape(widened(t), {t.size(0), groups, -1});
+  int64_t together = t.size(1) / groups;
+  for (int i = 2; i < t.rank(); ++i) together *= t.size(i);
+  const Tensor w = reshape(widened(t), {t.size(0), groups, together});
   const Tensor centered = w - mean(w, {-1}, true);
   const Tensor normal = centered * rsqrt(mean(centered * centered, {-1}, true) + epsilon);
   return cast(affine(reshape(normal, t.shape()), weight, bias, 1), t.dtype());
