@@ -139,9 +139,10 @@ Graph remove_dead(const Graph& graph, int64_t& rewrites) {
     const auto found = map.find(t);
     return found == map.end() ? t : found->second;
   };
+  bool changed = false;  // from the first change on, as in rewrite_graph
   for (const Node* node : order) {
+    if (node->op() == Op::input || node->op() == Op::leaf) continue;
     std::vector<Tensor> inputs;
-    bool changed = false;
     for (const Tensor& input : node->inputs()) {
       inputs.push_back(now(input));
       changed |= !(inputs.back() == input);
@@ -155,7 +156,8 @@ Graph remove_dead(const Graph& graph, int64_t& rewrites) {
       const int64_t before = rewrites;
       Attrs attrs = has_regions ? trimmed_regions(*node, rewrites) : node->attrs();
       Tensor current = old(0);
-      if (changed || rewrites > before) current = rebuild(*node, inputs, std::move(attrs))[0];
+      changed |= rewrites > before;
+      if (changed) current = rebuild(*node, inputs, std::move(attrs))[0];
       Trimmed trimmed{all_outputs(current), {}};
       for (size_t i = 0; i < trimmed.outputs.size(); ++i) trimmed.old_outputs.push_back(i);
       if (std::find(reads.begin(), reads.end(), false) != reads.end()) {
@@ -165,6 +167,7 @@ Graph remove_dead(const Graph& graph, int64_t& rewrites) {
                                                 : trim_barrier(n, inputs, reads);
         if (less.outputs.size() < trimmed.outputs.size()) {
           ++rewrites;
+          changed = true;
           trimmed = std::move(less);
         }
       }

@@ -84,6 +84,8 @@ Pushed push(std::span<const Tensor> roots, const TensorMap<Tensor>& seeds) {
       changed |= !(inputs.back() == input);
       any |= given.back().defined();
     }
+    // What follows a rebuilt loop or branch is rebuilt too, so that the order of building stays.
+    changed |= !values.empty();
     if (!any && !changed) continue;
     const std::vector<Tensor> old = all_outputs(Tensor(const_cast<Node*>(node), 0));
     const Origin origin(node->scope(), node->location());

@@ -69,7 +69,8 @@ ReverseWalk::ReverseWalk(std::span<const Tensor> roots, std::span<const Tensor> 
       TapedLoop taped = tape_loop(*node, std::move(inputs), active_inputs, meshes_);
       outputs = std::move(taped.outputs);
       if (!outputs.empty()) tapes_.emplace(outputs[0].node_pointer(), std::move(taped.tape));
-    } else if (changed) {
+    } else if ((changed || rebuilt) && node->op() != Op::input && node->op() != Op::leaf) {
+      // All that follows a rebuilt loop is rebuilt, so that the order of building stays.
       outputs = rebuild(*node, std::move(inputs));
     }
     rebuilt |= !outputs.empty();

@@ -70,8 +70,11 @@ Graph rewrite_graph(const Graph& graph, const std::vector<CountedRule>& rules, b
     return results[*places.find(t.node_pointer()) - 1 + static_cast<uint32_t>(t.output())];
   };
   KnownNodes known(order.size());
+  // After the first change every operation is built again. One that is not would keep its old
+  // number and move before all that are: the schedule follows that order, and a product's
+  // transposed weight would wait in memory from the start of the step.
+  bool changed = false;
   for (const Node* node : order) {
-    bool changed = false;
     for (const Tensor& input : node->inputs()) changed |= !(now(input) == input);
     const bool has_regions = node->op() == Op::cond || node->op() == Op::loop;
     Attrs attrs;
@@ -82,14 +85,15 @@ Graph rewrite_graph(const Graph& graph, const std::vector<CountedRule>& rules, b
     }
     may_trim |= has_regions || node->op() == Op::barrier;
     Tensor current = handle(*node);
-    if (changed) {
+    const bool is_given = node->op() == Op::input || node->op() == Op::leaf;
+    if (changed && !is_given) {
       std::vector<Tensor> inputs;
       inputs.reserve(node->inputs().size());
       for (const Tensor& input : node->inputs()) inputs.push_back(now(input));
       current = rebuild(*node, std::move(inputs), has_regions ? attrs : node->attrs())[0];
     }
     *places.find(node) = static_cast<uint32_t>(results.size()) + 1;
-    if (node->op() == Op::input || node->op() == Op::leaf) {
+    if (is_given) {
       results.push_back(std::move(current));
     } else {
       for (Tensor& t : rewrite_node(std::move(current), rules, known))

@@ -357,6 +357,25 @@ TEST(Runner, PassesCanBeSwitchedOff) {
   }
 }
 
+// The schedule follows the order of building: what did not change must not move to the front.
+TEST(Runner, KeepsTheOrderOfOperations) {
+  const Tensor x = reals({3})(1), y = reals({3})(2);
+  const Tensor first = sin(x * 1.0);
+  const Tensor second = cos(y);
+  const Graph simple = checked({first + second});
+  std::vector<Op> order;
+  for (const Node* n : topological_order(simple.outputs))
+    if (n->op() != Op::leaf) order.push_back(n->op());
+  EXPECT_THAT(order, testing::ElementsAre(Op::sin, Op::cos, Op::add));
+  const auto loop = sample_loop(full({}, 3, DType::i32), x, reals({4, 3})(3), y, false);
+  const Tensor after = cos(y);
+  order.clear();
+  const Graph trimmed = checked({loop[0] * after});
+  for (const Node* n : topological_order(trimmed.outputs))
+    if (n->op() != Op::leaf && n->op() != Op::full) order.push_back(n->op());
+  EXPECT_THAT(order, testing::ElementsAre(Op::loop, Op::cos, Op::multiply));
+}
+
 TEST(Runner, ReportsAndIsBounded) {
   Tensor y = reals({3})(1);
   for (int i = 0; i < 5; ++i) y = -(-(y * 1.0));
