@@ -1,7 +1,8 @@
 // NodeMap: from nodes to small values, with open addressing.
 //
-// Every graph walk asks for each operand once. std::unordered_map allocates per entry and follows a
-// list per look-up: 110 ns a node in the walk of a 100,000-node graph, where this takes 25.
+// Every graph walk asks for each operand once, and std::unordered_set allocates per entry and
+// follows a list per look-up. Topological order of 100,000 nodes: 550 ns a node with it and
+// std::sort, 60 to 100 with this and the table of slots in numbering.cpp.
 #pragma once
 
 #include <cstddef>

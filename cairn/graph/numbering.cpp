@@ -30,8 +30,8 @@ std::vector<Found> find_nodes(std::span<const Tensor> roots, NodeMap<uint32_t>& 
 
 // Operands are always built before the nodes that use them, so the order of ids is topological.
 // What was built last for a graph has nearly consecutive ids, and a table of slots sorts it in
-// linear time (a comparison sort of 100,000 nodes takes 80 ns each). Before it come leaves that are
-// much older: weights, after a million steps.
+// linear time (a comparison sort that reads the ids of 100,000 nodes where they are took 350 ns
+// each). Before it come leaves that are much older: weights, after a million steps.
 std::vector<const Node*> sorted_by_id(std::vector<Found> found) {
   uint64_t newest = 0;
   for (const Found& f : found) newest = std::max(newest, f.id);
