@@ -85,7 +85,7 @@ Function scores_of(Transformer& model) {
 // prefer the same token, (T) each.
 Function comparison() {
   return compile([](std::span<const Tensor> args) {
-    const Tensor other = args[0], own = args[1];
+    const Tensor &other = args[0], &own = args[1];
     return std::vector<Tensor>{sum(exp(other) * (other - own), {1}),
                                cast(equal(argmax(other, 1), argmax(own, 1)), DType::f32)};
   });

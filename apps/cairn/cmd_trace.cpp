@@ -2,6 +2,7 @@
 // chrome://tracing, and what stood idle.
 #include <fmt/format.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include <algorithm>
 #include <map>
@@ -26,6 +27,12 @@ double cpu_seconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
+double thread_cpu_seconds() {
+  timespec t{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
 // Writes events as they come: a training run has millions.
 class Tracer {
  public:
@@ -48,6 +55,7 @@ class Tracer {
     const std::lock_guard lock(mutex_);
     // The records count from the beginning of the execution, whose last launch has just ended.
     const double now = monotonic_seconds();
+    const double cpu = thread_cpu_seconds();
     double length = 0;
     for (const LaunchRecord& r : records) length = std::max(length, r.start + r.seconds);
     const double start = now - length;
@@ -70,11 +78,14 @@ class Tracer {
             {{"launches", records.size()},
              {"peak_bytes", plan.peak_bytes()},
              {"arena_bytes", plan.arena_bytes}}}});
-    if (executions_ > 0) gaps_between_ += std::max(start - last_end_, 0.0);
-    last_end_ = now;
+    if (executions_ > 0) gaps_between_ += std::max(start - own_ - last_end_, 0.0);
+    last_end_ = now - own_;
     executing_ += length;
     ++executions_;
     launches_ += static_cast<int64_t>(records.size());
+    // Writing this down takes longer than many launches do; it is taken out of the trace's time.
+    own_ += monotonic_seconds() - now;
+    own_cpu_ += thread_cpu_seconds() - cpu;
     // A command that does not look at Ctrl-C by itself ends here, with the trace written.
     if (session_.stop.owners() == 1) session_.stop.check();
   }
@@ -88,8 +99,8 @@ class Tracer {
           fmt::format("{}: the command ran no graph, so there is nothing to see in it", file));
       return;
     }
-    const double wall = monotonic_seconds() - begin_;
-    const double busy = cpu_seconds() - begin_cpu_;
+    const double wall = monotonic_seconds() - begin_ - own_;
+    const double busy = cpu_seconds() - begin_cpu_ - own_cpu_;
     const int threads = session_.threads();
     const auto share = [wall](double seconds) {
       return fmt::format("{} ({:.0f} %)", plot::human_duration(seconds), 100 * seconds / wall);
@@ -107,7 +118,7 @@ class Tracer {
     session_.note(plot::to_text(table, session_.err_terminal.style()));
     session_.note(fmt::format("{} executions, {} launches in {}: open {} in ui.perfetto.dev",
                               executions_, launches_, plot::human_duration(wall), file));
-    session_.note(fmt::format("  executing      {}", share(executing_)));
+    session_.note(fmt::format("  executing           {}", share(executing_)));
     session_.note(fmt::format("    between launches  {}", share(gaps_inside_)));
     session_.note(fmt::format("  between executions  {}", share(gaps_between_)));
     session_.note(fmt::format("  before and after    {}",
@@ -168,7 +179,7 @@ class Tracer {
     any_ = true;
     file_.write(json.dump(-1, ' ', false, Json::error_handler_t::replace));
   }
-  double microseconds(double at) const { return (at - begin_) * 1e6; }
+  double microseconds(double at) const { return (at - begin_ - own_) * 1e6; }
 
   std::string advice(double wall, double busy, int threads) const {
     const double outside = wall - executing_;
@@ -196,6 +207,7 @@ class Tracer {
   bool any_ = false;
   int64_t executions_ = 0, launches_ = 0;
   double last_end_ = 0;
+  double own_ = 0, own_cpu_ = 0;  // what recording took, by the clock and of the processor
   double executing_ = 0, gaps_inside_ = 0, gaps_between_ = 0;
   std::map<std::string_view, Total> totals_;
 };

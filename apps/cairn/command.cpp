@@ -176,7 +176,6 @@ int report_usage(const Session& session, const CLI::App& app, const std::string&
 
 void print_version(Session& session) {
   Json targets = Json::array(), devices = Json::array();
-  std::string target_list, device_list;
   for (CpuTarget target : kCpuTargets) targets.push_back(name(target));
   for (std::string_view device : kDevices) devices.push_back(device);
   if (session.common.json) {

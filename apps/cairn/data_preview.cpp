@@ -295,6 +295,7 @@ void print_pictures(const PreviewOptions& options, const HostArray& images, Sess
       line += plot::fit(text, static_cast<int>(std::min<int64_t>(width, style.width)) + 1,
                         plot::Align::left, style.unicode);
     }
+    line.resize(line.find_last_not_of(' ') + 1);
     session.out.line(session.out_terminal.dim(line));
   }
 }

@@ -65,7 +65,6 @@ std::string positional_title(const CLI::Option& option) {
 std::string usage(const CLI::App& app, bool has_commands) {
   std::string line = full_name(app);
   if (has_commands) line += " COMMAND";
-  std::string options;
   for (const CLI::Option* option : app.get_options()) {
     if (option->get_positional()) {
       line += " " + positional_title(*option);
@@ -121,7 +120,7 @@ std::string help_text(const CLI::App& app, const Terminal& terminal) {
     size_t begin = 0;
     while (begin < example.size()) {
       const size_t end = std::min(example.find('\n', begin), example.size());
-      out += "  " + example.substr(begin, end - begin) + "\n";
+      out += fmt::format("  {}\n", std::string_view(example).substr(begin, end - begin));
       begin = end + 1;
     }
   }

@@ -129,37 +129,46 @@ TEST_F(ModelsTest, HiddenStates) {
       fails(run({"eval", "logits", "--model", "llama", "--ids", "1"}), 2, "--out is required"));
 }
 
-// The loss is the mean of -log softmax over the logits that `eval logits` gives.
+// The loss is the mean of -log softmax over the logits that `eval logits` gives for each window, of
+// the targets that no window before has counted.
 TEST_F(ModelsTest, PerplexityFromLogits) {
+  constexpr int kContext = 16;
   const auto ids =
       run({"tokenize", "--model", "llama", "--file", "story.txt", "--add-special", "--json"})
           .json()["ids"]
           .get<std::vector<int>>();
-  const auto json = run({"eval", "perplexity", "--model", "llama", "--file", "story.txt",
-                         "--context", "16", "--json"})
-                        .json();
   const auto count = static_cast<int>(ids.size());
-  EXPECT_EQ(json["tokens"], count - 1);
-  double total = 0;
-  for (int begin = 0; begin < count - 1; begin += 16) {
-    const std::vector<int> window(ids.begin() + begin,
-                                  ids.begin() + std::min(begin + 16, count - 1));
-    write("window.json", nlohmann::json(window).dump());
-    ASSERT_EQ(run({"eval", "logits", "--model", "llama", "--ids", "@window.json", "--out", "l.npy"})
-                  .status,
-              0);
-    const HostArray logits = io::read_npy(path("l.npy")).value();
-    for (int t = 0; t < static_cast<int>(window.size()); ++t) {
-      double sum = 0;
-      for (int v = 0; v < 257; ++v) sum += std::exp(logits.at(257 * t + v));
-      total += std::log(sum) - logits.at(257 * t + ids[static_cast<size_t>(begin + t + 1)]);
+  for (const int stride : {16, 6}) {
+    SCOPED_TRACE(stride);
+    const auto json = run({"eval", "perplexity", "--model", "llama", "--file", "story.txt",
+                           "--context", "16", "--stride", std::to_string(stride), "--json"})
+                          .json();
+    EXPECT_EQ(json["tokens"], count - 1);
+    double total = 0;
+    int counted = 0;
+    for (int begin = 0; counted < count - 1; begin += stride) {
+      const int end = std::min(begin + kContext, count - 1);
+      const std::vector<int> window(ids.begin() + begin, ids.begin() + end);
+      write("window.json", nlohmann::json(window).dump());
+      ASSERT_EQ(
+          run({"eval", "logits", "--model", "llama", "--ids", "@window.json", "--out", "l.npy"})
+              .status,
+          0);
+      const HostArray logits = io::read_npy(path("l.npy")).value();
+      for (int t = counted - begin; t < end - begin; ++t, ++counted) {
+        double sum = 0;
+        for (int v = 0; v < 257; ++v) sum += std::exp(logits.at(257 * t + v));
+        total += std::log(sum) - logits.at(257 * t + ids[static_cast<size_t>(begin + t + 1)]);
+      }
     }
+    const double expected = total / (count - 1);
+    // Losses are rounded to f32 a few times on the way (logits below 1 in size, losses near log
+    // 257).
+    const double bound = 8 * std::exp2(-24) * std::log(257.0);
+    EXPECT_NEAR(json["loss"].get<double>(), expected, bound);
+    EXPECT_NEAR(json["perplexity"].get<double>(), std::exp(expected),
+                2 * bound * std::exp(expected));
   }
-  const double expected = total / (count - 1);
-  // Losses are rounded to f32 a few times on the way (logits below 1 in size, losses near log 257).
-  const double bound = 8 * std::exp2(-24) * std::log(257.0);
-  EXPECT_NEAR(json["loss"].get<double>(), expected, bound);
-  EXPECT_NEAR(json["perplexity"].get<double>(), std::exp(expected), 2 * bound * std::exp(expected));
 }
 
 TEST_F(ModelsTest, AStrideGivesMoreContext) {
