@@ -140,25 +140,27 @@ struct TileSize {
 
 // How a product of m rows and n columns is cut. Measured on Zen 4 (32 KiB of L1, 1 MiB of L2);
 // within a factor of two the sizes hardly matter.
-TileSize tile_size(int64_t m, int64_t n, int64_t k, int64_t batch, bool contiguous_columns,
-                   int threads) {
-  TileSize t{};
+TileSize tile_size(int64_t m, bool contiguous_columns) {
   if (m <= kFewRows) {
     // Sums that stay in cache with the pieces of B that are being added to them.
-    t = contiguous_columns ? TileSize{m, 2048, 256} : TileSize{m, 128, 512};
-  } else if (m <= 32) {
-    // Reading B is what takes the time, so it is read in long contiguous pieces.
-    t = contiguous_columns ? TileSize{m, 960, 16} : TileSize{m, 48, 512};
-  } else {
-    // A panel of B in L1, the block of A and the sums in L2.
-    t = {std::min<int64_t>(m, 144), 192, 128};
+    return contiguous_columns ? TileSize{m, 2048, 256} : TileSize{m, 128, 512};
   }
+  if (m <= 32) {
+    // Reading B is what takes the time, so it is read in long contiguous pieces.
+    return contiguous_columns ? TileSize{m, 960, 16} : TileSize{m, 48, 512};
+  }
+  // A panel of B in L1, the block of A and the sums in L2.
+  return {std::min<int64_t>(m, 144), 192, 128};
+}
+
+// Cuts tiles until there are enough for all threads, as long as they are not tiny.
+TileSize fit(TileSize t, int64_t m, int64_t n, int64_t k, int64_t batch, int threads) {
   t.kc = std::max<int64_t>(1, std::min(t.kc, k));
-  // Enough tiles for all threads, as long as they are not tiny.
   const auto tiles = [&] {
     return batch * ((m + t.rows - 1) / t.rows) * ((n + t.columns - 1) / t.columns);
   };
-  while (threads > 1 && t.columns > 48 && tiles() < 4 * threads) t.columns -= 48;
+  while (threads > 1 && t.columns > 48 && tiles() < 4 * threads)
+    t.columns = std::max<int64_t>(48, t.columns - 48);
   while (threads > 1 && t.rows > 24 && tiles() < 4 * threads) t.rows -= 24;
   return t;
 }
@@ -216,7 +218,8 @@ void matmul(const MatmulArgs& args, CpuTarget target, ThreadPool& pool) {
     tile.output.stride = m;
     tile.output.block = n;
   }
-  const TileSize size = tile_size(m, n, tile.k, args.batch, tile.b.stride == 1, pool.threads());
+  const TileSize size =
+      fit(tile_size(m, tile.b.stride == 1), m, n, tile.k, args.batch, pool.threads());
   tile.kc = size.kc;
   const Tile first = tile;
   run_tiles(kernels_for(target), tile, size, args.batch, m, n, pool, [&](Tile& t, int64_t i) {
@@ -377,9 +380,8 @@ void convolution(const ConvArgs& args, CpuTarget target, ThreadPool& pool) {
                  1,
                  shape.positions,
                  args.out_channels * shape.positions};
-  TileSize size = tile_size(std::max<int64_t>(m, 9), n, tile.k, args.groups, true, pool.threads());
-  size.rows = std::min(size.rows, m);
-  size.kc = std::min<int64_t>(size.kc, 128);
+  const TileSize size =
+      fit({std::min<int64_t>(m, 144), 192, 128}, m, n, tile.k, args.groups, pool.threads());
   tile.kc = size.kc;
   const Tile first = tile;
   std::vector<ConvGeometry> groups(static_cast<size_t>(args.groups), shape.geometry);
