@@ -8,6 +8,7 @@
 #include "apps/cairn/graph_commands.h"
 #include "apps/cairn/graph_file.h"
 #include "apps/cairn/json.h"
+#include "apps/cairn/model_files.h"
 #include "cairn/graph/cost.h"
 #include "cairn/graph/print.h"
 #include "cairn/runtime/plan.h"
@@ -17,6 +18,7 @@ namespace {
 
 struct Options {
   std::optional<std::string> file, model;
+  int64_t tokens = 16;
   bool costs = false, schedule = false, grad = false;
 };
 
@@ -190,11 +192,10 @@ Json types_json(const std::vector<Tensor>& tensors, const std::vector<std::strin
 }
 
 int run(const Options& options, Session& session) {
-  if (options.model)
-    throw NotInThisVersion(
-        "graph show --model comes with a later version of cairn; give a .graph FILE");
-  if (!options.file) throw UsageError("cairn graph show needs a FILE: the text form of a graph");
-  Graph graph = read_graph(*options.file);
+  if (options.file.has_value() == options.model.has_value())
+    throw UsageError("cairn graph show needs one of FILE, a graph's text form, and --model");
+  Graph graph = options.file ? read_graph(*options.file)
+                             : graph_of_model(*options.model, options.tokens, session);
   if (options.grad) graph = with_gradients(graph, float_inputs(graph));
 
   PrintOptions printing;
@@ -236,7 +237,9 @@ void add_graph_show(const Command& group) {
   const Command command =
       group.command("show", "Show a graph as text, with what it costs and how it runs.");
   command.positional("FILE", options->file, "the graph's text form");
-  command.option("--model", "PATH", options->model, "the graph of a model");
+  command.option("--model", "PATH", options->model, "what a model computes, in place of FILE");
+  command.option("--tokens", "N", options->tokens,
+                 "how many tokens a language model is shown for (default: 16)", 1);
   command.flag("--costs", options->costs,
                "operations, bytes and arithmetic intensity, by node and in all");
   command.flag("--schedule", options->schedule,

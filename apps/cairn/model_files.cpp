@@ -7,6 +7,7 @@
 #include "apps/cairn/ids.h"
 #include "apps/cairn/json.h"
 #include "cairn/io/safetensors.h"
+#include "cairn/runtime/plan.h"
 
 namespace cairn::app {
 namespace {
@@ -74,6 +75,34 @@ std::unique_ptr<Classifier> load_classifier(const std::string& folder) {
     *field.tensor = Tensor(array).named(field.path);
   }
   return model;
+}
+
+Graph graph_of_model(const std::string& path, int64_t tokens, const Session& session) {
+  const auto traced = [](const TensorFunction& forward, const TensorType& type, std::string input) {
+    Graph graph = trace(forward, std::span(&type, 1), std::span(&input, 1));
+    graph.name = "model";
+    graph.output_names = {"logits"};
+    return without_leaves(graph);
+  };
+  if (const auto classifier = load_classifier(path)) {
+    const Shape& image = classifier->config().image;
+    const auto forward = [&](std::span<const Tensor> args) {
+      Context ctx;
+      return std::vector<Tensor>{classifier->forward(ctx, args[0])};
+    };
+    return traced(forward, {DType::f32, {1, image[0], image[1], image[2]}}, "x");
+  }
+  const LanguageModel model = load_language_model_for(path, std::nullopt, session);
+  const TransformerConfig& config = model.transformer->config();
+  if (tokens > config.context)
+    throw_error(
+        fmt::format("--tokens {} is beyond the model's context of {}", tokens, config.context));
+  const auto forward = [&](std::span<const Tensor> args) {
+    Context ctx;
+    return std::vector<Tensor>{
+        model.transformer->logits(ctx, model.transformer->hidden(ctx, args[0]))};
+  };
+  return traced(forward, {DType::i32, {1, tokens}}, "ids");
 }
 
 }  // namespace cairn::app

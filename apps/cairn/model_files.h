@@ -21,4 +21,8 @@ LanguageModel load_language_model_for(const std::string& path,
 // config.json is not of one. Throws Error for one that is damaged.
 std::unique_ptr<Classifier> load_classifier(const std::string& folder);
 
+// What a model computes, as a graph whose inputs are its parameters by name and `ids` (1, tokens)
+// or, of a classifier, one picture `x` (1, channels, height, width); the output is `logits`.
+Graph graph_of_model(const std::string& path, int64_t tokens, const Session& session);
+
 }  // namespace cairn::app

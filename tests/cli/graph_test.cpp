@@ -154,6 +154,26 @@ TEST_F(GraphTest, CostsAndSchedule) {
   EXPECT_NE(text.out.find("Fused: nothing"), std::string::npos);
 }
 
+TEST_F(GraphTest, AModelsGraph) {
+  const auto json = run({"graph", "show", "--model", "llama", "--tokens", "4", "--costs", "--grad",
+                         "--schedule", "--json"})
+                        .json();
+  EXPECT_EQ(json["outputs"][0],
+            nlohmann::json({{"name", "logits"}, {"dtype", "f32"}, {"shape", {1, 4, 257}}}));
+  // A gradient of each parameter; ids have none.
+  EXPECT_EQ(json["outputs"].size(), json["inputs"].size());
+  // Six matrices of a layer and the output: 2 multiply-adds for each weight and token, and as much
+  // again for each of the two gradients; attention and norms come on top.
+  const double weights = 257 * 16 + 2 * 16 * 16 + 2 * 16 * 8 + 3 * 16 * 32;
+  EXPECT_GT(json["costs"]["flops"], 3 * 2 * 4 * weights * 0.9);
+  EXPECT_EQ(run({"graph", "show", "--model", "classifier", "--json"}).json()["inputs"].size(), 3u);
+  EXPECT_TRUE(
+      fails(run({"graph", "show", "--model", "llama", "--tokens", "1000"}), 1, "--tokens 1000"));
+  EXPECT_TRUE(fails(run({"graph", "show", "--model", "nothing"}), 1, "nothing"));
+  EXPECT_TRUE(fails(run({"graph", "show"}), 2, "one of FILE"));
+  EXPECT_TRUE(fails(run({"graph", "show", "step.graph", "--model", "llama"}), 2, "one of FILE"));
+}
+
 TEST_F(GraphTest, EveryPrimitiveIsListed) {
   const auto operations = run({"graph", "ops", "--json"}).json()["operations"];
   ASSERT_EQ(operations.size(), static_cast<size_t>(kOpCount));
