@@ -49,10 +49,8 @@ std::string long_name(const std::string& names) {
 
 // An option whose text `use` reads. Of several, the last one counts.
 CLI::Option* add_text(CLI::App& app, const std::string& names, const std::string& value,
-                      const std::string& help, std::function<void(const std::string&)> use) {
-  return app.add_option_function<std::string>(names, std::move(use), help)
-      ->type_name(value)
-      ->take_last();
+                      const std::string& help, const std::function<void(const std::string&)>& use) {
+  return app.add_option_function<std::string>(names, use, help)->type_name(value)->take_last();
 }
 
 template <class Target>

@@ -112,7 +112,7 @@ std::string help_text(const CLI::App& app, const Terminal& terminal) {
     for (const CLI::Option* option : app.get_options())
       if (!option->get_positional() && option->get_group() == group)
         options += entry(option_title(*option), option->get_description(), width);
-    if (!options.empty()) out += "\n" + terminal.bold(group + ":") + "\n" + options;
+    if (!options.empty()) out += fmt::format("\n{}\n{}", terminal.bold(group + ":"), options);
   }
 
   if (const std::string example = app.get_footer(); !example.empty()) {

@@ -158,7 +158,8 @@ TEST_F(ModelsTest, PerplexityFromLogits) {
       for (int t = counted - begin; t < end - begin; ++t, ++counted) {
         double sum = 0;
         for (int v = 0; v < 257; ++v) sum += std::exp(logits.at(257 * t + v));
-        total += std::log(sum) - logits.at(257 * t + ids[static_cast<size_t>(begin + t + 1)]);
+        const auto target = static_cast<size_t>(begin) + static_cast<size_t>(t) + 1;
+        total += std::log(sum) - logits.at(257 * t + ids[target]);
       }
     }
     const double expected = total / (count - 1);
