@@ -211,7 +211,7 @@ class BpeTokenizer final : public Tokenizer {
         throw_error(fmt::format(
             "[encode] {} at byte {} is not among the {} characters of this tokenizer; remove it "
             "from the text, or make the tokenizer from a text that has it",
-            name, origin.position(text.data()), vocabulary_size()));
+            name, origin.position(&text.front()), vocabulary_size()));
       }
       text.remove_prefix(character.size);
     }
@@ -234,7 +234,10 @@ std::unique_ptr<Tokenizer> make_bpe_tokenizer(BpeDescription description) {
                               id, role, vocabulary.tokens.size()));
     }
   };
-  if (vocabulary.tokens.empty()) throw_error("[tokenizer] the vocabulary is empty");
+  if (std::all_of(vocabulary.tokens.begin(), vocabulary.tokens.end(),
+                  [](const std::string& token) { return token.empty(); })) {
+    throw_error("[tokenizer] the vocabulary is empty");
+  }
   for (const Merge& merge : description.merges) {
     require(merge.left, "a merge");
     require(merge.right, "a merge");

@@ -30,7 +30,8 @@ class Bytes {
   template <class T>
   T number(const char* what) {
     T value;
-    std::memcpy(&value, take(sizeof(T), what).data(), sizeof(T));
+    const std::string_view bytes = take(sizeof(T), what);
+    std::memcpy(&value, bytes.data(), bytes.size());
     return value;
   }
   std::string_view take(size_t size, const char* what) {
@@ -103,14 +104,15 @@ BpeDescription read(std::string_view file) {
                             kFirstPlain));
   }
   for (int32_t byte = 0; byte < 256; ++byte) {
-    std::string& token = tokens[static_cast<size_t>(kFirstByte + byte)];
+    const int32_t id = kFirstByte + byte;
+    std::string& token = tokens[static_cast<size_t>(id)];
     const std::string expected = fmt::format("<0x{:02X}>", byte);
     if (token != expected) {
-      throw_error(fmt::format("token {} is '{}'; in a tokenizer of llama2.c it is '{}'",
-                              kFirstByte + byte, token, expected));
+      throw_error(fmt::format("token {} is '{}'; in a tokenizer of llama2.c it is '{}'", id, token,
+                              expected));
     }
     token.assign(1, static_cast<char>(byte));
-    description.byte_ids[static_cast<size_t>(byte)] = kFirstByte + byte;
+    description.byte_ids[static_cast<size_t>(byte)] = id;
   }
   description.merges = merges_from_scores(tokens, scores);
   // llama2.c writes them with newlines around, for its own printing.

@@ -154,15 +154,16 @@ std::string merges_json(const BpeDescription& description, const std::vector<std
                    [](const Merge& a, const Merge& b) { return a.rank < b.rank; });
   // Every version of `tokenizers` reads "left right"; pairs in lists are for tokens with spaces.
   const bool spaces = std::any_of(merges.begin(), merges.end(), [&](const Merge& merge) {
-    return (keys[static_cast<size_t>(merge.left)] + keys[static_cast<size_t>(merge.right)])
-               .find(' ') != std::string::npos;
+    return keys[static_cast<size_t>(merge.left)].find(' ') != std::string::npos ||
+           keys[static_cast<size_t>(merge.right)].find(' ') != std::string::npos;
   });
   std::string out;
   for (const Merge& merge : merges) {
     const std::string& left = keys[static_cast<size_t>(merge.left)];
     const std::string& right = keys[static_cast<size_t>(merge.right)];
     out += out.empty() ? "\n" : ",\n";
-    out += spaces ? Json::array({left, right}).dump() : Json(left + " " + right).dump();
+    out +=
+        spaces ? Json::array({left, right}).dump() : Json(fmt::format("{} {}", left, right)).dump();
   }
   return "[" + out + "]";
 }

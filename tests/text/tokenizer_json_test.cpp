@@ -210,6 +210,7 @@ TEST(Gpt2Files, BadFilesAreErrorsThatNameWhatIsWrong) {
   EXPECT_THAT(error("[1]", ""), HasSubstr("must be an object"));
   EXPECT_THAT(error("{", ""), HasSubstr("not valid JSON"));
   EXPECT_THAT(error("{}", ""), HasSubstr("empty"));
+  EXPECT_THAT(error(R"({"": 6})", ""), HasSubstr("empty"));
   EXPECT_THAT(error(R"({"a": -1})", ""), HasSubstr("'a' has the id -1"));
   EXPECT_THAT(error(R"({"a": 4294967296})", ""), HasSubstr("4294967296"));
   EXPECT_THAT(error(R"({"a": 90000})", ""), HasSubstr("90000"));
