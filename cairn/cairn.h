@@ -36,5 +36,6 @@
 #include "cairn/train/train_step.h"
 #include "cairn/transforms/checkpoint.h"
 #include "cairn/transforms/jvp.h"
+#include "cairn/transforms/precision.h"
 #include "cairn/transforms/vjp.h"
 #include "cairn/transforms/vmap.h"

@@ -31,6 +31,12 @@ bool is_zero_that_adds_nothing(const Tensor& t) {
   return is_number(t, is_float(t.dtype()) ? -0.0 : 0.0);
 }
 
+// Whether each number of the float type `narrow` is one of the float type `wide`.
+bool holds_every(DType wide, DType narrow) {
+  return is_float(wide) && is_float(narrow) && size_of(narrow) >= 2 &&
+         size_of(wide) > size_of(narrow);
+}
+
 Replacement elementwise(const Node& node) {
   const auto in = [&](int i) { return node.input(i); };
   switch (node.op()) {
@@ -39,6 +45,11 @@ Replacement elementwise(const Node& node) {
       break;
     case Op::cast:
       if (in(0).dtype() == node.output().dtype) return {in(0)};
+      // There and back: what mixed precision leaves between two products.
+      if (const Node& first = in(0).node(); first.op() == Op::cast) {
+        const Tensor& x = first.input(0);
+        if (x.dtype() == node.output().dtype && holds_every(in(0).dtype(), x.dtype())) return {x};
+      }
       break;
     case Op::add:
       if (is_zero_that_adds_nothing(in(1))) return {in(0)};

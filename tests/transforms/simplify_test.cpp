@@ -103,6 +103,7 @@ TEST(Algebra, NeutralElements) {
   gives_the_operand([](Tensor x) { return x + -0.0; });
   gives_the_operand([](Tensor x) { return -0.0 + x; });
   gives_the_operand([](Tensor x) { return -(-x); });
+  gives_the_operand([](Tensor x) { return cast(cast(x, DType::f64), x.dtype()); });
   gives_the_operand([](Tensor x) { return where(Tensor(full({}, true, DType::b8)), x, x * 2.0); });
   gives_the_operand([](Tensor x) { return where(less(x, 0.0), x, x); });
 }

@@ -1,0 +1,21 @@
+// Mixed precision: products on narrow numbers, everything else as it was.
+//
+// Matrix products and convolutions of f32 read their operands in f16 or bf16, sum in f32 and round
+// the result to the narrow type once (Micikevicius et al. 2017); their backward products then do
+// the same, and what a backward pass keeps of them is half as large. Every other value keeps f32:
+// sums, norms, softmax, losses, and the weights themselves. Types of inputs and outputs stay.
+#pragma once
+
+#include "cairn/graph/graph.h"
+
+namespace cairn {
+
+// `compute`: f16 or bf16 (f32 changes nothing). Products inside cond, loop and checkpoint take
+// part; those of custom() kernels with a definition of their own, and of f64, do not. Apply it
+// before differentiating. Throws Error for another type.
+Graph with_precision(const Graph& graph, DType compute);
+// The same for tensors that are already built.
+std::vector<Tensor> with_precision(std::span<const Tensor> values, DType compute);
+TensorFunction with_precision(TensorFunction fn, DType compute);
+
+}  // namespace cairn
