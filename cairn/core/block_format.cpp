@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "cairn/core/float_types.h"
 
@@ -80,12 +81,14 @@ void encode_blocks(const BlockFormat& f, const float* in, int64_t blocks, uint8_
   const int levels = 1 << f.bits;
   for (int64_t b = 0; b < blocks; ++b, bytes += f.block_bytes, in += f.block_elements) {
     std::memset(bytes, 0, static_cast<size_t>(f.block_bytes));
-    float low = in[0];
-    float high = in[0];
-    for (int i = 1; i < f.block_elements; ++i) {
+    // A NaN is passed over: std::min and max keep what they have.
+    float low = std::numeric_limits<float>::infinity();
+    float high = -low;
+    for (int i = 0; i < f.block_elements; ++i) {
       low = std::min(low, in[i]);
       high = std::max(high, in[i]);
     }
+    if (low > high) low = high = 0;  // nothing but NaN
     float minimum = 0;
     float scale;
     if (f.minimum_byte >= 0) {

@@ -31,7 +31,8 @@ std::vector<Tensor> rebuild(const Node& node, std::vector<Tensor> inputs) {
 std::vector<Tensor> rebuild(const Node& node, std::vector<Tensor> inputs, Attrs attrs) {
   if (node.op() == Op::leaf || node.op() == Op::input) return {Tensor(const_cast<Node*>(&node), 0)};
   const Origin origin(node.scope(), node.location());
-  return make_many(node.op(), std::move(inputs), std::move(attrs));
+  std::vector<Tensor> outputs = make_many(node.op(), std::move(inputs), std::move(attrs));
+  return node.name().empty() ? outputs : all_outputs(outputs[0].named(node.name()));
 }
 
 std::vector<Tensor> call(const Graph& graph, std::span<const Tensor> args) {

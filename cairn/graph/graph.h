@@ -46,7 +46,7 @@ std::vector<Tensor> call(const Graph& graph, std::span<const Tensor> args);
 std::vector<const Node*> topological_order(std::span<const Tensor> roots);
 
 // Builds `node` again on other operands: the core of every transform. Leaves and inputs are
-// returned as they are. Scope and location are kept.
+// returned as they are. Name, scope and location are kept.
 std::vector<Tensor> rebuild(const Node& node, std::vector<Tensor> inputs);
 std::vector<Tensor> rebuild(const Node& node, std::vector<Tensor> inputs, Attrs attrs);
 

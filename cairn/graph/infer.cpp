@@ -12,9 +12,12 @@ namespace cairn {
 namespace detail {
 namespace {
 
+// A number that lives nowhere in particular, in whatever shape.
 bool is_constant(const Tensor& t) {
-  const Op op = t.node().op();
-  return op == Op::full || op == Op::iota || op == Op::dense;
+  const Node* node = &t.node();
+  while (node->op() == Op::broadcast || node->op() == Op::reshape || node->op() == Op::vary)
+    node = &node->input(0).node();
+  return node->op() == Op::full || node->op() == Op::iota || node->op() == Op::dense;
 }
 
 }  // namespace
@@ -199,11 +202,13 @@ void check_types(const InferContext& c, const OpInfo& op) {
   }
 }
 
-// Operands live in one place and vary along the same mesh axes.
+// Operands live in one place and vary along the same mesh axes. Those of a body and of a barrier
+// are values of their own.
 void check_agreement(const InferContext& c) {
+  const bool independent = c.op == Op::custom || c.op == Op::barrier;
   const Tensor* placed = nullptr;
   for (const Tensor& t : c.inputs) {
-    if (t.type().varying != c.inputs[0].type().varying)
+    if (!independent && t.type().varying != c.inputs[0].type().varying)
       c.fail(
           "operands vary along different mesh axes; use `vary` on those that are equal everywhere");
     if (is_constant(t)) continue;

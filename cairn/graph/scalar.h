@@ -56,6 +56,16 @@ T real(T x, F f) {
 template <class T>
 constexpr int kBits = static_cast<int>(sizeof(T) * 8);
 
+// x as a double; of an integer beyond 2^53 the bits that do not fit set the last one that does.
+template <class T>
+double to_double_odd(T x) {
+  if constexpr (std::is_same_v<T, int64_t>) {
+    constexpr int64_t kLost = (int64_t{1} << 11) - 1;
+    if (x >> 53 != 0 && x >> 53 != -1) x = (x & ~kLost) | ((x & kLost) != 0 ? kLost + 1 : 0);
+  }
+  return static_cast<double>(x);
+}
+
 }  // namespace detail
 
 // Conversion of one element: float to integer truncates and saturates, NaN gives 0; anything to
@@ -78,10 +88,10 @@ To cast_element(From value) {
   } else if constexpr (std::is_arithmetic_v<To>) {
     return static_cast<To>(x);
   } else {
-    // A 16- or 8-bit float from a wider type: from f64 and 64-bit integers by way of f32 rounded to
-    // odd, so that the second rounding is the only one.
+    // A 16- or 8-bit float from a wider type: from f64 and 64-bit integers by way of f64 and f32
+    // rounded to odd, so that the last rounding is the only one.
     if constexpr (sizeof(x) == 8 || (std::is_integral_v<decltype(x)> && sizeof(x) == 4)) {
-      const double d = static_cast<double>(x);
+      const double d = detail::to_double_odd(x);
       float f = static_cast<float>(d);
       if (static_cast<double>(f) != d && d == d && !std::isinf(f)) {
         if (std::fabs(static_cast<double>(f)) > std::fabs(d)) f = std::nextafterf(f, 0.0f);

@@ -274,6 +274,11 @@ TEST(EdgeSemantics, Casts) {
               "i64 to f64");
   expect_same(eval(runtime(), cast(odd, DType::f32)).host(), {9007199254740992.0, 16777216},
               "i64 to f32");
+  // One more than the middle of two bf16: neither f64 nor f32 has room for the one.
+  constexpr int64_t kMiddle = (int64_t{1} << 60) + (int64_t{1} << 52);
+  const auto large = Tensor::from<int64_t>({kMiddle, kMiddle + 1, -kMiddle, -kMiddle - 1}, {4});
+  expect_same(eval(runtime(), cast(large, DType::bf16)).host(),
+              {0x1p60, 0x1.02p60, -0x1p60, -0x1.02p60}, "i64 to bf16");
   expect_cast(DType::f32, DType::f8e4m3,
               {448, 464, 465, kInf, -kInf, kNan, 0x1p-10, 0x1.8p-10, -0.0f},
               {448, 448, kNan, kNan, kNan, kNan, 0, 0x1p-9, -0.0});

@@ -5,8 +5,10 @@
 
 #include "cairn/graph/print.h"
 #include "cairn/graph/verify.h"
+#include "cairn/ops/collective.h"
 #include "cairn/ops/elementwise.h"
 #include "cairn/ops/reduce.h"
+#include "cairn/transforms/checkpoint.h"
 #include "cairn/transforms/jvp.h"
 #include "cairn/transforms/vmap.h"
 
@@ -51,6 +53,24 @@ TEST(Collectives, AllReduceBecomesVary) {
   const Graph of_sum =
       transposed(Op::all_reduce, varying({2}), mesh({{Attr::kind, std::string("sum")}}));
   EXPECT_EQ(last(of_sum).op(), Op::vary);
+}
+
+// Operands of a checkpoint are values of their own: weights that are equal everywhere beside
+// activations that are not.
+TEST(Collectives, ACheckpointTakesBothKinds) {
+  const TensorType types[] = {varying({2}), equal_everywhere({2})};
+  const Graph graph = trace(
+      [](std::span<const Tensor> x) -> std::vector<Tensor> {
+        const auto f = checkpoint([](Tensor a, Tensor w) {
+          return all_reduce(sum(a * vary(w, {kAxis, kRanks})), {kAxis, kRanks});
+        });
+        return {f(x[0], x[1])};
+      },
+      types);
+  const Graph pulled = vjp(graph);
+  verify(pulled);
+  EXPECT_EQ(pulled.outputs[1].type(), types[0]);
+  EXPECT_EQ(pulled.outputs[2].type(), types[1]);
 }
 
 // `vary` does not know its axis's size; another collective of the graph does, or there is an error.

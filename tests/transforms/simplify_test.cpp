@@ -359,6 +359,12 @@ TEST(Runner, PassesCanBeSwitchedOff) {
 }
 
 // The schedule follows the order of building: what did not change must not move to the front.
+TEST(Runner, KeepsNames) {
+  const Tensor x = hostile();
+  const Graph simple = checked({exp(x * 1.0).named("scores") + 2.0});
+  EXPECT_EQ(simple.outputs[0].node().input(0).name(), "scores");
+}
+
 TEST(Runner, KeepsTheOrderOfOperations) {
   const Tensor x = reals({3})(1), y = reals({3})(2);
   const Tensor first = sin(x * 1.0);
