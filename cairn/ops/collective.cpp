@@ -4,7 +4,10 @@
 
 #include <algorithm>
 
+#include "cairn/ops/elementwise.h"
 #include "cairn/ops/helpers.h"
+#include "cairn/ops/index.h"
+#include "cairn/ops/movement.h"
 
 namespace cairn {
 namespace {
@@ -71,6 +74,26 @@ Tensor all_to_all(Operand input, const MeshAxis& mesh_axis, int split_axis, int 
       along(mesh_axis, Attr::split_axis, normalize_axis("all_to_all", split_axis, x.rank()));
   attrs.set(Attr::concat_axis, int64_t{normalize_axis("all_to_all", concat_axis, x.rank())});
   return make(Op::all_to_all, {x}, std::move(attrs));
+}
+
+Tensor all_to_all(Operand input, const MeshAxis& mesh_axis, int split_axis, int concat_axis,
+                  Operand counts) {
+  const Provenance provenance(input.where());
+  const Tensor& x = input.tensor();
+  const Tensor& limits = counts.tensor();
+  if (limits.shape() != Shape{mesh_axis.size} || !is_integer(limits.dtype()))
+    detail::fail("all_to_all", fmt::format("counts are integers [{}], one per rank, not {}",
+                                           mesh_axis.size, to_string(limits.type())));
+  const int axis = normalize_axis("all_to_all", split_axis, x.rank());
+  const int64_t rows = x.shape()[axis], block = rows / mesh_axis.size;
+  // A block that does not divide is refused by the operation itself.
+  if (block * mesh_axis.size != rows) return all_to_all(input, mesh_axis, split_axis, concat_axis);
+  Shape along_axis = x.shape();
+  for (int i = 0; i < along_axis.rank(); ++i)
+    if (i != axis) along_axis[i] = 1;
+  const Tensor row = remainder(iota({rows}, 0), block);
+  const Tensor counted = less(row, cast(repeat(limits, block, 0), DType::i32));
+  return all_to_all(where(reshape(counted, along_axis), x, 0), mesh_axis, split_axis, concat_axis);
 }
 
 Tensor permute(Operand x, const MeshAxis& mesh_axis, std::span<const int32_t> destinations) {

@@ -33,6 +33,11 @@ Tensor reduce_scatter(Operand x, const MeshAxis& mesh_axis, int axis = 0);
 // Part i of split_axis goes to rank i; what arrives is joined along concat_axis in the order of
 // ranks.
 Tensor all_to_all(Operand x, const MeshAxis& mesh_axis, int split_axis, int concat_axis);
+// The same where parts are filled to different heights, as with experts: of the part for rank r
+// only the first counts[r] rows along split_axis count, and the rest arrives as zeros. counts:
+// integers [ranks]; all_to_all(counts, mesh_axis, 0, 0) tells each rank what it was sent.
+Tensor all_to_all(Operand x, const MeshAxis& mesh_axis, int split_axis, int concat_axis,
+                  Operand counts);
 // Rank r's value goes to rank destinations[r] (-1: to nobody); who gets nothing has zeros.
 Tensor permute(Operand x, const MeshAxis& mesh_axis, std::span<const int32_t> destinations);
 // To the rank `by` places further, around the ring.

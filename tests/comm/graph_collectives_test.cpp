@@ -2,6 +2,7 @@
 // all ranks' operands stacked, computed by one rank without collectives.
 #include <gmock/gmock.h>
 
+#include "cairn/ops/index.h"
 #include "tests/comm/graph_ranks.h"
 
 namespace cairn::test {
@@ -74,6 +75,27 @@ std::vector<Case> cases() {
       {"all_to_all_1_0", [](T x, M m) { return all_to_all(x, m, 1, 0); }, exchanged(1, 0)});
   list.push_back(
       {"all_to_all_1_1", [](T x, M m) { return all_to_all(x, m, 1, 1); }, exchanged(1, 1)});
+  // Rank s sends (s + r) % (block + 1) rows to rank r.
+  list.push_back({"all_to_all_counts",
+                  [](T x, M m) {
+                    const int64_t rows = x.size(0) / m.size + 1;
+                    const Tensor counts = remainder(axis_index(m) + arange(m.size), rows);
+                    return all_to_all(x, m, 0, 1, counts);
+                  },
+                  [exchanged](T x, int n) {
+                    std::vector<Tensor> sent;
+                    const int64_t block = x.size(1) / n;
+                    for (int s = 0; s < n; ++s) {
+                      std::vector<Tensor> parts = split(rank_of(x, s), n, 0);
+                      for (int r = 0; r < n; ++r) {
+                        const int64_t kept = (s + r) % (block + 1);
+                        Tensor& part = parts[static_cast<size_t>(r)];
+                        part = pad(slice_axis(part, 0, 0, kept), {0, 0, 0}, {block - kept, 0, 0});
+                      }
+                      sent.push_back(concatenate(parts, 0));
+                    }
+                    return exchanged(0, 1)(stack(sent), n);
+                  }});
   list.push_back({"permute", [](T x, M m) { return permute(x, m, upwards(m.size)); },
                   [](T x, int n) {
                     std::vector<Tensor> results{rank_of(x, 0) * 0.0};
