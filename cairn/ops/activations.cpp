@@ -28,8 +28,11 @@ Tensor silu(Operand x) {
 }
 
 Tensor softplus(Operand x) {
-  return in_wide("softplus", x,
-                 [](const Tensor& v) { return maximum(v, 0.0) + log1p(exp(-abs(v))); });
+  // A choice, not max and abs: at 0 these have derivatives, but not second ones.
+  return in_wide("softplus", x, [](const Tensor& v) {
+    const Tensor is_positive = v > 0.0;
+    return where(is_positive, v, 0.0) + log1p(exp(where(is_positive, -v, v)));
+  });
 }
 
 Tensor log_sigmoid(Operand x) {

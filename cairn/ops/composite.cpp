@@ -197,9 +197,12 @@ Tensor hypot(Operand x, Operand y) {
 
 Tensor logaddexp(Operand x, Operand y) {
   return in_wide("logaddexp", x, y, [](const Tensor& a, const Tensor& b) {
-    // Equal infinities differ by 0, not by NaN.
-    const Tensor difference = where(equal(a, b), 0.0, a - b);
-    return maximum(a, b) + log1p(exp(-abs(difference)));
+    // A choice, not max and abs: where a = b these have no second derivatives. Equal infinities
+    // differ by 0, not by NaN.
+    const Tensor a_is_larger = a > b;
+    const Tensor difference = where(a_is_larger, b - a, a - b);
+    const Tensor equal_infinities = logical_and(is_inf(a), equal(a, b));
+    return where(a_is_larger, a, b) + log1p(exp(where(equal_infinities, 0.0, difference)));
   });
 }
 

@@ -69,8 +69,9 @@ Tensor l1_loss(Operand x, Operand y, Reduction reduction) {
 Tensor huber_loss(Operand x, Operand y, double delta, Reduction reduction) {
   return in_wide("huber_loss", x, y, [&](const Tensor& a, const Tensor& b) {
     if (!(delta > 0)) fail("huber_loss", fmt::format("delta {} is not above 0", delta));
-    const Tensor d = abs(a - b);
-    return reduced("huber_loss", where(d < delta, 0.5 * (d * d), delta * (d - 0.5 * delta)),
+    // Squares the difference itself: |d| has no second derivative at 0.
+    const Tensor d = a - b, size = abs(d);
+    return reduced("huber_loss", where(size < delta, 0.5 * (d * d), delta * (size - 0.5 * delta)),
                    reduction);
   });
 }
@@ -80,15 +81,17 @@ Tensor smooth_l1_loss(Operand x, Operand y, double beta, Reduction reduction) {
   if (beta == 0) return l1_loss(x, y, reduction);
   return in_wide("smooth_l1_loss", x, y, [&](const Tensor& a, const Tensor& b) {
     if (!(beta > 0)) fail("smooth_l1_loss", fmt::format("beta {} is below 0", beta));
-    const Tensor d = abs(a - b);
-    return reduced("smooth_l1_loss", where(d < beta, 0.5 * (d * d) / beta, d - 0.5 * beta),
+    const Tensor d = a - b, size = abs(d);
+    return reduced("smooth_l1_loss", where(size < beta, 0.5 * (d * d) / beta, size - 0.5 * beta),
                    reduction);
   });
 }
 
 Tensor bce_with_logits(Operand logits, Operand targets, Reduction reduction) {
   return in_wide("bce_with_logits", logits, targets, [&](const Tensor& x, const Tensor& t) {
-    const Tensor loss = maximum(x, 0.0) - x * t + log1p(exp(-abs(x)));
+    // softplus(x) - x t, in the order that cancels nothing.
+    const Tensor is_positive = x > 0.0;
+    const Tensor loss = where(is_positive, x, 0.0) - x * t + log1p(exp(where(is_positive, -x, x)));
     return reduced("bce_with_logits", loss, reduction);
   });
 }

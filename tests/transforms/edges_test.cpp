@@ -2,13 +2,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 
 #include "cairn/core/float_types.h"
 #include "cairn/ops/elementwise.h"
 #include "cairn/ops/linear.h"
+#include "cairn/ops/loss.h"
 #include "cairn/ops/movement.h"
+#include "cairn/ops/nn.h"
 #include "cairn/ops/reduce.h"
+#include "cairn/transforms/jvp.h"
 #include "tests/transforms/numeric.h"
 #include "tests/transforms/op_cases.h"
 
@@ -38,6 +42,29 @@ TEST(Kinks, HaveTheirConventions) {
   EXPECT_THAT(slope([](Tensor x) { return floor(x) + ceil(x) + round(x) + sign(x); }, {-1, 0.5, 2}),
               ElementsAre(0, 0, 0));
   EXPECT_THAT(slope([](Tensor x) { return sqrt(x); }, {0, 4}), ElementsAre(kInf, 0.25));
+}
+
+// Smooth functions that are written with a choice have their second derivatives at its edge too.
+TEST(Kinks, SmoothFunctionsHaveNone) {
+  const auto second = [](auto f, double x) {
+    return value(hessian([&](Tensor t) { return sum(f(t)); })(leaf({x}, {1})))[0];
+  };
+  for (const double x : {0.0, 0.5, -0.5}) {
+    const double s = 1 / (1 + std::exp(-x));
+    const double expected = s * (1 - s);
+    EXPECT_DOUBLE_EQ(second([](Tensor t) { return softplus(t); }, x), expected) << x;
+    EXPECT_DOUBLE_EQ(second([](Tensor t) { return log_sigmoid(t); }, x), -expected) << x;
+    EXPECT_DOUBLE_EQ(second([](Tensor t) { return bce_with_logits(t, full_like(t, 1.0)); }, x),
+                     expected)
+        << x;
+  }
+  EXPECT_EQ(second([](Tensor t) { return huber_loss(t, 0.0); }, 0), 1);
+  EXPECT_EQ(second([](Tensor t) { return smooth_l1_loss(t, 0.0, 2.0); }, 0), 0.5);
+  EXPECT_THAT(value(hessian([](Tensor t) { return logaddexp(slice(t, {0}), slice(t, {1})); })(
+                  leaf({1, 1}, {2}))),
+              ElementsAre(0.25, -0.25, -0.25, 0.25));
+  EXPECT_THAT(slope([](Tensor t) { return logaddexp(t, t); }, {-kInf, 0, kInf}),
+              ElementsAre(1, 1, 1));
 }
 
 TEST(Kinks, MaximumSharesATie) {
