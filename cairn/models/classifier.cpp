@@ -9,8 +9,12 @@
 namespace cairn {
 
 Classifier::Classifier(const ClassifierConfig& config) : config_(config) {
+  if (config.family == "resnet") {
+    resnet_.emplace(ResNetConfig{config.layers, config.image[0], config.channels, config.classes});
+    return;
+  }
   if (config.family != "mlp" && config.family != "convnet") {
-    const std::string known[] = {"mlp", "convnet"};
+    const std::string known[] = {"mlp", "convnet", "resnet"};
     throw_error(fmt::format("model.family '{}' does not classify images; {}", config.family,
                             suggest(config.family, known)));
   }
@@ -21,7 +25,7 @@ Classifier::Classifier(const ClassifierConfig& config) : config_(config) {
         throw_error(
             fmt::format("model.channels has {} layers, more than images of {}x{} can be halved",
                         config.channels.size(), config.image[1], config.image[2]));
-      convolutions_.emplace_back(channels, out, 3, 1, 1);
+      convolutions_.emplace_back(channels, out, 3, ConvolutionOptions{.padding = {1}});
       channels = out;
       height /= 2;
       width /= 2;
@@ -35,44 +39,43 @@ Classifier::Classifier(const ClassifierConfig& config) : config_(config) {
 }
 
 void Classifier::visit(Visitor& v) {
+  if (resnet_) v.module("", *resnet_);
   v.modules("convolutions", convolutions_);
   v.modules("dense", dense_);
 }
 
-Tensor Classifier::run(Context& ctx, const Tensor& x_in,
-                       const std::function<void(const std::string&, const Tensor&)>& visit) {
+Tensor Classifier::forward(Context& ctx, const Tensor& x_in) {
+  if (resnet_) return resnet_->forward(ctx, x_in);
   Tensor x = x_in;
   for (size_t i = 0; i < convolutions_.size(); ++i) {
-    const std::string name = fmt::format("convolutions.{}", i);
-    const Scope scope(name);
+    const std::string path = fmt::format("convolutions.{}", i);
+    const Scope scope(path);
     x = relu(convolutions_[i].forward(ctx, x));
-    visit(name, x);
+    ctx.observe(path, x);
     x = max_pool(x, {2, 2});
   }
   x = reshape(x, {x.size(0), -1});
   for (size_t i = 0; i < dense_.size(); ++i) {
-    const std::string name = fmt::format("dense.{}", i);
-    const Scope scope(name);
+    const std::string path = fmt::format("dense.{}", i);
+    const Scope scope(path);
     x = dense_[i].forward(ctx, x);
     if (i + 1 < dense_.size()) x = Dropout{config_.dropout}.forward(ctx, relu(x));
-    visit(name, x);
+    ctx.observe(path, x);
   }
   return x;
 }
 
-Tensor Classifier::forward(Context& ctx, const Tensor& x) {
-  return run(ctx, x, [](const std::string&, const Tensor&) {});
-}
-
-Tensor Classifier::activations(Context& ctx, const Tensor& x, const std::string& layer) {
+Tensor Classifier::activations(const Context& ctx, const Tensor& x, const std::string& layer) {
   Tensor found;
-  std::vector<std::string> names;
-  run(ctx, x, [&](const std::string& name, const Tensor& value) {
-    names.push_back(name);
-    if (name == layer) found = value;
-  });
+  std::vector<std::string> paths;
+  Context watched = ctx;
+  watched.observer = [&](const std::string& path, const Tensor& output) {
+    paths.push_back(path);
+    if (path == layer) found = output;
+  };
+  forward(watched, x);
   if (!found.defined())
-    throw_error(fmt::format("the model has no layer '{}'; {}", layer, suggest(layer, names)));
+    throw_error(fmt::format("the model has no layer '{}'; {}", layer, suggest(layer, paths)));
   return found;
 }
 

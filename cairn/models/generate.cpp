@@ -54,7 +54,7 @@ struct Generator::State {
   Transformer& model;
   int64_t capacity;
   std::vector<Field> fields;
-  std::vector<Tensor> cache;  // keys, then values, of each layer
+  std::vector<Tensor> cache;  // keys and values of layer 0, of layer 1, ...
   int64_t length = 0;
   Tensor logits;  // (V) of the last token
   Function step;
@@ -66,18 +66,16 @@ struct Generator::State {
   // (cache..., parameters..., ids (1, T), length, last) → cache..., logits (V) of token `last`.
   std::vector<Tensor> build(std::span<const Tensor> args) {
     const auto layers = static_cast<size_t>(model.config().layers);
-    KvCache kv;
-    kv.keys.assign(args.begin(), args.begin() + static_cast<int64_t>(layers));
-    kv.values.assign(args.begin() + static_cast<int64_t>(layers),
-                     args.begin() + static_cast<int64_t>(2 * layers));
-    kv.length = args[args.size() - 2];
+    const Tensor& length = args[args.size() - 2];
+    std::vector<KvCache> caches;
+    for (size_t i = 0; i < layers; ++i) caches.push_back({args[2 * i], args[2 * i + 1], length});
     const Bound bound(fields, args.subspan(2 * layers, fields.size()));
     Context ctx;
-    const Tensor h = model.hidden(ctx, args[args.size() - 3], &kv);  // (1, T, C)
+    const Tensor h = model.hidden(ctx, args[args.size() - 3], &caches);  // (1, T, C)
     const Operand starts[] = {0, args.back(), 0};
     const Tensor last = dynamic_slice(h, starts, {1, 1, h.size(2)});
-    std::vector<Tensor> out = kv.keys;
-    out.insert(out.end(), kv.values.begin(), kv.values.end());
+    std::vector<Tensor> out;
+    for (const KvCache& c : caches) out.insert(out.end(), {c.keys, c.values});
     out.push_back(flatten(model.logits(ctx, last)));
     return out;
   }
@@ -88,8 +86,6 @@ Generator::Generator(Runtime& runtime, Transformer& model, int64_t capacity)
   if (model.config().position == PositionKind::learned && capacity > model.config().context)
     throw_error(fmt::format("a cache of {} tokens does not fit the model's context of {}", capacity,
                             model.config().context));
-  // Chunks are written whole, so the cache has room for the padding of the last one.
-  state_->capacity = capacity;
   state_->step =
       Function([state = state_.get()](std::span<const Tensor> args) { return state->build(args); });
   reset();
@@ -98,12 +94,12 @@ Generator::~Generator() = default;
 
 void Generator::reset() {
   State& s = *state_;
-  const KvCache empty = s.model.empty_cache(1, s.capacity + kChunk);
-  std::vector<Tensor> all = empty.keys;
-  all.insert(all.end(), empty.values.begin(), empty.values.end());
-  const std::vector<Tensor> zero = eval(s.runtime, all);
-  s.cache.clear();
-  for (const Tensor& t : zero) s.cache.push_back(s.runtime.upload(t.host()));
+  // Chunks are written whole, so the cache has room for the padding of the last one.
+  std::vector<Tensor> empty;
+  for (const KvCache& c : s.model.empty_cache(1, s.capacity + kChunk))
+    empty.insert(empty.end(), {c.keys, c.values});
+  s.cache = eval(s.runtime, empty);
+  s.runtime.separate(s.cache);
   s.length = 0;
   s.logits = {};
 }

@@ -1,7 +1,11 @@
 // The residual network for CIFAR-10 of He et al. 2015 (section 4.2), shortcut option A.
 #pragma once
 
+#include <vector>
+
+#include "cairn/nn/convolution.h"
 #include "cairn/nn/layers.h"
+#include "cairn/nn/norms.h"
 
 namespace cairn {
 
@@ -16,16 +20,25 @@ struct ResidualBlock : Module {
   Tensor forward(Context& ctx, const Tensor& x);
 };
 
-// 6 * blocks_per_stage + 2 layers: ResNet-20 has 3. Field names are those of the usual PyTorch code
-// ("layer1.0.conv1.weight"), so its checkpoints load as they are.
-struct CifarResNet : Module {
+struct ResNetConfig {
+  int64_t layers = 20;  // 6n + 2: three stages of n blocks of two convolutions
+  int64_t image_channels = 3;
+  std::vector<int64_t> channels = {16, 32, 64};  // of the stages, none below the one before it
+  int64_t classes = 10;
+};
+
+// Field names are those of the usual PyTorch code ("layer1.0.conv1.weight"), so its checkpoints
+// load as they are.
+struct ResNet : Module {
   Conv2d conv1;
   BatchNorm bn1;
   std::vector<ResidualBlock> layer1, layer2, layer3;
   Linear linear;
-  explicit CifarResNet(int blocks_per_stage = 3, int64_t classes = 10);
+  // Throws Error for a number of layers or channels that makes no such network.
+  explicit ResNet(const ResNetConfig& config = {});
   void visit(Visitor& v) override;
-  // x (N, 3, 32, 32) normalised → logits (N, classes).
+  // x (N, image channels, H, W) normalised → logits (N, classes). Observed layers: "conv1",
+  // "layer1.0", ..., "linear".
   Tensor forward(Context& ctx, const Tensor& x);
 };
 

@@ -1,13 +1,17 @@
-// The one decoder-only transformer. A family (gpt.cpp, llama.cpp) is a reader of its configuration,
-// a map of names and the options below; none has a forward pass of its own.
+// The one decoder-only transformer, made of the modules of cairn/nn. A family (families.h) is a
+// reader of its configuration, a map of names and the options below; none has a forward pass of its
+// own.
 //
-// Shapes: B batch, T tokens, C width, H heads, G key-value heads, D head width, V vocabulary.
+// Shapes: B batch, T tokens, C width, V vocabulary.
 #pragma once
 
-#include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
-#include "cairn/nn/layers.h"
+#include "cairn/nn/attention.h"
+#include "cairn/nn/feed_forward.h"
+#include "cairn/nn/norms.h"
 
 namespace cairn {
 
@@ -44,47 +48,17 @@ struct TransformerConfig {
 // Throws Error naming the field when the sizes do not fit each other.
 void check(const TransformerConfig& config);
 
-// Keys and values of the tokens so far, per layer [B, G, capacity, D], and how many there are.
-struct KvCache {
-  std::vector<Tensor> keys, values;
-  Tensor length;  // i32, 0-d
-};
-
-struct SelfAttention : Module {
-  Linear query, key, value, output;
-  const TransformerConfig* config;
-  SelfAttention(const TransformerConfig& config);
-  void visit(Visitor& v) override;
-  // x (B, T, C). With a cache, layer `layer` of it is extended by these tokens.
-  Tensor forward(Context& ctx, const Tensor& x, const Tensor& positions, KvCache* cache,
-                 size_t layer, const Tensor& segments) const;
-};
-
-struct FeedForward : Module {
-  Linear up, down;
-  std::optional<Linear> gate;
-  const TransformerConfig* config;
-  FeedForward(const TransformerConfig& config);
-  void visit(Visitor& v) override;
-  Tensor forward(Context& ctx, const Tensor& x) const;
-};
-
-struct Norm : Module {
-  Tensor weight, bias;
-  const TransformerConfig* config;
-  explicit Norm(const TransformerConfig& config);
-  void visit(Visitor& v) override;
-  Tensor forward(Context& ctx, const Tensor& x) const;
-};
-
+// Pre-norm: x + attention(norm(x)), then that + feed_forward(norm(that)).
 struct Block : Module {
-  Norm attention_norm, feed_forward_norm;
-  SelfAttention attention;
-  FeedForward feed_forward;
+  OneOf<LayerNorm, RmsNorm> attention_norm, feed_forward_norm;
+  Attention attention;
+  OneOf<Mlp, SwiGlu> feed_forward;
+  Dropout dropout;  // of what each part adds
   explicit Block(const TransformerConfig& config);
   void visit(Visitor& v) override;
-  Tensor forward(Context& ctx, const Tensor& x, const Tensor& positions, KvCache* cache,
-                 size_t layer, const Tensor& segments) const;
+  // x (B, T, C) → the same; options and cache as in Attention.
+  Tensor forward(Context& ctx, const Tensor& x, const AttentionOptions& options,
+                 KvCache* cache) const;
 };
 
 class Transformer : public Module {
@@ -93,22 +67,22 @@ class Transformer : public Module {
   void visit(Visitor& v) override;
 
   // Hidden states after the final norm, (B, T, C). ids (B, T). Without a cache tokens stand at
-  // 0..T-1; with one, from cache.length on, and the cache holds them after. `segments` i32 (B, T):
-  // a token sees tokens of its own document only.
-  Tensor hidden(Context& ctx, const Tensor& ids, KvCache* cache = nullptr,
+  // 0..T-1; with one (a cache per layer), they follow those in it, and it holds them after.
+  // `segments` i32 (B, T): a token sees tokens of its own document only.
+  Tensor hidden(Context& ctx, const Tensor& ids, std::vector<KvCache>* cache = nullptr,
                 const Tensor& segments = {});
   // (B, T, C) → (B, T, V).
   Tensor logits(Context& ctx, const Tensor& hidden);
-  // An empty cache for `capacity` tokens.
-  KvCache empty_cache(int64_t batch, int64_t capacity) const;
-  const TransformerConfig& config() const { return *config_; }
+  // For `batch` rows of up to `capacity` tokens.
+  std::vector<KvCache> empty_cache(int64_t batch, int64_t capacity) const;
+  const TransformerConfig& config() const { return config_; }
 
  private:
-  std::shared_ptr<const TransformerConfig> config_;  // at a fixed address: the parts point to it
+  TransformerConfig config_;
   Embedding tokens_;
   std::optional<Embedding> positions_;
   std::vector<Block> blocks_;
-  Norm final_norm_;
+  OneOf<LayerNorm, RmsNorm> final_norm_;
   std::optional<Linear> head_;
 };
 

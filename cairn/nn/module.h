@@ -11,9 +11,11 @@
 // parameter (trained), state (updated by forward, as batch norm's means) or a constant.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "cairn/graph/tensor.h"
@@ -24,6 +26,7 @@ namespace cairn {
 enum class FieldKind : uint8_t { parameter, state, constant };
 
 class Module;
+struct Context;
 
 class Visitor {
  public:
@@ -54,6 +57,20 @@ class Module {
   virtual void visit(Visitor& visitor) = 0;
 };
 
+// A module that is one of several kinds, chosen when it is made: OneOf<LayerNorm, RmsNorm>.
+template <class... M>
+struct OneOf : Module {
+  std::variant<M...> choice;
+  template <class Kind>
+  OneOf(Kind module) : choice(std::move(module)) {}
+  void visit(Visitor& v) override {
+    std::visit([&v](Module& m) { m.visit(v); }, choice);
+  }
+  Tensor forward(Context& ctx, const Tensor& x) const {
+    return std::visit([&](const auto& m) { return m.forward(ctx, x); }, choice);
+  }
+};
+
 struct Field {
   FieldKind kind;
   std::string path;
@@ -75,11 +92,16 @@ struct Context {
   Tensor key = {};
   // New values of state fields.
   std::vector<std::pair<Tensor*, Tensor>> updates = {};
+  // Called with the path and output of each layer, by models that name theirs.
+  std::function<void(const std::string& path, const Tensor& output)> observer = {};
 
   // A key of its own for each call: the context's with the scope's path and the number of earlier
   // calls in that scope folded in. Throws Error when the context has no key.
   Tensor next_key();
   void update(Tensor& field, Tensor value) { updates.emplace_back(&field, std::move(value)); }
+  void observe(const std::string& path, const Tensor& output) const {
+    if (observer) observer(path, output);
+  }
 
  private:
   std::map<std::string, int> calls_;

@@ -111,7 +111,7 @@ TEST(MnistBurn, LogitsAndAccuracyOnTheRealTestSet) {
 TEST(ResNet20, LogitsAndCountOfCorrectAnswers) {
   CAIRN_REQUIRE_DATA("checkpoints/resnet-cifar10/resnet20-12fca82f.safetensors");
   CAIRN_REQUIRE_DATA("vision/cifar10-jpg-test1000.tar");
-  CifarResNet model;
+  ResNet model;
   const auto file =
       io::SafetensorsFile::open(
           test::data_path("checkpoints/resnet-cifar10/resnet20-12fca82f.safetensors").string())

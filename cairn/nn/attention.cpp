@@ -1,0 +1,88 @@
+#include "cairn/nn/attention.h"
+
+#include <fmt/format.h>
+
+#include "cairn/ops/elementwise.h"
+#include "cairn/ops/index.h"
+#include "cairn/ops/movement.h"
+
+namespace cairn {
+namespace {
+
+AttentionConfig completed(AttentionConfig c) {
+  if (c.width < 1 || c.heads < 1 || c.kv_heads < 0 || c.head_width < 0)
+    throw_error(
+        fmt::format("[attention] width {}, heads {}, kv_heads {}, head_width {}: width and heads "
+                    "are at least 1, the others at least 0",
+                    c.width, c.heads, c.kv_heads, c.head_width));
+  if (c.kv_heads == 0) c.kv_heads = c.heads;
+  if (c.heads % c.kv_heads)
+    throw_error(fmt::format("[attention] {} heads are no multiple of {} key-value heads", c.heads,
+                            c.kv_heads));
+  if (c.head_width == 0) {
+    if (c.width % c.heads)
+      throw_error(
+          fmt::format("[attention] a width of {} does not divide into {} heads", c.width, c.heads));
+    c.head_width = c.width / c.heads;
+  }
+  return c;
+}
+
+}  // namespace
+
+Attention::Attention(const AttentionConfig& given)
+    : config(completed(given)),
+      query(config.width, config.heads * config.head_width, config.biases),
+      key(config.width, config.kv_heads * config.head_width, config.biases),
+      value(config.width, config.kv_heads * config.head_width, config.biases),
+      output(config.heads * config.head_width, config.width, config.biases) {}
+
+void Attention::visit(Visitor& v) {
+  v.module("query", query);
+  v.module("key", key);
+  v.module("value", value);
+  v.module("output", output);
+}
+
+Tensor Attention::forward(Context& ctx, const Tensor& x, AttentionOptions options,
+                          KvCache* cache) const {
+  if (x.rank() != 3)
+    throw_error(
+        fmt::format("[attention] takes (batch, tokens, width), not {}", to_string(x.shape())));
+  const int64_t B = x.size(0), T = x.size(1);
+  const auto split = [&](const Tensor& t, int64_t heads) {  // (B, T, H * D) → (B, H, T, D)
+    return transpose(reshape(t, {B, T, heads, config.head_width}), {0, 2, 1, 3});
+  };
+  Tensor q = split(query.forward(ctx, x), config.heads);
+  Tensor k = split(key.forward(ctx, x), config.kv_heads);
+  Tensor v = split(value.forward(ctx, x), config.kv_heads);
+  if (config.rotary) {
+    Tensor positions = arange(T);
+    if (cache) positions = positions + cache->length;
+    q = rotary_embedding(q, positions, config.rotary->theta, config.rotary->interleaved);
+    k = rotary_embedding(k, positions, config.rotary->theta, config.rotary->interleaved);
+  }
+  if (cache) {
+    if (T > cache->keys.size(2))
+      throw_error(
+          fmt::format("[attention] {} tokens do not fit a cache of {}", T, cache->keys.size(2)));
+    const Operand starts[] = {0, 0, cache->length, 0};
+    k = cache->keys = dynamic_update_slice(cache->keys, k, starts);
+    v = cache->values = dynamic_update_slice(cache->values, v, starts);
+    options.query_start = cache->length;
+    cache->length = cache->length + static_cast<int>(T);
+    // The rest of the cache, which a causal mask hides anyway.
+    if (!options.causal && !options.kv_lengths.defined())
+      options.kv_lengths = broadcast_to(cache->length, {B});
+  }
+  const Tensor mixed = attention(q, k, v, options).out;  // (B, H, T, D)
+  return output.forward(ctx, flatten(transpose(mixed, {0, 2, 1, 3}), 2));
+}
+
+KvCache Attention::empty_cache(int64_t batch, int64_t capacity) const {
+  const Tensor none =
+      zeros({batch, config.kv_heads, capacity, config.head_width}, key.weight.dtype());
+  return {none, none, zeros({}, DType::i32)};
+}
+
+}  // namespace cairn
