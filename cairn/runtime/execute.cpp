@@ -118,7 +118,7 @@ void execute(const Plan& plan, std::span<const void* const> arguments,
     switch (launch.kind) {
       case Launch::Kind::kernel:
         launch.kernel({*launch.node, in.const_span(), out.span(), context.pool, context.target,
-                       context.mesh, context.error});
+                       context.mesh, context.error, workspace});
         break;
       case Launch::Kind::loop: run_loop(launch, in, out, workspace, context); break;
       case Launch::Kind::cond: run_cond(launch, in, out, workspace, context); break;

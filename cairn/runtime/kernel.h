@@ -47,6 +47,7 @@ struct KernelArgs {
   CpuTarget target;
   const Mesh& mesh;
   ErrorSlot& error;
+  char* workspace;  // Backend::workspace_bytes(node) of them, aligned to 64; null when that is 0
 };
 
 using Kernel = void (*)(const KernelArgs&);
@@ -58,6 +59,9 @@ class Backend {
   virtual std::string_view name() const = 0;
   // The kernel that computes a node; throws Error naming the operation when there is none.
   virtual Kernel kernel(const Node& node) const = 0;
+  // Memory that the kernel needs beside operands and results while it runs. The plan gives it, so
+  // that kernels allocate nothing and the planned peak is the whole truth.
+  virtual size_t workspace_bytes(const Node&) const { return 0; }
   // False for the null device: plans are made and recorded, nothing is allocated or run.
   virtual bool executes() const { return true; }
 };

@@ -1,10 +1,9 @@
 #include "cairn/runtime/plan.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
-#include "cairn/graph/infer.h"
+#include "cairn/graph/compare.h"
+#include "cairn/graph/numbering.h"
 #include "cairn/runtime/memory_planner.h"
 
 namespace cairn {
@@ -33,45 +32,37 @@ Graph rewrite(const Graph& graph, F replace) {
   return result;
 }
 
-// Custom operations replaced by their fallbacks, also within fallbacks.
+bool has_custom(const Graph& graph) {
+  for (const Node* node : topological_order(graph.outputs)) {
+    if (node->op() == Op::custom) return true;
+    for (const Graph* region : regions_of(*node))
+      if (has_custom(*region)) return true;
+  }
+  return false;
+}
+
+// Custom operations replaced by their fallbacks, within fallbacks and regions too.
 Graph expand_custom(const Graph& graph) {
+  if (!has_custom(graph)) return graph;
   return rewrite(
       graph, [](Graph&, const Node& node, std::span<const Tensor> inputs) -> std::vector<Tensor> {
-        if (node.op() != Op::custom) return {};
-        return call(expand_custom(*node.attrs().graph(Attr::body)), inputs);
+        if (node.op() == Op::custom)
+          return call(expand_custom(*node.attrs().graph(Attr::body)), inputs);
+        if (!owns_regions(node.op())) return {};
+        Attrs attrs = node.attrs();
+        for (const auto& [key, value] : node.attrs())
+          if (const auto* region = std::get_if<GraphPtr>(&value))
+            attrs.set(key, std::make_shared<const Graph>(expand_custom(**region)));
+        return rebuild(node, {inputs.begin(), inputs.end()}, std::move(attrs));
       });
-}
-
-// The operand whose memory result `output` of an alias node shares.
-const Tensor& aliased_operand(const Node& node, int output) {
-  return node.input(node.op() == Op::barrier ? output : 0);
-}
-
-Tensor root_of(Tensor t) {
-  while (is_alias(t.node())) t = aliased_operand(t.node(), t.output());
-  return t;
-}
-
-// True when result 0 of `node` may be written over operand i: every element is read before it is
-// written, or the kernel leaves in place what it does not change.
-bool may_overwrite(const Node& node, int i) {
-  const Tensor& operand = node.input(i);
-  if (operand.type().bytes() != node.output().bytes()) return false;
-  if (node.op() == Op::dynamic_update_slice || node.op() == Op::scatter) {
-    if (i != 0) return false;
-    for (size_t j = 1; j < node.inputs().size(); ++j)
-      if (root_of(node.input(static_cast<int>(j))) == root_of(operand)) return false;
-    return true;
-  }
-  return node.info().trait == Trait::elementwise &&
-         size_of(operand.dtype()) == size_of(node.output().dtype);
 }
 
 class Planner {
  public:
   Planner(const Graph& graph, const Backend& backend, const PlanOptions& options)
       : backend_(backend), options_(options), plan_(std::make_shared<Plan>()) {
-    plan_->graph = expand_custom(without_leaves(graph));
+    // A region is part of a graph that went through this.
+    plan_->graph = options.region ? graph : expand_custom(without_leaves(graph));
   }
 
   std::shared_ptr<const Plan> run() {
@@ -150,6 +141,7 @@ class Planner {
       plan_->donor.push_back(-1);
       if (found != buffer_of_.end()) {
         copies_.emplace_back(found->second, buffer);
+        plan_->result_bytes += round_up_to_alignment(root.type().bytes());
         continue;
       }
       buffer_of_[root] = buffer;
@@ -165,6 +157,7 @@ class Planner {
   int buffer_for(const Tensor& t) {
     const Tensor root = root_of(t);
     const auto [at, fresh] = buffer_of_.try_emplace(root, -1);
+    CAIRN_ASSERT(!fresh || !is_given(root.node()));  // regions close over nothing
     if (fresh) at->second = add({PlanBuffer::Kind::arena, 0, root.type().bytes()});
     return at->second;
   }
@@ -181,20 +174,15 @@ class Planner {
       if (node->op() == Op::loop) {
         launch.kind = Launch::Kind::loop;
         add_region(launch, Attr::body);
-        size_t carried = 0;
-        for (int64_t i = 0; i < node->attrs().integer(Attr::carried); ++i)
-          carried += round_up_to_alignment(node->output(static_cast<int>(i)).bytes());
-        // The step number, one more set of carried values, and the body's arena.
-        add_workspace(launch, kBufferAlignment + carried + launch.regions[0]->arena_bytes);
       } else if (node->op() == Op::cond) {
         launch.kind = Launch::Kind::cond;
         add_region(launch, Attr::then);
         add_region(launch, Attr::otherwise);
-        add_workspace(launch,
-                      std::max(launch.regions[0]->arena_bytes, launch.regions[1]->arena_bytes));
       } else {
         launch.kernel = backend_.kernel(*node);
       }
+      if (const size_t bytes = workspace_bytes(launch, backend_))
+        launch.workspace = add({PlanBuffer::Kind::arena, 0, bytes});
       plan_->launches.push_back(std::move(launch));
     }
     for (const auto& [from, to] : copies_) {
@@ -211,10 +199,6 @@ class Planner {
     options.region = true;
     options.eager = options_.eager;
     launch.regions.push_back(make_plan(*launch.node->attrs().graph(attr), backend_, options));
-  }
-
-  void add_workspace(Launch& launch, size_t bytes) {
-    launch.workspace = add({PlanBuffer::Kind::arena, 0, bytes});
   }
 
   void place_arena() {
@@ -255,7 +239,25 @@ class Planner {
 
 }  // namespace
 
+size_t workspace_bytes(const Launch& launch, const Backend& backend) {
+  switch (launch.kind) {
+    case Launch::Kind::kernel: return backend.workspace_bytes(*launch.node);
+    case Launch::Kind::copy: return 0;
+    case Launch::Kind::cond:
+      return std::max(launch.regions[0]->arena_bytes, launch.regions[1]->arena_bytes);
+    case Launch::Kind::loop: break;
+  }
+  size_t bytes = kBufferAlignment + launch.regions[0]->arena_bytes;
+  for (int64_t i = 0; i < launch.node->attrs().integer(Attr::carried); ++i)
+    bytes += round_up_to_alignment(launch.node->output(static_cast<int>(i)).bytes());
+  return bytes;
+}
+
 Graph without_leaves(const Graph& graph) {
+  const auto order = topological_order(graph.outputs);
+  if (std::none_of(order.begin(), order.end(),
+                   [](const Node* node) { return node->op() == Op::leaf; }))
+    return graph;
   return rewrite(
       graph, [](Graph& result, const Node& node, std::span<const Tensor>) -> std::vector<Tensor> {
         if (node.op() != Op::leaf) return {};
@@ -269,34 +271,41 @@ std::shared_ptr<const Plan> make_plan(const Graph& graph, const Backend& backend
   return Planner(graph, backend, options).run();
 }
 
-std::string to_text(const Plan& plan) {
-  const auto buffer = [&](int b) {
-    const PlanBuffer& info = plan.buffers[static_cast<size_t>(b)];
-    switch (info.kind) {
-      case PlanBuffer::Kind::argument: return fmt::format("argument{}", info.index);
-      case PlanBuffer::Kind::result: return fmt::format("result{}", info.index);
-      case PlanBuffer::Kind::arena: break;
-    }
-    return fmt::format("arena[{}+{}]", info.index, info.bytes);
+namespace {
+
+bool same_launch(const Launch& a, const Launch& b) {
+  if (a.kind != b.kind || a.kernel != b.kernel || a.inputs != b.inputs || a.outputs != b.outputs ||
+      a.workspace != b.workspace || a.regions.size() != b.regions.size())
+    return false;
+  for (size_t i = 0; i < a.regions.size(); ++i)
+    if (!same_plan(*a.regions[i], *b.regions[i])) return false;
+  return true;
+}
+
+}  // namespace
+
+bool same_plan(const Plan& a, const Plan& b) {
+  if (!same_graph(a.graph, b.graph) || a.launches.size() != b.launches.size() ||
+      a.arguments != b.arguments || a.results != b.results || a.donor != b.donor ||
+      a.arena_bytes != b.arena_bytes || a.argument_bytes != b.argument_bytes ||
+      a.result_bytes != b.result_bytes)
+    return false;
+  const auto same_buffer = [](const PlanBuffer& x, const PlanBuffer& y) {
+    return x.kind == y.kind && x.index == y.index && x.bytes == y.bytes;
   };
-  const auto list = [&](const std::vector<int>& buffers) {
-    std::vector<std::string> names;
-    for (int b : buffers) names.push_back(buffer(b));
-    return fmt::format("{}", fmt::join(names, ", "));
-  };
-  std::string text =
-      fmt::format("plan @{} peak={} arguments={} results={} arena={} {{\n", plan.graph.name,
-                  plan.peak_bytes(), plan.argument_bytes, plan.result_bytes, plan.arena_bytes);
-  for (const Launch& launch : plan.launches) {
-    text += fmt::format("  {} = {}({})", list(launch.outputs),
-                        launch.node ? name(launch.node->op()) : "copy", list(launch.inputs));
-    if (launch.workspace >= 0) text += " workspace " + buffer(launch.workspace);
-    if (launch.node && launch.node->location().line())
-      text += "  // " + locate(launch.node->location());
-    text += "\n";
+  if (!std::equal(a.buffers.begin(), a.buffers.end(), b.buffers.begin(), b.buffers.end(),
+                  same_buffer))
+    return false;
+  const Numbering numbers_a = number_nodes(a.graph);
+  const Numbering numbers_b = number_nodes(b.graph);
+  for (size_t i = 0; i < a.launches.size(); ++i) {
+    const Node* x = a.launches[i].node;
+    const Node* y = b.launches[i].node;
+    if ((x == nullptr) != (y == nullptr) || (x && numbers_a.of(x) != numbers_b.of(y)) ||
+        !same_launch(a.launches[i], b.launches[i]))
+      return false;
   }
-  text += fmt::format("  return {}\n}}\n", list(plan.results));
-  return text;
+  return true;
 }
 
 }  // namespace cairn

@@ -33,9 +33,9 @@ struct Launch {
   Kernel kernel = nullptr;
   std::vector<int> inputs;   // buffers, one per operand
   std::vector<int> outputs;  // buffers, one per result
-  // Of loop and cond: the regions' plans, and the buffer that holds their arenas and carried
-  // values.
+  // Of loop and cond: the regions' plans.
   std::vector<std::shared_ptr<const Plan>> regions;
+  // The buffer of workspace_bytes() bytes, or -1 when there are none.
   int workspace = -1;
 };
 
@@ -50,7 +50,9 @@ struct PlanOptions {
 };
 
 struct Plan {
-  Graph graph;  // with every leaf as a further input; keeps the nodes alive
+  // With every leaf as a further input and every custom operation replaced by its fallback, in
+  // regions too; keeps the nodes alive.
+  Graph graph;
   std::vector<PlanBuffer> buffers;
   std::vector<Launch> launches;
   std::vector<int> arguments;  // buffer of each argument
@@ -63,6 +65,10 @@ struct Plan {
   size_t peak_bytes() const { return arena_bytes + argument_bytes + result_bytes; }
 };
 
+// What a launch needs beside operands and results: what its kernel asks for; of a cond the larger
+// arena; of a loop the step number, one more set of carried values, and the body's arena.
+size_t workspace_bytes(const Launch& launch, const Backend& backend);
+
 // The graph with every leaf replaced by a further input, in topological order: a pattern that holds
 // no memory.
 Graph without_leaves(const Graph& graph);
@@ -71,7 +77,10 @@ Graph without_leaves(const Graph& graph);
 std::shared_ptr<const Plan> make_plan(const Graph& graph, const Backend& backend,
                                       const PlanOptions& options = {});
 
-// The launches and buffers as text, for people and tests.
+// Equal graphs, and the same launches on the same places in the same order.
+bool same_plan(const Plan& a, const Plan& b);
+
+// The text form, which parse_plan.h reads back.
 std::string to_text(const Plan& plan);
 
 }  // namespace cairn

@@ -26,6 +26,7 @@ struct Runtime::State {
   Mesh mesh;
   PlanCache plans;
   std::function<void(const Plan&, std::span<const LaunchRecord>)> profiler;
+  std::atomic<int64_t> schedules_made{0};
   std::atomic<int64_t> plans_made{0};
   std::atomic<int64_t> executions{0};
   std::atomic<int64_t> launches{0};
@@ -114,7 +115,8 @@ Allocator& Runtime::allocator() { return state_->allocator; }
 const Backend& Runtime::backend() const { return *state_->backend; }
 Mesh& Runtime::mesh() { return state_->mesh; }
 RuntimeStats Runtime::stats() const {
-  return {state_->plans_made.load(), state_->executions.load(), state_->launches.load()};
+  return {state_->schedules_made.load(), state_->plans_made.load(), state_->executions.load(),
+          state_->launches.load()};
 }
 void Runtime::set_profiler(
     std::function<void(const Plan&, std::span<const LaunchRecord>)> profiler) {

@@ -36,7 +36,8 @@ struct EvalOptions {
 };
 
 struct RuntimeStats {
-  int64_t plans_made = 0;  // misses of the plan cache
+  int64_t schedules_made = 0;  // structures that were new: simplified and scheduled
+  int64_t plans_made = 0;      // sizes that were new: types inferred and memory planned
   int64_t executions = 0;
   int64_t launches = 0;
 };

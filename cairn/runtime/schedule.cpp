@@ -17,6 +17,25 @@ bool is_alias(const Node& node) {
   }
 }
 
+Tensor root_of(Tensor t) {
+  // The results of a barrier are its operands; all other aliases have one of each.
+  while (is_alias(t.node())) t = t.node().input(t.node().op() == Op::barrier ? t.output() : 0);
+  return t;
+}
+
+bool may_overwrite(const Node& node, int i) {
+  const Tensor& operand = node.input(i);
+  if (operand.type().bytes() != node.output().bytes()) return false;
+  if (node.op() == Op::dynamic_update_slice || node.op() == Op::scatter) {
+    if (i != 0) return false;
+    for (size_t j = 1; j < node.inputs().size(); ++j)
+      if (root_of(node.input(static_cast<int>(j))) == root_of(operand)) return false;
+    return true;
+  }
+  return node.info().trait == Trait::elementwise &&
+         size_of(operand.dtype()) == size_of(node.output().dtype);
+}
+
 bool is_given(const Node& node) { return node.op() == Op::input || node.op() == Op::leaf; }
 
 namespace {

@@ -24,6 +24,11 @@ Schedule make_schedule(const Graph& graph, std::vector<std::pair<Tensor, Tensor>
 
 // True for nodes that compute nothing: the result is the operand's memory under another type.
 bool is_alias(const Node& node);
+// The value whose memory `t` is: itself unless an alias node made it.
+Tensor root_of(Tensor t);
+// True when result 0 of `node` may be written over operand i: every element is read before it is
+// written, or the kernel leaves in place what it does not change.
+bool may_overwrite(const Node& node, int i);
 // True for nodes whose value is known when the graph is called.
 bool is_given(const Node& node);
 

@@ -1,9 +1,8 @@
-// Collectives: the operand laid out as the communicator wants it, and back.
+// Collectives: the operand laid out as the communicator wants it, and back. Where that is not how
+// the tensor lies, the blocks stand in the plan's workspace.
 #include <fmt/format.h>
 
-#include <cstring>
-#include <vector>
-
+#include "cairn/core/buffer.h"
 #include "cairn/runtime/ref/kernels.h"
 
 namespace cairn::ref {
@@ -52,8 +51,15 @@ void from_blocks(const KernelArgs& args, const char* blocks, const TensorType& t
                size_of(type.dtype), args.pool);
 }
 
-int axis_of(const KernelArgs& args, Attr key = Attr::axis) {
-  return static_cast<int>(args.node.attrs().integer(key));
+int axis_of(const Node& node, Attr key = Attr::axis) {
+  return static_cast<int>(node.attrs().integer(key));
+}
+
+// Bytes for the blocks of `axis`; 0 where they lie one after the other in the tensor itself.
+size_t block_bytes(const TensorType& type, int axis) {
+  for (int i = 0; i < axis; ++i)
+    if (type.shape[i] != 1) return round_up_to_alignment(type.bytes());
+  return 0;
 }
 
 }  // namespace
@@ -73,34 +79,52 @@ void all_reduce(const KernelArgs& args) {
 
 void all_gather(const KernelArgs& args) {
   const TensorType& type = args.node.output();
-  std::vector<char> blocks(type.bytes());
-  communicator(args).all_gather(args.inputs[0], blocks.data(), args.node.input(0).type().bytes());
-  from_blocks(args, blocks.data(), type, axis_of(args), args.outputs[0]);
+  const int axis = axis_of(args.node);
+  const bool staged = block_bytes(type, axis) > 0;
+  void* blocks = staged ? args.workspace : args.outputs[0];
+  communicator(args).all_gather(args.inputs[0], blocks, args.node.input(0).type().bytes());
+  if (staged) from_blocks(args, args.workspace, type, axis, args.outputs[0]);
 }
 
 void reduce_scatter(const KernelArgs& args) {
   const TensorType& type = args.node.input(0).type();
-  std::vector<char> blocks(type.bytes());
-  to_blocks(args, args.inputs[0], type, axis_of(args), blocks.data());
-  communicator(args).reduce_scatter(blocks.data(), args.outputs[0],
+  const int axis = axis_of(args.node);
+  const bool staged = block_bytes(type, axis) > 0;
+  if (staged) to_blocks(args, args.inputs[0], type, axis, args.workspace);
+  communicator(args).reduce_scatter(staged ? args.workspace : args.inputs[0], args.outputs[0],
                                     args.node.output().shape.elements(), type.dtype);
 }
 
 void all_to_all(const KernelArgs& args) {
   const TensorType& in = args.node.input(0).type();
   const TensorType& out = args.node.output();
-  std::vector<char> sent(in.bytes());
-  std::vector<char> received(in.bytes());
-  to_blocks(args, args.inputs[0], in, axis_of(args, Attr::split_axis), sent.data());
+  const int split_axis = axis_of(args.node, Attr::split_axis);
+  const int concat_axis = axis_of(args.node, Attr::concat_axis);
+  const size_t sent_bytes = block_bytes(in, split_axis);
+  const bool staged = block_bytes(out, concat_axis) > 0;
+  if (sent_bytes) to_blocks(args, args.inputs[0], in, split_axis, args.workspace);
+  void* received = staged ? args.workspace + sent_bytes : args.outputs[0];
   communicator(args).all_to_all(
-      sent.data(), received.data(),
+      sent_bytes ? args.workspace : args.inputs[0], received,
       in.bytes() / static_cast<size_t>(args.node.attrs().integer(Attr::size)));
-  from_blocks(args, received.data(), out, axis_of(args, Attr::concat_axis), args.outputs[0]);
+  if (staged) from_blocks(args, args.workspace + sent_bytes, out, concat_axis, args.outputs[0]);
 }
 
 void permute(const KernelArgs& args) {
   communicator(args).permute(args.inputs[0], args.outputs[0], args.node.output().bytes(),
                              args.node.attrs().literal(Attr::literal).span<int32_t>());
+}
+
+size_t collective_workspace_bytes(const Node& node) {
+  switch (node.op()) {
+    case Op::all_gather:
+    case Op::all_gather_invariant: return block_bytes(node.output(), axis_of(node));
+    case Op::reduce_scatter: return block_bytes(node.input(0).type(), axis_of(node));
+    case Op::all_to_all:
+      return block_bytes(node.input(0).type(), axis_of(node, Attr::split_axis)) +
+             block_bytes(node.output(), axis_of(node, Attr::concat_axis));
+    default: return 0;
+  }
 }
 
 }  // namespace cairn::ref

@@ -48,6 +48,8 @@ void all_gather(const KernelArgs& args);
 void reduce_scatter(const KernelArgs& args);
 void all_to_all(const KernelArgs& args);
 void permute(const KernelArgs& args);
+// What collectives need to lay blocks out; 0 for all other operations.
+size_t collective_workspace_bytes(const Node& node);
 
 // A 0-d integer of any type.
 int64_t read_integer(const void* data, DType dtype);

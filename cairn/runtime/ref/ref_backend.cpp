@@ -68,6 +68,9 @@ class RefBackend : public Backend {
       throw_error(fmt::format("[{}] the reference backend has no kernel for it", node.info().name));
     return kernel;
   }
+  size_t workspace_bytes(const Node& node) const override {
+    return ref::collective_workspace_bytes(node);
+  }
 };
 
 }  // namespace
