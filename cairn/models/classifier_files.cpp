@@ -72,12 +72,9 @@ Result<std::unique_ptr<Classifier>> load_classifier(const fs::path& folder) {
   return model;
 }
 
-Status save_classifier(const fs::path& folder, Classifier& model,
-                       std::span<const HostArray> values) {
+Status save_classifier(const fs::path& folder, Classifier& model) {
   std::vector<io::NamedArray> tensors;
-  const std::vector<Field> all = fields(model);
-  for (size_t i = 0; i < all.size(); ++i)
-    tensors.push_back({all[i].path, values.empty() ? all[i].tensor->host() : values[i]});
+  for (const Field& field : fields(model)) tensors.push_back({field.path, field.tensor->host()});
   if (auto status = io::write_safetensors((folder / "model.safetensors").string(), tensors);
       !status)
     return status;

@@ -3,9 +3,7 @@
 
 #include <filesystem>
 #include <memory>
-#include <span>
 
-#include "cairn/core/host_array.h"
 #include "cairn/models/classifier.h"
 
 namespace cairn {
@@ -14,9 +12,7 @@ namespace cairn {
 // model. The Error names the file, and the key or tensor that is wrong.
 Result<std::unique_ptr<Classifier>> load_classifier(const std::filesystem::path& folder);
 
-// Writes both files into an existing folder. `values`: the fields' values in visiting order (the
-// module's own when empty).
-Status save_classifier(const std::filesystem::path& folder, Classifier& model,
-                       std::span<const HostArray> values = {});
+// Writes both files into an existing folder.
+Status save_classifier(const std::filesystem::path& folder, Classifier& model);
 
 }  // namespace cairn

@@ -1,4 +1,4 @@
-"""Modules of PyTorch beside those of cairn/nn: parameters, results, gradients and running state, in f64.
+"""Modules of PyTorch beside those of cairn/nn: results, gradients and running state, in f64.
 
 Each case names cairn's module and its options; parameters have cairn's field paths. Attention is
 torch.nn.MultiheadAttention and, with grouped and rotary heads, the parts of transformers' Llama.
@@ -68,7 +68,7 @@ def plain(cases, name, ours, options, module, *inputs, state=False):
         with torch.no_grad():
             module.running_mean.copy_(draw(*module.running_mean.shape))
             module.running_var.copy_(draw(*module.running_var.shape).abs() + 0.5)
-    running = {n: b for n, b in module.named_buffers() if n.startswith("running")} if state else None
+    running = {n: b for n, b in module.named_buffers() if n.startswith("running") and state}
     cases.add(name, ours, options, module, dict(module.named_parameters()),
               {f"x{i}" if i else "x": x for i, x in enumerate(inputs)}, running)
 
