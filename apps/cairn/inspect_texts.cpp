@@ -124,13 +124,27 @@ Subject open_graph(const std::string& path, uint64_t bytes) {
   return subject;
 }
 
+template <class T>
+Json to_json(const T& value) {
+  return value;
+}
+Json to_json(const std::vector<ParameterGroup>& groups) {
+  Json list = Json::array();
+  for (const ParameterGroup& g : groups) {
+    list.push_back({{"match", g.match}, {"learning_rate_scale", g.learning_rate_scale}});
+    if (g.weight_decay) list.back()["weight_decay"] = *g.weight_decay;
+  }
+  return list;
+}
+
 Subject open_configuration(const std::string& path, uint64_t bytes) {
   TrainConfig config = read_config(path).value();
   Subject subject;
   subject.kind = "configuration";
   subject.family = config.model.family;
   for (const ConfigField& field : fields(config))
-    std::visit([&](const auto* value) { subject.metadata[field.key] = *value; }, field.value);
+    std::visit([&](const auto* value) { subject.metadata[field.key] = to_json(*value); },
+               field.value);
   subject.memory["file_bytes"] = bytes;
   subject.verify = [config] { check(config).value(); };
   return subject;

@@ -7,6 +7,8 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "cairn/base/file.h"
@@ -35,20 +37,19 @@ void sync_folder(const fs::path& folder) {
 std::optional<CheckpointInfo> read_info(const fs::path& folder) {
   auto text = read_file((folder / "run.json").string(), 1 << 24);
   if (!text) return std::nullopt;
-  const Json json = Json::parse(text.value(), nullptr, false);
-  if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer() ||
-      !json.contains("checksum") || !json["checksum"].is_string() || !json.contains("config") ||
-      !json["config"].is_string())
-    return std::nullopt;
-  auto config = parse_config(json["config"].get<std::string>());
-  if (!config) return std::nullopt;
-  CheckpointInfo info{folder, json["step"].get<int64_t>(), json.value("metrics_bytes", uint64_t{0}),
-                      std::nullopt, std::move(config).value()};
-  if (json.contains("validation_loss") && json["validation_loss"].is_number())
-    info.validation_loss = json["validation_loss"].get<double>();
+  auto parsed = parse_run_json(text.value());
+  if (!parsed) return std::nullopt;
+  auto [info, expected] = std::move(parsed).value();
   const auto sum = checksum(folder / "state.safetensors");
-  if (!sum || sum.value() != json["checksum"].get<std::string>()) return std::nullopt;
-  return info;
+  if (!sum || sum.value() != expected) return std::nullopt;
+  info.folder = folder;
+  return std::move(info);
+}
+
+// Null where `key` is missing or no number.
+const Json* number(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  return found != json.end() && found->is_number() ? &*found : nullptr;
 }
 
 // Folders named step-N, oldest first.
@@ -57,10 +58,13 @@ std::vector<std::pair<int64_t, fs::path>> folders(const fs::path& checkpoints) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(checkpoints, ignored)) {
     const std::string name = entry.path().filename().string();
-    if (name.rfind("step-", 0) != 0 ||
-        name.find_first_not_of("0123456789", 5) != std::string::npos || name.size() == 5)
+    int64_t step = 0;
+    const char* end = name.data() + name.size();
+    if (!name.starts_with("step-")) continue;
+    if (const auto [rest, error] = std::from_chars(name.data() + 5, end, step);
+        error != std::errc() || rest != end || step < 0)
       continue;
-    found.emplace_back(std::stoll(name.substr(5)), entry.path());
+    found.emplace_back(step, entry.path());
   }
   std::sort(found.begin(), found.end());
   return found;
@@ -74,11 +78,9 @@ void remove_old(const fs::path& checkpoints, int64_t keep) {
   for (const auto& [step, path] : all) {
     auto text = read_file((path / "run.json").string(), 1 << 24);
     if (!text) continue;
-    const Json json = Json::parse(text.value(), nullptr, false);
-    if (!json.is_object() || !json.contains("validation_loss") ||
-        !json["validation_loss"].is_number())
-      continue;
-    const double loss = json["validation_loss"].get<double>();
+    const auto parsed = parse_run_json(text.value());
+    if (!parsed || !parsed.value().first.validation_loss) continue;
+    const double loss = *parsed.value().first.validation_loss;
     if (best && loss >= lowest) continue;
     best = &path;
     lowest = loss;
@@ -89,6 +91,40 @@ void remove_old(const fs::path& checkpoints, int64_t keep) {
 }
 
 }  // namespace
+
+Result<std::pair<CheckpointInfo, std::string>> parse_run_json(std::string_view text) {
+  const Json json = Json::parse(text, nullptr, false);
+  if (!json.is_object()) return Error("not a JSON object");
+  const auto missing = [](const char* key) {
+    return Error(fmt::format("'{}' is missing or of another type", key));
+  };
+  const auto is = [&](const char* key, bool (Json::*type)() const noexcept) {
+    return json.contains(key) && (json[key].*type)();
+  };
+  if (!is("step", &Json::is_number_unsigned)) return missing("step");
+  if (!is("metrics_bytes", &Json::is_number_unsigned)) return missing("metrics_bytes");
+  if (!is("checksum", &Json::is_string)) return missing("checksum");
+  if (!is("config", &Json::is_string)) return missing("config");
+  auto config = parse_config(json["config"].get<std::string>());
+  if (!config) return config.error();
+  CheckpointInfo info;
+  info.config = std::move(config).value();
+  info.metrics_bytes = json["metrics_bytes"].get<uint64_t>();
+  const auto step = json["step"].get<uint64_t>();
+  if (step > uint64_t{1} << 62) return Error(fmt::format("'step' is {}", step));
+  info.step = static_cast<int64_t>(step);
+  if (const Json* loss = number(json, "validation_loss"))
+    info.validation_loss = loss->get<double>();
+  if (is("plateau", &Json::is_object)) {
+    const Json& p = json["plateau"];
+    Plateau::State& state = info.plateau.emplace();
+    if (const Json* rate = number(p, "rate")) state.rate = rate->get<double>();
+    if (const Json* best = number(p, "best")) state.best = best->get<double>();
+    if (const Json* bad = number(p, "bad")) state.bad = bad->get<int>();
+    if (const Json* cooling = number(p, "cooling")) state.cooling = cooling->get<int>();
+  }
+  return std::pair(std::move(info), json["checksum"].get<std::string>());
+}
 
 Status write_checkpoint(const fs::path& folder, const CheckpointInfo& info,
                         std::span<const NamedTensor> state, int64_t keep) {
@@ -121,6 +157,10 @@ Status write_checkpoint(const fs::path& folder, const CheckpointInfo& info,
                {"metrics_bytes", info.metrics_bytes},
                {"config", to_toml(info.config)}};
   if (info.validation_loss) json["validation_loss"] = *info.validation_loss;
+  if (const auto& p = info.plateau) {
+    json["plateau"] = {{"rate", p->rate}, {"bad", p->bad}, {"cooling", p->cooling}};
+    if (std::isfinite(p->best)) json["plateau"]["best"] = p->best;
+  }
   if (auto status = write_file_atomically((beside / "run.json").string(), json.dump(2) + "\n");
       !status)
     return fail(status.error());

@@ -5,7 +5,8 @@
 //                             run.json            step, configuration, metrics position, checksum
 //
 // A crash at any moment leaves the last complete checkpoint as it was: a folder counts only when
-// run.json is there and the checksum of state.safetensors is the one that it names.
+// run.json is there and the checksum of state.safetensors is the one that it names. A checkpoint
+// has a validation loss when its step was evaluated; the one with the lowest is never removed.
 #pragma once
 
 #include <filesystem>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "cairn/train/config.h"
+#include "cairn/train/schedule.h"
 #include "cairn/train/train_step.h"
 
 namespace cairn {
@@ -23,13 +25,17 @@ struct CheckpointInfo {
   int64_t step = 0;  // updates done
   uint64_t metrics_bytes = 0;
   std::optional<double> validation_loss;
+  std::optional<Plateau::State> plateau;
   TrainConfig config;
 };
 
-// Writes checkpoints/step-N and removes the oldest beyond `keep` (the best by validation loss
-// stays).
+// Writes checkpoints/step-N, in place of a broken one of that step, and removes the oldest beyond
+// `keep` (the best by validation loss stays).
 Status write_checkpoint(const std::filesystem::path& folder, const CheckpointInfo& info,
                         std::span<const NamedTensor> state, int64_t keep);
+// What run.json says, without the folder, and the checksum that it names. The Error says what is
+// missing.
+Result<std::pair<CheckpointInfo, std::string>> parse_run_json(std::string_view text);
 // The newest complete checkpoint; nothing when there is none. Broken ones are passed over.
 Result<std::optional<CheckpointInfo>> latest_checkpoint(const std::filesystem::path& folder);
 // Fills the tensors. The Error names the tensor that is missing or has another type.

@@ -45,12 +45,18 @@ std::vector<ConfigField> fields(TrainConfig& c) {
           {"train.min_learning_rate", &t.min_learning_rate},
           {"train.schedule", &t.schedule},
           {"train.warmup_steps", &t.warmup_steps},
+          {"train.gamma", &t.gamma},
+          {"train.power", &t.power},
+          {"train.step_size", &t.step_size},
+          {"train.patience", &t.patience},
+          {"train.milestones", &t.milestones},
           {"train.weight_decay", &t.weight_decay},
           {"train.decay_all", &t.decay_all},
           {"train.betas", &t.betas},
           {"train.epsilon", &t.epsilon},
           {"train.momentum", &t.momentum},
           {"train.clip", &t.clip},
+          {"train.clip_value", &t.clip_value},
           {"train.ema", &t.ema},
           {"train.label_smoothing", &t.label_smoothing},
           {"train.precision", &t.precision},
@@ -59,7 +65,8 @@ std::vector<ConfigField> fields(TrainConfig& c) {
           {"train.keep_checkpoints", &t.keep_checkpoints, true},
           {"train.log_every", &t.log_every, true},
           {"train.sample_every", &t.sample_every, true},
-          {"train.seed", &t.seed}};
+          {"train.seed", &t.seed},
+          {"train.group", &t.group}};
 }
 
 namespace {
@@ -102,6 +109,44 @@ bool read_value(const toml::node& node, std::vector<T>& out) {
   return true;
 }
 
+// Keys of [[train.group]]. Weight decay is optional, so these are not ConfigPointers.
+Status read_group(const toml::table& table, ParameterGroup& group) {
+  for (const auto& [key, node] : table) {
+    bool read = false;
+    if (key == "match") {
+      read = read_value(node, group.match);
+    } else if (key == "learning_rate_scale") {
+      read = read_value(node, group.learning_rate_scale);
+    } else if (key == "weight_decay") {
+      read = read_value(node, group.weight_decay.emplace());
+    } else {
+      const std::string known[] = {"match", "learning_rate_scale", "weight_decay"};
+      return Error(fmt::format("{}'{}' is not a key of [[train.group]]; {}", where(node), key.str(),
+                               suggest(key.str(), known)));
+    }
+    if (!read)
+      return Error(fmt::format("{}train.group: {} must be {}", where(node), key.str(),
+                               key == "match" ? "a text or a list of texts" : "a number"));
+  }
+  return Nothing{};
+}
+
+Status read_groups(const toml::node& node, std::vector<ParameterGroup>& out) {
+  const toml::array* array = node.as_array();
+  if (!array || !std::all_of(array->begin(), array->end(),
+                             [](const toml::node& element) { return element.is_table(); }))
+    return Error(
+        fmt::format("{}train.group must be tables: [[train.group]] with match, "
+                    "learning_rate_scale, weight_decay",
+                    where(node)));
+  std::vector<ParameterGroup> groups;
+  for (const toml::node& element : *array)
+    if (auto status = read_group(*element.as_table(), groups.emplace_back()); !status)
+      return status;
+  out = std::move(groups);
+  return Nothing{};
+}
+
 const char* kind_name(const ConfigPointer& value) {
   constexpr const char* kNames[] = {"a whole number",
                                     "a whole number of at least 0",
@@ -110,7 +155,8 @@ const char* kind_name(const ConfigPointer& value) {
                                     "text",
                                     "a list of texts",
                                     "a list of numbers",
-                                    "a list of whole numbers"};
+                                    "a list of whole numbers",
+                                    "tables"};
   return kNames[value.index()];
 }
 
@@ -119,7 +165,14 @@ Status read_field(TrainConfig& config, const std::string& key, const toml::node&
   for (const ConfigField& field : fields(config)) {
     known.push_back(field.key);
     if (field.key != key) continue;
-    if (!std::visit([&](auto* out) { return read_value(node, *out); }, field.value))
+    if (auto* const* groups = std::get_if<std::vector<ParameterGroup>*>(&field.value))
+      return read_groups(node, **groups);
+    const auto read = [&](auto* out) {
+      if constexpr (!std::is_same_v<decltype(out), std::vector<ParameterGroup>*>)
+        return read_value(node, *out);
+      return false;
+    };
+    if (!std::visit(read, field.value))
       return Error(fmt::format("{}{} must be {}", where(node), key, kind_name(field.value)));
     return Nothing{};
   }
@@ -163,58 +216,14 @@ void resolve_paths(TrainConfig& config, const std::filesystem::path& folder) {
     if (auto* const* many = std::get_if<std::vector<std::string>*>(&field.value))
       for (std::string& p : **many) resolve(p);
   }
-  // char, bytes and bpe:N are kinds; anything else is a file or folder.
-  std::string& tokenizer = config.data.tokenizer;
-  if (tokenizer != "char" && tokenizer != "bytes" && tokenizer.rfind("bpe:", 0) != 0)
-    resolve(tokenizer);
-}
-
-std::string toml_text(const std::string& s) {
-  std::string text = "\"";
-  for (const char c : s) {
-    if (c == '"' || c == '\\') text += '\\';
-    if (static_cast<unsigned char>(c) < 0x20)
-      text += fmt::format("\\u{:04x}", static_cast<int>(c));
-    else
-      text += c;
-  }
-  return text + "\"";
-}
-
-std::string toml_value(const ConfigPointer& value) {
-  const auto number = [](double v) {
-    std::string text = fmt::format("{}", v);
-    if (text.find_first_of(".en") == std::string::npos) text += ".0";
-    return text;
-  };
-  return std::visit(
-      [&](const auto* v) -> std::string {
-        using T = std::decay_t<decltype(*v)>;
-        if constexpr (std::is_same_v<T, bool>)
-          return *v ? "true" : "false";
-        else if constexpr (std::is_same_v<T, double>)
-          return number(*v);
-        else if constexpr (std::is_same_v<T, std::string>)
-          return toml_text(*v);
-        else if constexpr (std::is_integral_v<T>)
-          return fmt::format("{}", *v);
-        else {
-          std::vector<std::string> parts;
-          for (const auto& element : *v) {
-            if constexpr (std::is_same_v<T, std::vector<std::string>>)
-              parts.push_back(toml_text(element));
-            else if constexpr (std::is_same_v<T, std::vector<double>>)
-              parts.push_back(number(element));
-            else
-              parts.push_back(fmt::format("{}", element));
-          }
-          return fmt::format("[{}]", fmt::join(parts, ", "));
-        }
-      },
-      value);
+  if (is_tokenizer_file(config.data.tokenizer)) resolve(config.data.tokenizer);
 }
 
 }  // namespace
+
+bool is_tokenizer_file(std::string_view t) {
+  return t != "char" && t != "bytes" && !t.starts_with("bpe:");
+}
 
 Result<TrainConfig> parse_config(std::string_view text, const std::filesystem::path& folder) {
   auto table = parse_toml(text);
@@ -257,13 +266,15 @@ Status set_field(TrainConfig& config, std::string_view assignment) {
 }
 
 Status check(const TrainConfig& c) {
-  const auto positive = [](const char* key, double v) -> Status {
-    if (v > 0) return Nothing{};
-    return Error(fmt::format("{} is {}; it must be above 0", key, v));
-  };
   const auto within = [](const char* key, double v, double low, double high) -> Status {
     if (v >= low && v < high) return Nothing{};
     return Error(fmt::format("{} is {}; it must be at least {} and below {}", key, v, low, high));
+  };
+  constexpr double kMost = 1e9;  // so that products of sizes are far from overflow in i64
+  const auto count = [&](const char* key, int64_t v, int64_t least = 1) -> Status {
+    if (v >= least && v <= static_cast<int64_t>(kMost)) return Nothing{};
+    return Error(
+        fmt::format("{} is {}; it must be at least {} and at most {:.0e}", key, v, least, kMost));
   };
   const std::string precisions[] = {"f32", "bf16", "f16"};
   const std::string& precision = c.train.precision;
@@ -273,50 +284,41 @@ Status check(const TrainConfig& c) {
   if (precision != "f32")
     return Error(fmt::format(
         "train.precision = \"{}\" needs the compiler of a later version; use \"f32\"", precision));
-  const Status checks[] = {positive("model.context", static_cast<double>(c.model.context)),
-                           positive("train.batch", static_cast<double>(c.train.batch)),
-                           positive("train.accumulate", static_cast<double>(c.train.accumulate)),
-                           positive("train.log_every", static_cast<double>(c.train.log_every)),
-                           within("model.dropout", c.model.dropout, 0, 1),
-                           within("data.validation", c.data.validation, 0, 1),
-                           within("train.ema", c.train.ema, 0, 1),
-                           within("train.label_smoothing", c.train.label_smoothing, 0, 1),
-                           within("train.learning_rate", c.train.learning_rate, 0, INFINITY),
-                           within("train.clip", c.train.clip, 0, INFINITY)};
+  const TrainConfig::Model& m = c.model;
+  const TrainConfig::Train& t = c.train;
+  std::vector<Status> checks = {
+      count("model.layers", m.layers, 0), count("model.heads", m.heads),
+      count("model.kv_heads", m.kv_heads, 0), count("model.width", m.width),
+      count("model.context", m.context), within("model.dropout", m.dropout, 0, 1),
+      within("model.norm_epsilon", m.norm_epsilon, 0, 1),
+      within("model.rope_theta", m.rope_theta, 0, INFINITY),
+      within("data.validation", c.data.validation, 0, 1), count("train.batch", t.batch),
+      count("train.accumulate", t.accumulate), count("train.log_every", t.log_every),
+      count("train.step_size", t.step_size, 0), count("train.patience", t.patience, 0),
+      within("train.epochs", t.epochs, 0, kMost),
+      within("train.learning_rate", t.learning_rate, 0, INFINITY),
+      within("train.min_learning_rate", t.min_learning_rate, 0, INFINITY),
+      within("train.gamma", t.gamma, 0, 1), within("train.power", t.power, 0, INFINITY),
+      within("train.weight_decay", t.weight_decay, 0, INFINITY),
+      within("train.epsilon", t.epsilon, 0, INFINITY), within("train.momentum", t.momentum, 0, 1),
+      within("train.clip", t.clip, 0, INFINITY),
+      within("train.clip_value", t.clip_value, 0, INFINITY), within("train.ema", t.ema, 0, 1),
+      within("train.label_smoothing", t.label_smoothing, 0, 1),
+      // TOML has no larger number, and a checkpoint holds this as TOML.
+      within("train.seed", static_cast<double>(t.seed), 0, 0x1p63)};
+  for (const int64_t width : m.hidden) checks.push_back(count("model.hidden", width));
+  for (const int64_t channels : m.channels) checks.push_back(count("model.channels", channels));
+  for (const double beta : t.betas) checks.push_back(within("train.betas", beta, 0, 1));
+  for (const ParameterGroup& g : t.group) {
+    if (g.match.empty())
+      checks.emplace_back(Error("[[train.group]] needs match, for example match = \"*.bias\""));
+    checks.push_back(
+        within("train.group: learning_rate_scale", g.learning_rate_scale, 0, INFINITY));
+    checks.push_back(within("train.group: weight_decay", g.weight_decay.value_or(0), 0, INFINITY));
+  }
   for (const Status& s : checks)
     if (!s) return s.error();
   return Nothing{};
-}
-
-std::string to_toml(const TrainConfig& config, bool only_fixed) {
-  TrainConfig copy = config;
-  std::string text;
-  std::string section;
-  for (const ConfigField& field : fields(copy)) {
-    if (only_fixed && field.free_on_resume) continue;
-    const size_t dot = field.key.find('.');
-    if (field.key.substr(0, dot) != section) {
-      section = field.key.substr(0, dot);
-      text += fmt::format("{}[{}]\n", text.empty() ? "" : "\n", section);
-    }
-    text += fmt::format("{} = {}\n", field.key.substr(dot + 1), toml_value(field.value));
-  }
-  return text;
-}
-
-std::vector<std::string> resume_differences(const TrainConfig& saved, const TrainConfig& now) {
-  TrainConfig a = saved;
-  TrainConfig b = now;
-  const auto before = fields(a);
-  const auto after = fields(b);
-  std::vector<std::string> differences;
-  for (size_t i = 0; i < before.size(); ++i) {
-    const std::string x = toml_value(before[i].value);
-    const std::string y = toml_value(after[i].value);
-    if (!before[i].free_on_resume && x != y)
-      differences.push_back(fmt::format("{} ({}, now {})", before[i].key, x, y));
-  }
-  return differences;
 }
 
 }  // namespace cairn

@@ -11,17 +11,20 @@
 #include <vector>
 
 #include "cairn/base/error.h"
+#include "cairn/train/parameter_groups.h"
 
 namespace cairn {
 
 struct TrainConfig {
   struct Model {
     std::string family = "gpt";
-    int64_t layers = 4, heads = 4, kv_heads = 0, width = 128, context = 64;
+    int64_t layers = 0;  // 0: 4; of a resnet 6n + 2, by itself 20
+    int64_t heads = 4, kv_heads = 0, width = 128, context = 64;
     std::vector<int64_t> hidden = {};  // feed-forward width, or the widths of an mlp's layers
     double dropout = 0, norm_epsilon = 0, rope_theta = 10000;
     bool tied = true;
-    std::vector<int64_t> channels = {32, 64};  // of a convnet
+    // Of a convnet's convolutions (none: 32, 64) or a resnet's three stages (none: 16, 32, 64).
+    std::vector<int64_t> channels = {};
   } model;
 
   struct Data {
@@ -40,21 +43,26 @@ struct TrainConfig {
     double learning_rate = 1e-3, min_learning_rate = 0;
     std::string schedule = "cosine";
     int64_t warmup_steps = 0;
+    // Of the schedules that have them; 0 and none: what schedule_config (run_setup.h) says.
+    double gamma = 0, power = 1;
+    int64_t step_size = 0, patience = 10;
+    std::vector<int64_t> milestones = {};
     double weight_decay = 0;
     bool decay_all = false;
     std::vector<double> betas = {};
     double epsilon = 0, momentum = 0;
-    double clip = 0, ema = 0, label_smoothing = 0;
+    double clip = 0, clip_value = 0, ema = 0, label_smoothing = 0;
     std::string precision = "f32";
     int64_t evaluate_every = 0, checkpoint_every = 0, keep_checkpoints = 2, log_every = 10,
             sample_every = 0;
     uint64_t seed = 1337;
+    std::vector<ParameterGroup> group = {};  // [[train.group]]
   } train;
 };
 
 using ConfigPointer =
     std::variant<int64_t*, uint64_t*, double*, bool*, std::string*, std::vector<std::string>*,
-                 std::vector<double>*, std::vector<int64_t>*>;
+                 std::vector<double>*, std::vector<int64_t>*, std::vector<ParameterGroup>*>;
 struct ConfigField {
   std::string key;  // "train.batch"
   ConfigPointer value;
@@ -72,9 +80,10 @@ Result<TrainConfig> parse_config(std::string_view text, const std::filesystem::p
 Status set_field(TrainConfig& config, std::string_view assignment);
 // Values that do not make sense, by key: an Error.
 Status check(const TrainConfig& config);
-// The configuration as TOML; parse_config reads it back. `only_fixed` leaves out what may differ on
-// resume.
-std::string to_toml(const TrainConfig& config, bool only_fixed = false);
+// Whether data.tokenizer is a file or folder, not a kind: char, bytes, bpe:N.
+bool is_tokenizer_file(std::string_view tokenizer);
+// The configuration as TOML; parse_config reads it back.
+std::string to_toml(const TrainConfig& config);
 // Keys in which two configurations differ and must not on resume: "train.batch (16, now 32)".
 std::vector<std::string> resume_differences(const TrainConfig& saved, const TrainConfig& now);
 

@@ -4,13 +4,12 @@
 
 #include <chrono>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "cairn/base/clock.h"
 #include "cairn/base/file.h"
 #include "cairn/train/checkpoint.h"
 #include "cairn/train/report.h"
-#include "cairn/train/schedule.h"
+#include "cairn/train/run_setup.h"
 #include "cairn/train/task.h"
 #include "cairn/train/tensorboard.h"
 
@@ -18,18 +17,6 @@ namespace cairn {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
-
-OptimizerConfig optimizer_config(const TrainConfig::Train& t) {
-  OptimizerConfig o;
-  o.name = t.optimizer;
-  o.learning_rate = t.learning_rate;
-  if (t.weight_decay > 0) o.weight_decay = t.weight_decay;
-  if (!t.betas.empty()) o.betas = t.betas;
-  if (t.epsilon > 0) o.epsilon = t.epsilon;
-  if (t.momentum > 0) o.momentum = t.momentum;
-  return o;
-}
 
 int64_t total_steps(const TrainConfig& config, const Task& task) {
   if (config.train.steps > 0) return config.train.steps;
@@ -39,33 +26,18 @@ int64_t total_steps(const TrainConfig& config, const Task& task) {
   throw_error("train.steps and train.epochs are both 0: say how long to train");
 }
 
-Metrics parse_metrics(const Json& j) {
-  Metrics m;
-  m.step = j.value("step", int64_t{0});
-  m.loss = j.value("loss", 0.0);
-  if (j.contains("val_loss")) m.validation_loss = j["val_loss"].get<double>();
-  if (j.contains("val_accuracy")) m.validation_accuracy = j["val_accuracy"].get<double>();
-  m.learning_rate = j.value("lr", 0.0);
-  m.gradient_norm = j.value("grad_norm", 0.0);
-  m.wall_time = j.value("time", 0.0);
-  for (const char* item : {"tokens", "samples"})
-    m.items_per_second = j.value(std::string(item) + "_per_s", m.items_per_second);
-  return m;
-}
+// While it lives, the module holds the averages of its parameters, if there are any: what is
+// evaluated and saved.
+class Averaged {
+ public:
+  explicit Averaged(TrainStep& step) : step_(step) { step_.swap_averages(); }
+  ~Averaged() { step_.swap_averages(); }
+  Averaged(const Averaged&) = delete;
+  Averaged& operator=(const Averaged&) = delete;
 
-std::vector<Metrics> read_history(const fs::path& file) {
-  std::vector<Metrics> history;
-  auto text = read_file(file.string());
-  if (!text) return history;
-  std::string_view rest = text.value();
-  while (!rest.empty()) {
-    const size_t end = std::min(rest.find('\n'), rest.size());
-    const Json line = Json::parse(rest.substr(0, end), nullptr, false);
-    if (line.is_object() && line.contains("step")) history.push_back(parse_metrics(line));
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-  }
-  return history;
-}
+ private:
+  TrainStep& step_;
+};
 
 class Run {
  public:
@@ -125,37 +97,26 @@ class Run {
                         "another --out",
                         folder.string(), fmt::join(differences, ", ")));
     }
-    auto task = make_task(config_, folder);
-    if (!task) return task.error();
-    task_ = std::move(task).value();
+    if (auto status = build(); !status) return status;
     total_ = total_steps(config_, *task_);
-    initialize(runtime_, task_->module(), config_.train.seed);
     result_.parameters = parameter_count(task_->module());
-    TrainStepOptions options;
-    options.clip_norm = config_.train.clip;
-    options.ema_decay = config_.train.ema;
-    options.decay_all = config_.train.decay_all;
-    options.accumulate = static_cast<int>(config_.train.accumulate);
-    options.seed = config_.train.seed;
-    step_.emplace(
-        runtime_, task_->module(),
-        [this](Context& ctx, std::span<const Tensor> batch) { return task_->loss(ctx, batch); },
-        make_optimizer(optimizer_config(config_.train)), options);
-    schedule_ = {.name = config_.train.schedule,
-                 .learning_rate = config_.train.learning_rate,
-                 .min_learning_rate = config_.train.min_learning_rate,
-                 .total_steps = total_,
-                 .warmup_steps = config_.train.warmup_steps};
+    schedule_ = schedule_config(config_, total_);
     rate_at(schedule_, 0);  // an unknown schedule is an error before the first step
+    plateau_ = plateau_of(config_);
+    if (plateau_ && config_.train.evaluate_every == 0)
+      return Error("train.schedule \"plateau\" goes by evaluations: set train.evaluate_every");
+    const fs::path report = folder / "report.html";
     const fs::path metrics = folder / "metrics.jsonl";
     if (checkpoint) {
       if (auto status = read_checkpoint(runtime_, *checkpoint, step_->state()); !status)
         return status;
-      result_.step = checkpoint->step;
-      last_validation_ = checkpoint->validation_loss;
-      if (result_.step >= total_ && fs::exists(folder / "model.safetensors")) {
+      result_.step = first_step_ = checkpoint->step;
+      saved_step_ = checkpoint->step;
+      if (plateau_ && checkpoint->plateau) plateau_->restore(*checkpoint->plateau);
+      if (result_.step >= total_ && fs::exists(folder / "model.safetensors") &&
+          fs::exists(report)) {
         result_.already_done = result_.finished = true;
-        result_.history = read_history(metrics);
+        result_.history = read_metrics(metrics);
         return Nothing{};
       }
       note(fmt::format("going on from the checkpoint at step {}", result_.step));
@@ -163,7 +124,22 @@ class Run {
     auto lines = LineWriter::open(metrics.string(), checkpoint ? checkpoint->metrics_bytes : 0);
     if (!lines) return lines.error();
     lines_.emplace(std::move(lines).value());
-    result_.history = read_history(metrics);
+    result_.history = read_metrics(metrics);
+    fs::remove(report, error);  // written last: where it is, the run is finished
+    return Nothing{};
+  }
+
+  // The task, the model at its first values and the step.
+  Status build() {
+    step_.reset();
+    auto task = make_task(config_, options_.folder);
+    if (!task) return task.error();
+    task_ = std::move(task).value();
+    initialize(runtime_, task_->module(), config_.train.seed);
+    step_.emplace(
+        runtime_, task_->module(),
+        [this](Context& ctx, std::span<const Tensor> batch) { return task_->loss(ctx, batch); },
+        make_optimizer(optimizer_config(config_)), step_options(config_));
     return Nothing{};
   }
 
@@ -174,7 +150,9 @@ class Run {
   }
 
   Status one_step() {
+    if (plateau_) schedule_.learning_rate = plateau_->rate();
     const double rate = rate_at(schedule_, result_.step);
+    rates_.push_back(rate);
     const double start = monotonic_seconds();
     const TrainStep::Result r = step_->step(batch(result_.step), rate, result_.step + 1);
     if (!compile_seconds_) {
@@ -192,12 +170,20 @@ class Run {
     std::optional<Task::Evaluation> evaluation;
     if (evaluate) {
       const double before = monotonic_seconds();
+      const Averaged averaged(*step_);
       evaluation = task_->evaluate(runtime_);
       outside_ += monotonic_seconds() - before;
-      if (evaluation) last_validation_ = evaluation->loss;
+    }
+    validation_ = evaluation ? std::optional(evaluation->loss) : std::nullopt;
+    if (plateau_ && evaluate) {
+      if (!evaluation)
+        return Error("train.schedule \"plateau\" goes by the validation loss: set data.validation");
+      plateau_->step(evaluation->loss);
     }
     if (evaluation || last || result_.step % config_.train.log_every == 0)
       if (auto status = log(r, rate, evaluation); !status) return status;
+    if (!last && config_.train.sample_every > 0 && result_.step % config_.train.sample_every == 0)
+      show_sample();
     if (!last && config_.train.checkpoint_every > 0 &&
         result_.step % config_.train.checkpoint_every == 0)
       return save_checkpoint();
@@ -236,12 +222,24 @@ class Run {
     return Nothing{};
   }
 
+  void show_sample() {
+    const double before = monotonic_seconds();
+    const Averaged averaged(*step_);
+    if (const std::string text = task_->sample(runtime_); !text.empty())
+      note(fmt::format("step {}: {}", result_.step, text));
+    outside_ += monotonic_seconds() - before;
+  }
+
+  // Once per step: replacing a checkpoint would leave a moment without it.
   Status save_checkpoint() {
+    if (saved_step_ == result_.step) return Nothing{};
     const double before = monotonic_seconds();
     if (auto status = lines_->sync(); !status) return status;
-    CheckpointInfo info{{}, result_.step, lines_->position(), last_validation_, config_};
+    CheckpointInfo info{{}, result_.step, lines_->position(), validation_, {}, config_};
+    if (plateau_) info.plateau = plateau_->state();
     auto status =
         write_checkpoint(options_.folder, info, step_->state(), config_.train.keep_checkpoints);
+    if (status) saved_step_ = result_.step;
     if (status)
       status = write_file_atomically((options_.folder / "events.out.tfevents.cairn").string(),
                                      tensorboard_events(result_.history));
@@ -249,30 +247,30 @@ class Run {
     return status;
   }
 
-  // Goes back to the last checkpoint, runs up to the bad step and checks every node of it.
+  // Goes back to the last checkpoint, or to the start where there is none, runs up to the bad step
+  // and checks every node of it.
   Status explain_not_finite(const TrainStep::Result& r) {
     const int64_t bad = result_.step;
     const std::string what = fmt::format("step {}: the loss is {} and the gradient norm {}",
                                          bad + 1, r.loss, r.gradient_norm);
-    note(what + "; looking for the first value that is not finite");
     auto found = latest_checkpoint(options_.folder);
     if (!found) return found.error();
-    int64_t from = 0;
-    if (found.value()) {
-      if (auto status = read_checkpoint(runtime_, *found.value(), step_->state()); !status)
-        return status;
-      from = found.value()->step;
-    } else {
-      return Error(what +
-                   "; lower train.learning_rate, set train.clip, or set train.checkpoint_every so "
-                   "that a replay can "
-                   "name the first bad value");
-    }
+    const int64_t from = found.value() ? found.value()->step : 0;
+    note(fmt::format("{}; replaying from step {} to find the first value that is not finite", what,
+                     from));
+    if (auto status =
+            found.value() ? read_checkpoint(runtime_, *found.value(), step_->state()) : build();
+        !status)
+      return status;
     try {
       for (int64_t s = from; s <= bad; ++s) {
         EvalOptions options;
         options.check_finite = s == bad;
-        step_->step(batch(s), rate_at(schedule_, s), s + 1, options);
+        const double rate =
+            s < first_step_ ? rate_at(schedule_, s) : rates_[static_cast<size_t>(s - first_step_)];
+        step_->step(batch(s), rate, s + 1, options);
+        if (options_.interrupted && options_.interrupted())
+          return Error(what + "; interrupted while looking for the first such value");
       }
     } catch (const Error& e) {
       return Error(
@@ -284,26 +282,15 @@ class Run {
   }
 
   Status finish() {
-    if (auto status = task_->save(options_.folder, average_values()); !status) return status;
+    {
+      const Averaged averaged(*step_);
+      if (auto status = task_->save(options_.folder); !status) return status;
+      result_.sample = task_->sample(runtime_);
+    }
     if (auto status = save_checkpoint(); !status) return status;
-    result_.sample = task_->sample(runtime_);
     result_.seconds = monotonic_seconds() - began_;
     return write_file_atomically((options_.folder / "report.html").string(),
                                  training_report(config_, result_, runtime_.pool().threads()));
-  }
-
-  // Averages in place of parameters where there are any.
-  std::vector<HostArray> average_values() {
-    const auto averages = step_->averages();
-    if (averages.empty()) return {};
-    std::vector<HostArray> values;
-    for (const Field& f : fields(task_->module())) {
-      const Tensor* value = f.tensor;
-      for (const auto& [path, average] : averages)
-        if (path == f.path) value = &average;
-      values.push_back(value->host());
-    }
-    return values;
   }
 
   Runtime& runtime_;
@@ -315,7 +302,12 @@ class Run {
   ScheduleConfig schedule_;
   std::optional<LineWriter> lines_;
   int64_t total_ = 0;
-  std::optional<double> last_validation_, compile_seconds_;
+  std::optional<Plateau> plateau_;
+  int64_t first_step_ = 0;     // of this process
+  std::vector<double> rates_;  // learning rates since then, for a replay
+  std::optional<int64_t> saved_step_;
+  std::optional<double> validation_;  // of the last step, where it was evaluated
+  std::optional<double> compile_seconds_;
   double began_ = 0, window_start_ = 0, outside_ = 0;
   int64_t window_items_ = 0;
   bool logged_ = false;
@@ -323,23 +315,9 @@ class Run {
 
 }  // namespace
 
-std::string to_json(const Metrics& m) {
-  Json j = {{"step", m.step}, {"loss", m.loss}};
-  if (m.validation_loss) j["val_loss"] = *m.validation_loss;
-  if (m.validation_accuracy) j["val_accuracy"] = *m.validation_accuracy;
-  j["lr"] = m.learning_rate;
-  j["grad_norm"] = m.gradient_norm;
-  j[m.item_name] = m.items;
-  j[m.item_name + "_per_s"] = m.items_per_second;
-  j["seconds"] = m.seconds;
-  j["time"] = m.wall_time;
-  j["memory_bytes"] = m.memory_bytes;
-  if (m.compile_seconds) j["compile_seconds"] = *m.compile_seconds;
-  return j.dump();
-}
-
 Result<RunResult> run_training(Runtime& runtime, const TrainConfig& config,
                                const RunOptions& options) try {
+  if (auto status = check(config); !status) return status.error();
   return Run(runtime, config, options).execute();
 } catch (const Error& e) {
   return e;
@@ -353,13 +331,10 @@ Result<int64_t> steps_for(Runtime& runtime, const TrainConfig& config, const fs:
   if (!task) return task.error();
   Task& t = *task.value();
   initialize(runtime, t.module(), config.train.seed);
-  TrainStepOptions options;
-  options.clip_norm = config.train.clip;
-  options.accumulate = static_cast<int>(config.train.accumulate);
   TrainStep step(
       runtime, t.module(),
       [&](Context& ctx, std::span<const Tensor> batch) { return t.loss(ctx, batch); },
-      make_optimizer(optimizer_config(config.train)), options);
+      make_optimizer(optimizer_config(config)), step_options(config));
   const auto one = [&](int64_t i) {
     std::vector<Tensor> tensors;
     for (const HostArray& array : t.batch(i)) tensors.push_back(runtime.upload(array));

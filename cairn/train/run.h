@@ -9,26 +9,9 @@
 
 #include "cairn/runtime/runtime.h"
 #include "cairn/train/config.h"
+#include "cairn/train/metrics.h"
 
 namespace cairn {
-
-// One line of metrics.jsonl.
-struct Metrics {
-  int64_t step = 0;  // updates done
-  double loss = 0;
-  std::optional<double> validation_loss, validation_accuracy;
-  double learning_rate = 0, gradient_norm = 0;
-  std::string item_name;  // "tokens" or "samples"
-  int64_t items = 0;      // since the start of the run
-  double items_per_second =
-      0;                    // since the last line, without compiling, evaluation and checkpoints
-  double seconds = 0;       // of this process
-  double wall_time = 0;     // seconds since 1970
-  size_t memory_bytes = 0;  // the allocator's high-water mark
-  std::optional<double> compile_seconds;  // in the first line
-};
-// The line as JSON.
-std::string to_json(const Metrics& metrics);
 
 struct RunOptions {
   std::filesystem::path folder;
@@ -51,8 +34,9 @@ struct RunResult {
 };
 
 // Trains, resuming from the folder's last checkpoint, and writes config.json, model.safetensors,
-// tokenizer.json, metrics.jsonl and report.html. The Error names the file, key or, for a loss that
-// is not finite, the first node whose value was not.
+// tokenizer.json, metrics.jsonl and, last, report.html. With train.ema, what is evaluated and saved
+// is the average of the weights. The Error names the file, key or, for a loss that is not finite,
+// the first node whose value was not.
 Result<RunResult> run_training(Runtime& runtime, const TrainConfig& config,
                                const RunOptions& options);
 

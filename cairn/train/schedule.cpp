@@ -31,9 +31,9 @@ double one_cycle(const ScheduleConfig& c, long step) {
 }  // namespace
 
 double rate_at(const ScheduleConfig& c, long step) {
-  static const std::string kNames[] = {"constant",   "cosine",      "linear",
-                                       "polynomial", "exponential", "step",
-                                       "multistep",  "one_cycle",   "warm_restarts"};
+  static const std::string kNames[] = {"constant",      "cosine", "linear",    "polynomial",
+                                       "exponential",   "step",   "multistep", "one_cycle",
+                                       "warm_restarts", "plateau"};
   if (std::find(std::begin(kNames), std::end(kNames), c.name) == std::end(kNames))
     throw_error(fmt::format("'{}' is not a schedule; {}", c.name, suggest(c.name, kNames)));
   if (step < c.warmup_steps)
@@ -42,7 +42,7 @@ double rate_at(const ScheduleConfig& c, long step) {
   const double span = static_cast<double>(std::max(c.total_steps - c.warmup_steps, 1L));
   const double s = static_cast<double>(step - c.warmup_steps);
   const double share = std::min(s / span, 1.0);
-  if (c.name == "constant") return c.learning_rate;
+  if (c.name == "constant" || c.name == "plateau") return c.learning_rate;
   if (c.name == "cosine") return cosine_between(c.learning_rate, c.min_learning_rate, share);
   if (c.name == "linear") return c.learning_rate + (c.min_learning_rate - c.learning_rate) * share;
   if (c.name == "polynomial")
@@ -71,23 +71,24 @@ double rate_at(const ScheduleConfig& c, long step) {
 }
 
 double Plateau::step(double metric) {
-  if (metric < best_ * (1 - threshold_)) {
-    best_ = metric;
-    bad_ = 0;
+  State& s = state_;
+  if (metric < s.best * (1 - threshold_)) {
+    s.best = metric;
+    s.bad = 0;
   } else {
-    ++bad_;
+    ++s.bad;
   }
-  if (cooling_ > 0) {
-    --cooling_;
-    bad_ = 0;
+  if (s.cooling > 0) {
+    --s.cooling;
+    s.bad = 0;
   }
-  if (bad_ > patience_) {
-    const double lower = std::max(rate_ * factor_, min_);
-    if (rate_ - lower > 1e-8) rate_ = lower;
-    cooling_ = cooldown_;
-    bad_ = 0;
+  if (s.bad > patience_) {
+    const double lower = std::max(s.rate * factor_, min_);
+    if (s.rate - lower > 1e-8) s.rate = lower;
+    s.cooling = cooldown_;
+    s.bad = 0;
   }
-  return rate_;
+  return s.rate;
 }
 
 }  // namespace cairn

@@ -1,13 +1,15 @@
 // Learning rates by step. Steps count from 0 here: rate_at(config, 0) is that of the first update.
 #pragma once
 
+#include <limits>
 #include <string>
 #include <vector>
 
 namespace cairn {
 
 struct ScheduleConfig {
-  // constant, cosine, linear, step, multistep, exponential, polynomial, one_cycle, warm_restarts
+  // constant, cosine, linear, step, multistep, exponential, polynomial, one_cycle, warm_restarts,
+  // plateau (constant here; a Plateau lowers learning_rate)
   std::string name = "cosine";
   double learning_rate = 1e-3;
   double min_learning_rate = 0;
@@ -33,24 +35,32 @@ class Plateau {
  public:
   Plateau(double learning_rate, double factor = 0.1, int patience = 10, double threshold = 1e-4,
           int cooldown = 0, double min_learning_rate = 0)
-      : rate_(learning_rate),
-        factor_(factor),
+      : factor_(factor),
         patience_(patience),
         threshold_(threshold),
         cooldown_(cooldown),
-        min_(min_learning_rate) {}
+        min_(min_learning_rate),
+        state_{learning_rate} {}
   // Takes the metric of one evaluation and gives the rate from then on.
   double step(double metric);
-  double rate() const { return rate_; }
+  double rate() const { return state_.rate; }
+
+  // What it has seen, for checkpoints.
+  struct State {
+    double rate = 0;
+    double best = std::numeric_limits<double>::infinity();
+    int bad = 0, cooling = 0;
+  };
+  const State& state() const { return state_; }
+  void restore(const State& state) { state_ = state; }
 
  private:
-  double rate_, factor_;
+  double factor_;
   int patience_;
   double threshold_;
   int cooldown_;
   double min_;
-  double best_ = __builtin_inf();
-  int bad_ = 0, cooling_ = 0;
+  State state_;
 };
 
 }  // namespace cairn

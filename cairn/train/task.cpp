@@ -4,12 +4,11 @@
 
 #include <charconv>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "cairn/base/names.h"
-#include "cairn/io/safetensors.h"
 #include "cairn/io/text_file.h"
 #include "cairn/models/classifier.h"
+#include "cairn/models/classifier_files.h"
 #include "cairn/models/generate.h"
 #include "cairn/models/language_model.h"
 #include "cairn/ops/elementwise.h"
@@ -151,8 +150,8 @@ class LanguageTask : public Task {
     return text::replace_invalid_utf8(tokenizer_->decode(ids));
   }
 
-  Status save(const fs::path& folder, std::span<const HostArray> values) override {
-    return save_language_model(folder, *model_, tokenizer_.get(), values);
+  Status save(const fs::path& folder) override {
+    return save_language_model(folder, *model_, tokenizer_.get());
   }
 
  private:
@@ -162,7 +161,7 @@ class LanguageTask : public Task {
     c.family = m.family;
     c.vocabulary = tokenizer_->vocabulary_size();
     c.context = m.context;
-    c.layers = m.layers;
+    c.layers = m.layers ? m.layers : 4;
     c.heads = m.heads;
     c.kv_heads = m.kv_heads ? m.kv_heads : m.heads;
     c.width = m.width;
@@ -250,25 +249,7 @@ class ImageTask : public Task {
     return Evaluation{total / count, right / count};
   }
   std::string sample(Runtime&) override { return {}; }
-  Status save(const fs::path& folder, std::span<const HostArray> values) override {
-    std::vector<io::NamedArray> tensors;
-    const std::vector<Field> all = fields(model_);
-    for (size_t i = 0; i < all.size(); ++i)
-      tensors.push_back({all[i].path, values.empty() ? all[i].tensor->host() : values[i]});
-    if (auto status = io::write_safetensors((folder / "model.safetensors").string(), tensors);
-        !status)
-      return status;
-    const ClassifierConfig& c = model_.config();
-    const nlohmann::ordered_json json = {
-        {"model_type", "cairn_" + c.family},
-        {"image", std::vector<int64_t>(c.image.begin(), c.image.end())},
-        {"classes", c.classes},
-        {"hidden", c.hidden},
-        {"channels", c.channels},
-        {"mean", c.mean},
-        {"deviation", c.deviation}};
-    return write_file_atomically((folder / "config.json").string(), json.dump(2) + "\n");
-  }
+  Status save(const fs::path& folder) override { return save_classifier(folder, model_); }
 
  private:
   ClassifierConfig classifier_config() const {
@@ -276,10 +257,17 @@ class ImageTask : public Task {
     c.family = config_.model.family;
     c.image = train_.image_shape();
     c.classes = train_.classes();
-    c.hidden = config_.model.hidden.empty() ? std::vector<int64_t>{c.family == "mlp" ? 256 : 128}
-                                            : config_.model.hidden;
-    c.channels = config_.model.channels;
-    c.dropout = config_.model.dropout;
+    const TrainConfig::Model& m = config_.model;
+    c.hidden = m.hidden;
+    c.channels = m.channels;
+    if (c.family == "resnet") {
+      c.layers = m.layers ? m.layers : 20;
+      if (c.channels.empty()) c.channels = {16, 32, 64};
+    } else {
+      if (c.hidden.empty()) c.hidden = {c.family == "mlp" ? 256 : 128};
+      if (c.channels.empty()) c.channels = {32, 64};
+    }
+    c.dropout = m.dropout;
     c.mean = train_.mean;
     c.deviation = train_.deviation;
     return c;
@@ -367,8 +355,8 @@ Result<std::unique_ptr<Task>> make_image_task(const TrainConfig& config) {
 Result<std::unique_ptr<Task>> make_task(const TrainConfig& config, const fs::path& folder) try {
   const std::string& family = config.model.family;
   if (family == "gpt" || family == "llama") return make_language_task(config, folder);
-  if (family == "mlp" || family == "convnet") return make_image_task(config);
-  const std::string known[] = {"gpt", "llama", "mlp", "convnet"};
+  if (family == "mlp" || family == "convnet" || family == "resnet") return make_image_task(config);
+  const std::string known[] = {"gpt", "llama", "mlp", "convnet", "resnet"};
   return Error(fmt::format("model.family '{}' is not known; {}", family, suggest(family, known)));
 } catch (const Error& e) {
   return e;

@@ -34,9 +34,8 @@ class Task {
   virtual std::optional<Evaluation> evaluate(Runtime& runtime) = 0;
   // A sample of what the model does, for people; empty where that makes no sense.
   virtual std::string sample(Runtime& runtime) = 0;
-  // Writes the model in the form that `--model` takes. `values`: of the fields, the module's when
-  // empty.
-  virtual Status save(const std::filesystem::path& folder, std::span<const HostArray> values) = 0;
+  // Writes the model in the form that `--model` takes.
+  virtual Status save(const std::filesystem::path& folder) = 0;
 };
 
 // Reads the data (tokens are kept in `folder`) and builds the model, not yet initialised. The Error

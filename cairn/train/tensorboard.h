@@ -9,7 +9,7 @@
 #include <span>
 #include <string>
 
-#include "cairn/train/run.h"
+#include "cairn/train/metrics.h"
 
 namespace cairn {
 

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <regex>
-
 #include "cairn/graph/graph.h"
 #include "cairn/ops/elementwise.h"
 #include "cairn/ops/movement.h"
@@ -176,8 +174,9 @@ struct TrainStep::State {
       ParameterUpdate update =
           optimizer->update(inputs, p[i], gradient, o.subspan(own.first_state, count));
       if (!averages.empty())
-        new_averages.push_back(e[i] * options.ema_decay +
-                               update.parameter * (1 - options.ema_decay));
+        new_averages.push_back(
+            where(equal(step, 1), update.parameter,
+                  e[i] * options.ema_decay + update.parameter * (1 - options.ema_decay)));
       new_parameters.push_back(std::move(update.parameter));
       for (Tensor& t : update.state) new_optimizer_state.push_back(std::move(t));
     }
@@ -206,16 +205,15 @@ TrainStep::TrainStep(Runtime& runtime, Module& module, LossFunction loss,
                        {},
                        {}}) {
   State& s = *state_;
+  std::vector<std::string> paths;
+  for (const Field& field : s.parameters) paths.push_back(field.path);
+  const auto groups = groups_of(paths, s.options.groups);
   std::vector<Tensor> initial;
-  for (const Field& field : s.parameters) {
-    double learning_rate_scale = 1;
+  for (size_t i = 0; i < s.parameters.size(); ++i) {
+    const Field& field = s.parameters[i];
     double decay = field.tensor->rank() >= 2 || options.decay_all ? s.optimizer->weight_decay() : 0;
-    for (const ParameterGroup& group : options.groups) {
-      if (!std::regex_search(field.path, std::regex(group.pattern))) continue;
-      learning_rate_scale = group.learning_rate_scale;
-      if (group.weight_decay) decay = *group.weight_decay;
-      break;
-    }
+    if (groups[i] && groups[i]->weight_decay) decay = *groups[i]->weight_decay;
+    const double learning_rate_scale = groups[i] ? groups[i]->learning_rate_scale : 1;
     s.per_parameter.push_back({learning_rate_scale, decay, initial.size()});
     for (Tensor& t : s.optimizer->initial_state(*field.tensor)) initial.push_back(std::move(t));
     for (const std::string& name : s.optimizer->state_names())
@@ -245,11 +243,9 @@ std::vector<NamedTensor> TrainStep::state() {
   return all;
 }
 
-std::vector<std::pair<std::string, Tensor>> TrainStep::averages() const {
-  std::vector<std::pair<std::string, Tensor>> all;
+void TrainStep::swap_averages() {
   for (size_t i = 0; i < state_->averages.size(); ++i)
-    all.emplace_back(state_->parameters[i].path, state_->averages[i]);
-  return all;
+    std::swap(*state_->parameters[i].tensor, state_->averages[i]);
 }
 
 std::shared_ptr<const Plan> TrainStep::plan() const { return state_->function.last_plan(); }

@@ -14,6 +14,7 @@
 
 #include "cairn/nn/module.h"
 #include "cairn/train/optimizer.h"
+#include "cairn/train/parameter_groups.h"
 
 namespace cairn {
 
@@ -29,21 +30,16 @@ using LossFunction = std::function<Loss(Context&, std::span<const Tensor> batch)
 // The mean loss of a batch as a Loss of one item.
 LossFunction mean_loss(std::function<Tensor(Context&, std::span<const Tensor>)> fn);
 
-// Parameters whose path matches `pattern` (ECMAScript regex, anywhere in the path).
-struct ParameterGroup {
-  std::string pattern;
-  double learning_rate_scale = 1;
-  std::optional<double> weight_decay = std::nullopt;
-};
-
 struct TrainStepOptions {
-  double clip_norm = 0;    // by the global norm, as torch.nn.utils.clip_grad_norm_; 0: off
-  double clip_value = 0;   // each element; 0: off
-  double ema_decay = 0;    // exponential moving average of the parameters; 0: off
+  double clip_norm = 0;   // by the global norm, as torch.nn.utils.clip_grad_norm_; 0: off
+  double clip_value = 0;  // each element; 0: off
+  // Exponential moving average of the parameters, as torch.optim.swa_utils: it starts as the
+  // parameters after the first step, then average * decay + parameter * (1 - decay); 0: off.
+  double ema_decay = 0;
   bool decay_all = false;  // weight decay on vectors too (biases, norms), not only on matrices
   int accumulate = 1;      // micro-batches per step: batch tensors have a leading axis of that size
-  std::vector<ParameterGroup> groups = {};  // the first that matches holds
-  uint64_t seed = 0;                        // of dropout
+  std::vector<ParameterGroup> groups = {};
+  uint64_t seed = 0;  // of dropout
 };
 
 // A tensor of the training state by its name in checkpoints.
@@ -55,6 +51,7 @@ struct NamedTensor {
 class TrainStep {
  public:
   // `module` must be initialised and must outlive this object; its fields are updated by each step.
+  // Throws Error when a group matches nothing.
   TrainStep(Runtime& runtime, Module& module, LossFunction loss,
             std::unique_ptr<Optimizer> optimizer, const TrainStepOptions& options = {});
   ~TrainStep();
@@ -69,8 +66,9 @@ class TrainStep {
 
   // "model.PATH", "optimizer.PATH.exp_avg", "ema.PATH": what a checkpoint holds.
   std::vector<NamedTensor> state();
-  // Averages by parameter path; empty without ema_decay.
-  std::vector<std::pair<std::string, Tensor>> averages() const;
+  // Puts the averages into the module in place of its parameters, and at the next call back; does
+  // nothing without ema_decay. No step may run in between.
+  void swap_averages();
   // The plan of the last step; null before the first.
   std::shared_ptr<const Plan> plan() const;
 

@@ -4,10 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <fstream>
-#include <nlohmann/json.hpp>
 
-#include "cairn/io/safetensors.h"
 #include "cairn/ops/elementwise.h"
 #include "cairn/ops/index.h"
 #include "cairn/ops/linear.h"
@@ -17,72 +14,16 @@
 #include "cairn/runtime/runtime.h"
 #include "cairn/train/lbfgs.h"
 #include "cairn/transforms/vjp.h"
-#include "tests/support/test_data.h"
+#include "tests/train/optimizer_golden.h"
 
 namespace cairn {
 namespace {
 
 using Json = nlohmann::json;
-
-struct Golden {
-  Json json;
-  io::SafetensorsFile file;
-};
-
-Golden load(const std::string& stem) {
-  std::ifstream in(test::golden_path("optimizers/" + stem + ".json"));
-  return {Json::parse(in), io::SafetensorsFile::open(
-                               test::golden_path("optimizers/" + stem + ".safetensors").string())
-                               .value()};
-}
-
-// PyTorch's hyper-parameters by our names.
-OptimizerConfig config_of(const Json& c) {
-  OptimizerConfig o;
-  o.name = c["optimizer"];
-  const std::map<std::string, std::optional<double>*> numbers = {
-      {"weight_decay", &o.weight_decay},
-      {"momentum", &o.momentum},
-      {"dampening", &o.dampening},
-      {"alpha", &o.alpha},
-      {"rho", &o.rho},
-      {"lr_decay", &o.lr_decay},
-      {"t0", &o.t0},
-      {"lambd", &o.lambd},
-      {"beta2_decay", &o.beta2_decay},
-      {"d", &o.d},
-      {"momentum_decay", &o.momentum_decay},
-      {"initial_accumulator_value", &o.initial_accumulator_value}};
-  const std::map<std::string, std::optional<bool>*> flags = {
-      {"nesterov", &o.nesterov},
-      {"amsgrad", &o.amsgrad},
-      {"maximize", &o.maximize},
-      {"centered", &o.centered},
-      {"decoupled_weight_decay", &o.decoupled_weight_decay}};
-  for (const auto& [key, value] : c["hyper_parameters"].items()) {
-    if (key == "lr")
-      o.learning_rate = value;
-    else if (key == "betas")
-      o.betas = value.get<std::vector<double>>();
-    else if (key == "eps" && value.is_number())
-      o.epsilon = value.get<double>();
-    else if (key == "eps" && value.is_array() && value[0].is_number())
-      o.epsilon = value[0].get<double>();
-    else if (key == "etas")
-      o.eta_minus = value[0].get<double>(), o.eta_plus = value[1].get<double>();
-    else if (key == "step_sizes")
-      o.step_size_min = value[0].get<double>(), o.step_size_max = value[1].get<double>();
-    else if (key == "adjust_lr_fn" && value.is_string())
-      o.adjust_lr_fn = value.get<std::string>();
-    else if (key == "ns_steps")
-      o.ns_steps = value.get<int>();
-    else if (numbers.count(key) && value.is_number())
-      *numbers.at(key) = value.get<double>();
-    else if (flags.count(key) && value.is_boolean() && value.get<bool>())
-      *flags.at(key) = true;
-  }
-  return o;
-}
+using test::config_of;
+using test::find_case;
+using test::Golden;
+using test::load;
 
 // The loss of a case as a function of its parameters (tools/goldens/make_optimizers.py).
 Tensor loss_of(const Golden& g, const std::vector<std::string>& names, std::span<const Tensor> p,
@@ -106,11 +47,7 @@ class OptimizerGolden : public testing::TestWithParam<std::string> {};
 
 TEST_P(OptimizerGolden, FollowsPyTorch) {
   static const Golden golden = load("trajectories");
-  const Json* found = nullptr;
-  for (const Json& c : golden.json["cases"])
-    if (c["name"] == GetParam()) found = &c;
-  ASSERT_TRUE(found);
-  const Json& c = *found;
+  const Json& c = find_case(golden, GetParam());
   const DType dtype = c["dtype"] == "f64" ? DType::f64 : DType::f32;
   const auto names = c["parameters"].get<std::vector<std::string>>();
   const auto optimizer = make_optimizer(config_of(c));
@@ -226,11 +163,8 @@ class LbfgsGolden : public testing::TestWithParam<const char*> {};
 TEST_P(LbfgsGolden, FollowsPyTorch) {
   const Golden golden = load("trajectories");
   const std::string name = GetParam();
-  const Json* found = nullptr;
-  for (const Json& c : golden.json["cases"])
-    if (c["name"] == name) found = &c;
-  ASSERT_TRUE(found);
-  const Json& h = (*found)["hyper_parameters"];
+  const Json& c = find_case(golden, name);
+  const Json& h = c["hyper_parameters"];
   LbfgsOptions options;
   options.learning_rate = h["lr"];
   options.max_iterations = h["max_iter"];
@@ -259,7 +193,7 @@ TEST_P(LbfgsGolden, FollowsPyTorch) {
     const HostArray initial = golden.file.read(part).value();
     for (int64_t i = 0; i < initial.elements(); ++i) x.push_back(initial.at(i));
   }
-  const auto steps = (*found)["steps"].get<std::vector<int>>();
+  const auto steps = c["steps"].get<std::vector<int>>();
   const HostArray w = golden.file.read(name + ".w").value(),
                   b = golden.file.read(name + ".b").value();
   size_t checked = 0;
@@ -267,8 +201,7 @@ TEST_P(LbfgsGolden, FollowsPyTorch) {
     optimizer.step(x, objective);
     if (steps[checked] != t) continue;
     // Up to 25 evaluations a step, each with some 60 roundings, grow as the golden measured.
-    const double bound =
-        25 * 60 * 0x1p-52 * std::max(1.0, (*found)["sensitivity"][checked].get<double>());
+    const double bound = 25 * 60 * 0x1p-52 * std::max(1.0, c["sensitivity"][checked].get<double>());
     const auto at = static_cast<int64_t>(checked);
     for (int64_t i = 0; i < 12; ++i)
       ASSERT_NEAR(x[static_cast<size_t>(i)], w.at(at * 12 + i), bound * 3) << t;

@@ -9,78 +9,17 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <fstream>
-#include <random>
 #include <thread>
 
-#include "cairn/base/file.h"
 #include "cairn/train/checkpoint.h"
 #include "cairn/train/task.h"
+#include "tests/train/run_fixture.h"
 
 namespace cairn {
 namespace {
 
 namespace fs = std::filesystem;
-
-class RunTest : public testing::Test {
- protected:
-  RunTest() {
-    root =
-        fs::temp_directory_path() / ("cairn-run-" + std::to_string(getpid()) + "-" +
-                                     testing::UnitTest::GetInstance()->current_test_info()->name());
-    fs::remove_all(root);
-    fs::create_directories(root);
-    std::ofstream out(root / "text.txt");
-    std::mt19937 random(1);
-    for (int i = 0; i < 4000; ++i)
-      out << static_cast<char>('a' + random() % 3 * (i % 5 + 1)) << (i % 11 == 0 ? " " : "");
-  }
-  ~RunTest() override { fs::remove_all(root); }
-
-  TrainConfig config(int64_t steps) const {
-    TrainConfig c = parse_config(R"(
-[model]
-family = "gpt"
-layers = 1
-heads = 2
-width = 16
-context = 16
-dropout = 0.1
-[data]
-tokenizer = "char"
-[train]
-batch = 4
-learning_rate = 1e-2
-warmup_steps = 5
-clip = 1.0
-checkpoint_every = 7
-evaluate_every = 10
-log_every = 3
-)")
-                        .value();
-    c.data.text = {(root / "text.txt").string()};
-    c.train.steps = steps;
-    return c;
-  }
-  static std::string bytes(const fs::path& file) { return read_file(file.string()).value(); }
-  RunResult train(const TrainConfig& c, const std::string& folder, int threads = 1,
-                  std::function<bool()> interrupted = nullptr) const {
-    Runtime runtime({.threads = threads});
-    RunOptions options;
-    options.folder = root / folder;
-    options.interrupted = std::move(interrupted);
-    return run_training(runtime, c, options).value();
-  }
-  std::string failure(const TrainConfig& c, const std::string& folder) const {
-    Runtime runtime({.threads = 1});
-    RunOptions options;
-    options.folder = root / folder;
-    const auto result = run_training(runtime, c, options);
-    return result ? "" : result.error().what();
-  }
-
-  fs::path root;
-};
+using test::RunTest;
 
 TEST_F(RunTest, WritesAFolderThatIsAModel) {
   const RunResult result = train(config(20), "a");
@@ -289,26 +228,6 @@ TEST_F(RunTest, BadInputNamesTheKey) {
   std::ofstream(root / "bad.txt") << "ab\xff\xfe cd";
   c.data.text = {(root / "bad.txt").string()};
   EXPECT_NE(failure(c, "b").find("bad.txt"), std::string::npos);
-}
-
-TEST(Config, UnknownKeyNamesTheNearest) {
-  const auto result = parse_config("[train]\nlerning_rate = 1e-3\n");
-  ASSERT_FALSE(result);
-  const std::string text = result.error().what();
-  EXPECT_NE(text.find("line 2"), std::string::npos) << text;
-  EXPECT_NE(text.find("did you mean 'train.learning_rate'"), std::string::npos) << text;
-}
-
-TEST(Config, RoundTripsAndSets) {
-  TrainConfig c = parse_config("[train]\nbatch = 12\nbetas = [0.9, 0.99]\n").value();
-  ASSERT_TRUE(set_field(c, "train.steps=100").ok());
-  ASSERT_TRUE(set_field(c, "model.family=llama").ok());
-  EXPECT_FALSE(set_field(c, "train.batch=many").ok());
-  EXPECT_FALSE(set_field(c, "train.batch").ok());
-  const TrainConfig again = parse_config(to_toml(c)).value();
-  EXPECT_EQ(to_toml(again), to_toml(c));
-  EXPECT_EQ(again.train.steps, 100);
-  EXPECT_EQ(again.model.family, "llama");
 }
 
 }  // namespace

@@ -147,6 +147,11 @@ def two_groups(trained):
             {"params": [trained["b"]], "weight_decay": 0.0, "lr": 0.02}]
 
 
+def decayed_vector(trained):
+    return [{"params": [trained["w"]], "lr": 0.03},
+            {"params": [trained["b"]], "weight_decay": 0.2}]
+
+
 def make_trajectories(out):
     data = problem()
     tensors, cases = {f"problem.{k}": v for k, v in data.items()}, []
@@ -173,6 +178,9 @@ def make_trajectories(out):
     add("adamw_groups", "AdamW", {"lr": 0.05}, group=two_groups,
         groups=[{"parameters": ["w"], "weight_decay": 0.1, "lr": 0.05},
                 {"parameters": ["b"], "weight_decay": 0.0, "lr": 0.02}])
+    add("sgd_groups", "SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}, group=decayed_vector,
+        groups=[{"parameters": ["w"], "weight_decay": 0.0, "lr": 0.03},
+                {"parameters": ["b"], "weight_decay": 0.2, "lr": 0.1}])
     common.save(out, "trajectories", tensors, {
         "versions": common.versions("torch"),
         "problem": "x [8,3], y [8,4], first w [3,4], b [4]: loss = mean((tanh(x@w+b)-y)^2); "

@@ -1,0 +1,61 @@
+#include "cairn/train/run_setup.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace cairn {
+
+OptimizerConfig optimizer_config(const TrainConfig& config) {
+  const TrainConfig::Train& t = config.train;
+  OptimizerConfig o;
+  o.name = t.optimizer;
+  o.learning_rate = t.learning_rate;
+  o.weight_decay = t.weight_decay;
+  if (!t.betas.empty()) o.betas = t.betas;
+  if (t.epsilon > 0) o.epsilon = t.epsilon;
+  if (t.momentum > 0) o.momentum = t.momentum;
+  return o;
+}
+
+TrainStepOptions step_options(const TrainConfig& config) {
+  const TrainConfig::Train& t = config.train;
+  TrainStepOptions options;
+  options.clip_norm = t.clip;
+  options.clip_value = t.clip_value;
+  options.ema_decay = t.ema;
+  options.decay_all = t.decay_all;
+  options.accumulate = static_cast<int>(t.accumulate);
+  options.groups = t.group;
+  options.seed = t.seed;
+  return options;
+}
+
+ScheduleConfig schedule_config(const TrainConfig& config, int64_t total_steps) {
+  const TrainConfig::Train& t = config.train;
+  const long span = std::max<long>(total_steps - t.warmup_steps, 1);
+  ScheduleConfig s;
+  s.name = t.schedule;
+  s.learning_rate = t.learning_rate;
+  s.min_learning_rate = t.min_learning_rate;
+  s.total_steps = total_steps;
+  s.warmup_steps = t.warmup_steps;
+  if (t.gamma > 0)
+    s.gamma = t.gamma;
+  else if (t.schedule == "exponential")
+    s.gamma = std::pow(0.01, 1 / static_cast<double>(span));
+  s.step_size = t.step_size > 0 ? t.step_size : std::max<long>(span / 3, 1);
+  s.milestones.assign(t.milestones.begin(), t.milestones.end());
+  if (s.milestones.empty())
+    s.milestones = {t.warmup_steps + span / 2, t.warmup_steps + span * 3 / 4};
+  s.power = t.power;
+  return s;
+}
+
+std::optional<Plateau> plateau_of(const TrainConfig& config) {
+  const TrainConfig::Train& t = config.train;
+  if (t.schedule != "plateau") return std::nullopt;
+  return Plateau(t.learning_rate, t.gamma > 0 ? t.gamma : 0.1, static_cast<int>(t.patience), 1e-4,
+                 0, t.min_learning_rate);
+}
+
+}  // namespace cairn

@@ -1,0 +1,24 @@
+// From a configuration to what a run is made of: optimizer, options of the step, schedule.
+#pragma once
+
+#include "cairn/train/config.h"
+#include "cairn/train/optimizer.h"
+#include "cairn/train/schedule.h"
+#include "cairn/train/train_step.h"
+
+namespace cairn {
+
+OptimizerConfig optimizer_config(const TrainConfig& config);
+TrainStepOptions step_options(const TrainConfig& config);
+
+// `span` is the number of steps after the warm-up. Where the configuration is silent: gamma is 0.1,
+// or, of "exponential", what takes the rate to a hundredth in the span; step_size (of
+// warm_restarts: the first cycle) is a third of the span; milestones are at a half and three
+// quarters of it.
+ScheduleConfig schedule_config(const TrainConfig& config, int64_t total_steps);
+
+// The rate of schedule "plateau", lowered by gamma when the validation loss has not fallen in more
+// than `patience` evaluations; nothing for other schedules.
+std::optional<Plateau> plateau_of(const TrainConfig& config);
+
+}  // namespace cairn

@@ -1,0 +1,196 @@
+// What a configuration asks of a run, seen in what the run writes: averages, plateau, groups,
+// samples, logs; and that all of it goes on after a stop as if there had been none.
+#include <gmock/gmock.h>
+
+#include "cairn/io/safetensors.h"
+#include "cairn/train/checkpoint.h"
+#include "cairn/train/run_setup.h"
+#include "cairn/train/task.h"
+#include "tests/train/run_fixture.h"
+
+namespace cairn {
+namespace {
+
+namespace fs = std::filesystem;
+using test::RunTest;
+using testing::HasSubstr;
+
+// Averages of weights are what is evaluated and saved; training goes on with the weights.
+TEST_F(RunTest, AveragesOfWeightsAreEvaluatedAndSaved) {
+  TrainConfig c = config(20);
+  c.train.ema = 0.9;
+  const RunResult averaged = train(c, "averaged");
+  const auto checkpoint = latest_checkpoint(root / "averaged").value();
+  const auto state =
+      io::SafetensorsFile::open((checkpoint->folder / "state.safetensors").string()).value();
+
+  // The validation loss of the averages, evaluated by themselves; and that of the weights.
+  const auto evaluate = [&](const std::string& kind) {
+    auto task = make_task(c, root / "averaged").value();
+    Runtime runtime({.threads = 1});
+    for (const Field& f : fields(task->module(), FieldKind::parameter))
+      *f.tensor = runtime.upload(state.read(kind + "." + f.path).value());
+    EXPECT_TRUE(task->save(root / "averaged" / "checkpoints").ok());
+    return task->evaluate(runtime)->loss;
+  };
+  EXPECT_NE(evaluate("model"), averaged.history.back().validation_loss);
+  EXPECT_EQ(evaluate("ema"), averaged.history.back().validation_loss);
+  EXPECT_EQ(bytes(root / "averaged/checkpoints/model.safetensors"),
+            bytes(root / "averaged/model.safetensors"));
+
+  // The weights themselves went the way that they go without averages.
+  c.train.ema = 0;
+  const RunResult plain = train(c, "plain");
+  EXPECT_EQ(plain.history.back().loss, averaged.history.back().loss);
+  EXPECT_NE(plain.history.back().validation_loss, averaged.history.back().validation_loss);
+  EXPECT_NE(bytes(root / "plain/model.safetensors"), bytes(root / "averaged/model.safetensors"));
+}
+
+TEST_F(RunTest, EverythingGoesOnBitForBit) {
+  TrainConfig c = config(24);
+  c.train.ema = 0.8;
+  c.train.accumulate = 2;
+  c.train.clip_value = 0.1;
+  c.train.schedule = "plateau";
+  c.train.patience = 0;
+  c.train.evaluate_every = 3;
+  c.train.group = {{{"*norm*"}, 0.5, 0.1}, {{"*.bias"}, 2, std::nullopt}};
+  const RunResult straight = train(c, "straight");
+  for (const int stop : {1, 7, 16, 23}) {
+    int steps = 0;
+    EXPECT_FALSE(train(c, "parts", 1, [&] { return ++steps == stop; }).finished);
+    const RunResult whole = train(c, "parts");
+    EXPECT_TRUE(whole.finished);
+    EXPECT_EQ(bytes(root / "straight/model.safetensors"), bytes(root / "parts/model.safetensors"))
+        << stop;
+    ASSERT_EQ(whole.history.size(), straight.history.size());
+    for (size_t i = 0; i < whole.history.size(); ++i) {
+      EXPECT_EQ(whole.history[i].step, straight.history[i].step);
+      EXPECT_EQ(whole.history[i].loss, straight.history[i].loss);
+      EXPECT_EQ(whole.history[i].validation_loss, straight.history[i].validation_loss);
+      EXPECT_EQ(whole.history[i].learning_rate, straight.history[i].learning_rate);
+    }
+    fs::remove_all(root / "parts");
+  }
+  // The rate did fall, or this would not test the plateau's part of a checkpoint.
+  EXPECT_LT(straight.history.back().learning_rate, c.train.learning_rate);
+}
+
+TEST_F(RunTest, APlateauLowersTheRate) {
+  TrainConfig c = config(10);
+  c.train.optimizer = "sgd";
+  c.train.learning_rate = 1e-6;  // so small that nothing improves by the threshold of 1e-4
+  c.train.warmup_steps = 0;
+  c.train.schedule = "plateau";
+  c.train.patience = 1;
+  c.train.gamma = 0.25;
+  c.train.evaluate_every = 2;
+  c.train.log_every = 1;
+  // Evaluations: 2 is the best, 4 the first that is no better, 6 the second.
+  const RunResult result = train(c, "a");
+  for (const Metrics& m : result.history)
+    EXPECT_DOUBLE_EQ(m.learning_rate, m.step <= 6 ? 1e-6 : m.step <= 10 ? 0.25e-6 : 0) << m.step;
+  c.train.evaluate_every = 0;
+  EXPECT_THAT(failure(c, "b"), HasSubstr("train.evaluate_every"));
+  c.train.evaluate_every = 2;
+  c.data.validation = 0;
+  EXPECT_THAT(failure(c, "c"), HasSubstr("data.validation"));
+}
+
+TEST_F(RunTest, GroupsStandInTheRecordOfTheRun) {
+  TrainConfig c = config(7);
+  c.train.group = {{{"*.bias"}, 0.5, 0.0}};
+  train(c, "a");
+  EXPECT_EQ(latest_checkpoint(root / "a").value()->config.train.group, c.train.group);
+  EXPECT_THAT(bytes(root / "a/report.html"), HasSubstr("learning_rate_scale = 0.5"));
+  c.train.steps = 14;
+  c.train.group[0].weight_decay = 0.1;
+  EXPECT_THAT(failure(c, "a"), HasSubstr("train.group"));
+  c.train.group[0].match = {"*.bais"};
+  EXPECT_THAT(failure(c, "b"), HasSubstr("'*.bais' matches no parameter"));
+  train(config(7), "plain");
+  EXPECT_NE(bytes(root / "plain/model.safetensors"), bytes(root / "a/model.safetensors"));
+}
+
+TEST_F(RunTest, MetricsAreCutBackToTheCheckpoint) {
+  const RunResult straight = train(config(20), "straight");
+  int steps = 0;
+  train(config(20), "a", 1, [&] { return ++steps == 9; });
+  // What a crash after the checkpoint would have left.
+  std::ofstream(root / "a/metrics.jsonl", std::ios::app) << "{\"step\": 12, \"loss\": 9}\n{\"st";
+  train(config(20), "a");
+  const auto history = read_metrics(root / "a/metrics.jsonl");
+  ASSERT_EQ(history.size(), straight.history.size());
+  for (size_t i = 0; i < history.size(); ++i) {
+    EXPECT_EQ(history[i].step, straight.history[i].step);
+    EXPECT_EQ(history[i].loss, straight.history[i].loss);
+  }
+}
+
+TEST_F(RunTest, FreshStartsOver) {
+  train(config(7), "a");
+  TrainConfig c = config(7);
+  c.train.seed = 4;
+  EXPECT_THAT(failure(c, "a"), HasSubstr("train.seed (1337, now 4)"));
+  std::ofstream(root / "a/mine.txt") << "not the run's";
+  Runtime runtime({.threads = 1});
+  RunOptions options;
+  options.folder = root / "a";
+  options.fresh = true;
+  EXPECT_TRUE(run_training(runtime, c, options).value().finished);
+  train(c, "b");
+  EXPECT_EQ(bytes(root / "a/model.safetensors"), bytes(root / "b/model.safetensors"));
+  EXPECT_TRUE(fs::exists(root / "a/mine.txt"));
+}
+
+// The report is written last: without it a run is taken up again and ends the same.
+TEST_F(RunTest, AKillBeforeTheReportIsMadeGood) {
+  train(config(8), "a");
+  const std::string model = bytes(root / "a/model.safetensors");
+  fs::remove(root / "a/report.html");
+  fs::resize_file(root / "a/model.safetensors", 10);
+  const RunResult again = train(config(8), "a");
+  EXPECT_TRUE(again.finished);
+  EXPECT_FALSE(again.already_done);
+  EXPECT_EQ(bytes(root / "a/model.safetensors"), model);
+  EXPECT_TRUE(fs::exists(root / "a/report.html"));
+}
+
+TEST_F(RunTest, WithoutACheckpointTheReplayBeginsAtTheStart) {
+  TrainConfig c = config(40);
+  c.train.checkpoint_every = 0;
+  c.train.clip = 0;
+  c.train.warmup_steps = 0;
+  c.train.schedule = "constant";
+  c.train.optimizer = "sgd";
+  c.train.learning_rate = 1e20;
+  EXPECT_THAT(failure(c, "a"), HasSubstr("the first value that is not finite"));
+}
+
+TEST_F(RunTest, SamplesAndEpochs) {
+  TrainConfig c = config(0);
+  c.train.epochs = 0.2;
+  c.train.sample_every = 4;
+  auto task = make_task(c, root).value();
+  const auto steps =
+      static_cast<int64_t>(std::llround(0.2 * static_cast<double>(task->steps_per_epoch())));
+  ASSERT_GT(steps, 8);
+  Runtime runtime({.threads = 1});
+  RunOptions options;
+  options.folder = root / "a";
+  int64_t samples = 0;
+  options.on_note = [&](const std::string& text) { samples += text.starts_with("step "); };
+  EXPECT_EQ(run_training(runtime, c, options).value().step, steps);
+  EXPECT_EQ(samples, (steps - 1) / 4);
+  c.train.epochs = 0;
+  EXPECT_THAT(failure(c, "b"), HasSubstr("train.epochs"));
+}
+
+TEST_F(RunTest, TheConfigurationIsCheckedHoweverItWasMade) {
+  TrainConfig c = config(7);
+  c.train.seed = ~uint64_t{0};
+  EXPECT_THAT(failure(c, "a"), HasSubstr("train.seed"));
+}
+
+}  // namespace
+}  // namespace cairn
