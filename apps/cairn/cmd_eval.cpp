@@ -276,7 +276,7 @@ void add_eval(const Command& program) {
   const Command accuracy_command =
       group.command("accuracy", "How many pictures an image classifier gets right.");
   accuracy_command.option("--model", "DIR", accuracy->model,
-                          "what cairn train wrote for an mlp or convnet", Need::required);
+                          "what cairn train wrote for an mlp, convnet or resnet", Need::required);
   accuracy_command.option("--images", "FILE", accuracy->images, "IDX pictures, also .gz",
                           Need::required);
   accuracy_command.option("--labels", "FILE", accuracy->labels, "IDX labels, also .gz",

@@ -2,43 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
-
 #include "apps/cairn/ids.h"
-#include "apps/cairn/json.h"
-#include "cairn/io/safetensors.h"
+#include "cairn/models/classifier_files.h"
 #include "cairn/runtime/plan.h"
 
 namespace cairn::app {
-namespace {
-
-namespace fs = std::filesystem;
-
-ClassifierConfig read_classifier_config(const std::string& path, const Json& json) {
-  try {
-    ClassifierConfig config;
-    config.family = json.at("model_type").get<std::string>().substr(6);
-    const auto image = json.at("image").get<std::vector<int64_t>>();
-    config.image = Shape(std::span<const int64_t>(image));
-    config.classes = json.at("classes");
-    config.hidden = json.at("hidden").get<std::vector<int64_t>>();
-    config.channels = json.at("channels").get<std::vector<int64_t>>();
-    config.mean = json.at("mean");
-    config.deviation = json.at("deviation");
-    const auto sizes = [&](const std::vector<int64_t>& list) {
-      constexpr int64_t kMost = int64_t{1} << 24;
-      return std::all_of(list.begin(), list.end(), [](int64_t n) { return n >= 1 && n <= kMost; });
-    };
-    if (image.size() != 3 || !sizes(image) || !sizes({config.classes}) || !sizes(config.hidden) ||
-        !sizes(config.channels) || !(config.deviation > 0))
-      throw_error(fmt::format("'{}': its sizes make no image classifier", path));
-    return config;
-  } catch (const Json::exception& error) {
-    throw_error(fmt::format("'{}' does not describe an image classifier: {}", path, error.what()));
-  }
-}
-
-}  // namespace
 
 LanguageModel load_language_model_for(const std::string& path,
                                       const std::optional<std::string>& tokenizer,
@@ -55,26 +23,7 @@ LanguageModel load_language_model_for(const std::string& path,
 }
 
 std::unique_ptr<Classifier> load_classifier(const std::string& folder) {
-  const fs::path path = fs::path(folder) / "config.json";
-  std::error_code failure;
-  if (!fs::exists(path, failure)) return nullptr;
-  constexpr uint64_t kLargest = uint64_t{1} << 20;
-  const Json json = read_json(path.string(), kLargest);
-  if (!json.is_object() || !json.contains("model_type") || !json["model_type"].is_string() ||
-      !json["model_type"].get<std::string>().starts_with("cairn_"))
-    return nullptr;
-  auto model = std::make_unique<Classifier>(read_classifier_config(path.string(), json));
-  const fs::path weights = fs::path(folder) / "model.safetensors";
-  const io::SafetensorsFile file = io::SafetensorsFile::open(weights.string()).value();
-  for (const Field& field : fields(*model)) {
-    const HostArray array = file.read(field.path).value();
-    if (array.dtype() != field.tensor->dtype() || array.shape() != field.tensor->shape())
-      throw_error(fmt::format("'{}': {} is {}{}, and the configuration asks for {}",
-                              weights.string(), field.path, name(array.dtype()),
-                              to_string(array.shape()), to_string(field.tensor->type())));
-    *field.tensor = Tensor(array).named(field.path);
-  }
-  return model;
+  return cairn::load_classifier(folder).value();
 }
 
 Graph graph_of_model(const std::string& path, int64_t tokens, const Session& session) {
