@@ -8,9 +8,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <chrono>
-#include <thread>
-
 #include "cairn/train/checkpoint.h"
 #include "cairn/train/task.h"
 #include "tests/train/run_fixture.h"
@@ -66,29 +63,6 @@ TEST_F(RunTest, MoreStepsGoOnFromAFinishedRun) {
   EXPECT_EQ(train(c, "a").step, 20);
   train(c, "b");
   EXPECT_EQ(bytes(root / "a/model.safetensors"), bytes(root / "b/model.safetensors"));
-}
-
-TEST_F(RunTest, KilledAtRandomMomentsItEndsWithTheSameWeights) {
-  const int64_t steps = 60;
-  TrainConfig c = config(steps);
-  c.train.checkpoint_every = 2;  // so that many kills hit the writing of a checkpoint
-  train(c, "straight");
-  std::mt19937 random(7);
-  for (int kill = 0; kill < 10; ++kill) {
-    const pid_t child = fork();
-    if (child == 0) {
-      Runtime runtime({.threads = 1});
-      RunOptions options;
-      options.folder = root / "killed";
-      (void)run_training(runtime, c, options);
-      _exit(0);
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(20 + random() % 150));
-    ::kill(child, SIGKILL);
-    waitpid(child, nullptr, 0);
-  }
-  EXPECT_TRUE(train(c, "killed").finished);
-  EXPECT_EQ(bytes(root / "straight/model.safetensors"), bytes(root / "killed/model.safetensors"));
 }
 
 TEST_F(RunTest, AFullDiskIsANamedErrorAndKeepsTheLastCheckpoint) {
