@@ -63,6 +63,27 @@ int64_t divided(const InferContext& c, int64_t size, std::string_view what) {
   return size / ranks;
 }
 
+// The first collective over `axis` in a region, or one within it; null when there is none.
+const Node* collective_over(const Graph& region, const std::string& axis) {
+  for (const Node* node : topological_order(region.outputs)) {
+    if (is_collective(node->op()) && node->attrs().text(Attr::mesh_axis) == axis) return node;
+    for (const auto& [key, value] : node->attrs())
+      if (const auto* inner = std::get_if<GraphPtr>(&value))
+        if (const Node* found = collective_over(**inner, axis)) return found;
+  }
+  return nullptr;
+}
+
+// Ranks that take different branches or numbers of steps must not wait for each other inside.
+void check_reached(const InferContext& c, const Graph& region, std::string_view decision) {
+  for (const std::string& axis : c.type(0).varying)
+    if (const Node* node = collective_over(region, axis))
+      c.fail(
+          fmt::format("'{}' over '{}' inside is not reached by all ranks, because the {} varies "
+                      "along '{}'; decide by a value that is equal on every rank (all_reduce)",
+                      cairn::name(node->op()), axis, decision, axis));
+}
+
 // Ranks that take different branches or numbers of steps get different values.
 void check_decided(const InferContext& c, const Types& results, std::string_view decision) {
   for (const std::string& axis : c.type(0).varying)
@@ -85,6 +106,7 @@ Types infer_cond(const InferContext& c) {
                          c.inputs.size() - 1));
     for (size_t i = 0; i < branch->inputs.size(); ++i)
       check_input(c, *branch, i, c.inputs[i + 1].type(), "operand");
+    check_reached(c, *branch, "condition");
   }
   if (then.outputs.size() != otherwise.outputs.size())
     c.fail(fmt::format("the branches give {} and {} values", then.outputs.size(),
@@ -141,6 +163,7 @@ Types infer_loop(const InferContext& c) {
     types.push_back(type);
   }
   check_decided(c, types, "trip count");
+  check_reached(c, body, "trip count");
   return types;
 }
 
@@ -171,6 +194,8 @@ Types infer_axis_index(const InferContext& c) {
 Types infer_vary(const InferContext& c) {
   const std::string& axis = c.attrs.text(Attr::mesh_axis);
   if (axis.empty()) c.fail("mesh_axis has no name");
+  if (c.attrs.has(Attr::size) && c.attrs.integer(Attr::size) < 1)
+    c.fail(fmt::format("size={} is not a number of ranks", c.attrs.integer(Attr::size)));
   TensorType type = c.type(0);
   if (varies(type, axis)) c.fail(fmt::format("the operand varies along '{}' already", axis));
   add_axis(type, axis);

@@ -36,8 +36,6 @@ Shape gathered_shape(const InferContext& c) {
   for (int i = 0; i < axis; ++i) out.push_back(x[i]);
   for (int i = static_cast<int>(batch); i < indices.rank(); ++i) out.push_back(indices[i]);
   for (int i = axis + 1; i < x.rank(); ++i) out.push_back(x[i]);
-  if (x[axis] == 0 && checked_elements({out.begin(), static_cast<size_t>(out.size())}) != 0)
-    c.fail(fmt::format("axis {} of x has no elements to take", axis));
   return out;
 }
 
@@ -155,7 +153,14 @@ Types infer_concatenate(const InferContext& c) {
   return {c.result(c.dtype(0), out)};
 }
 
-Types infer_gather(const InferContext& c) { return {c.result(c.dtype(0), gathered_shape(c))}; }
+Types infer_gather(const InferContext& c) {
+  const Shape out = gathered_shape(c);
+  const int axis = c.axis(c.shape(0).rank());
+  if (c.shape(0)[axis] == 0 &&
+      checked_elements({out.begin(), static_cast<size_t>(out.size())}) != 0)
+    c.fail(fmt::format("axis {} of x has no elements to take", axis));
+  return {c.result(c.dtype(0), out)};
+}
 
 Types infer_scatter(const InferContext& c) {
   const std::string& kind = c.attrs.text(Attr::kind);
@@ -164,11 +169,8 @@ Types infer_scatter(const InferContext& c) {
   if (kind != "set" && (c.dtype(0) == DType::b8 || is_float8(c.dtype(0))))
     c.fail(fmt::format("kind={} takes numbers, not {}; cast first", kind, cairn::name(c.dtype(0))));
   if (c.dtype(2) != c.dtype(0)) c.fail("element types of x and updates differ; cast first");
-  const int axis = c.axis(c.shape(0).rank());
-  if (c.shape(0)[axis] != 0 || c.shape(1).elements() == 0) {
-    if (const Shape wanted = gathered_shape(c); c.shape(2) != wanted)
-      c.fail(fmt::format("the updates must have the shape {}", to_string(wanted)));
-  }
+  if (const Shape wanted = gathered_shape(c); c.shape(2) != wanted)
+    c.fail(fmt::format("the updates must have the shape {}", to_string(wanted)));
   return {c.result(c.dtype(0), c.shape(0))};
 }
 

@@ -86,4 +86,16 @@ std::optional<Op> parse_op(std::string_view text) {
   return std::nullopt;
 }
 
+bool is_collective(Op op) {
+  switch (op) {
+    case Op::all_reduce:
+    case Op::all_gather:
+    case Op::all_gather_invariant:
+    case Op::reduce_scatter:
+    case Op::all_to_all:
+    case Op::permute: return true;
+    default: return false;
+  }
+}
+
 }  // namespace cairn

@@ -72,4 +72,7 @@ const OpInfo& info(Op op);
 inline std::string_view name(Op op) { return info(op).name; }
 std::optional<Op> parse_op(std::string_view text);
 
+// Operations that exchange messages, so that all ranks of their mesh axis must reach them.
+bool is_collective(Op op);
+
 }  // namespace cairn

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <cstring>
 
 #include "cairn/graph/infer.h"
@@ -129,14 +130,38 @@ HostArray Tensor::host() const {
   const auto& b = buffer();
   if (b->placement.tier == Tier::file)
     throw_error("the values are in a file; transfer the tensor to the host first");
+  if (b->data == nullptr && b->bytes > 0)
+    throw_error(fmt::format("{} has no values: the null device plans and computes nothing",
+                            describe(*this)));
   return HostArray(dtype(), shape(), b, b->data);
 }
 
-double Tensor::item_as_double() const {
-  const HostArray array = host();
+HostArray Tensor::only_element() const {
+  HostArray array = host();
   if (array.elements() != 1)
     throw_error(fmt::format("[item] one element is needed, the tensor is {}", to_string(type())));
-  return array.at(0);
+  return array;
+}
+
+double Tensor::item_as_double() const { return only_element().at(0); }
+
+int64_t Tensor::item_as_integer(int64_t low, int64_t high) const {
+  const HostArray array = only_element();
+  const auto refuse = [&](auto value) {
+    throw_error(fmt::format("[item] {} does not fit an integer from {} to {}", value, low, high));
+  };
+  if (is_float(dtype())) {
+    const double whole = std::trunc(array.at(0));
+    // 2^63 is a double, the largest i64 is not.
+    if (!(whole >= static_cast<double>(low) && whole <= static_cast<double>(high) &&
+          whole < 0x1p63))
+      refuse(whole);
+    return static_cast<int64_t>(whole);
+  }
+  const int64_t whole =
+      dtype() == DType::i64 ? array.span<int64_t>()[0] : static_cast<int64_t>(array.at(0));
+  if (whole < low || whole > high) refuse(whole);
+  return whole;
 }
 
 Tensor Tensor::leaf(TensorType type, std::shared_ptr<Buffer> buffer, std::string name) {

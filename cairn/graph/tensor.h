@@ -7,11 +7,14 @@
 #pragma once
 
 #include <atomic>
+#include <limits>
 #include <memory>
 #include <source_location>
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "cairn/core/buffer.h"
@@ -76,11 +79,21 @@ class Tensor {
 
   // True when the values exist.
   bool is_leaf() const;
-  // The values of a leaf. On an unevaluated tensor these throw an Error that names eval().
+  // The values of a leaf. On an unevaluated tensor these throw an Error that names eval(), on one
+  // of the null device an Error that there are none.
   HostArray host() const;
+  // The only element. An integer T holds it exactly or there is an Error; floats become integers
+  // towards zero.
   template <class T>
   T item() const {
-    return static_cast<T>(item_as_double());
+    if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
+      constexpr auto kMost = std::numeric_limits<T>::max();
+      return static_cast<T>(
+          item_as_integer(static_cast<int64_t>(std::numeric_limits<T>::min()),
+                          std::in_range<int64_t>(kMost) ? static_cast<int64_t>(kMost) : INT64_MAX));
+    } else {
+      return static_cast<T>(item_as_double());
+    }
   }
   template <class T>
   std::vector<T> to_vector() const {
@@ -103,7 +116,9 @@ class Tensor {
 
  private:
   friend class Node;
+  HostArray only_element() const;
   double item_as_double() const;
+  int64_t item_as_integer(int64_t low, int64_t high) const;
   Node* node_ = nullptr;
   int output_ = 0;
   // What an empty handle was called before it was moved from.

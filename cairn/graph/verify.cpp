@@ -13,38 +13,21 @@
 namespace cairn {
 namespace {
 
-// Operations that exchange messages, so that all ranks of their mesh axis must reach them.
-bool is_collective(Op op) {
-  switch (op) {
-    case Op::all_reduce:
-    case Op::all_gather:
-    case Op::all_gather_invariant:
-    case Op::reduce_scatter:
-    case Op::all_to_all:
-    case Op::permute: return true;
-    default: return false;
-  }
-}
-
-// Mesh axes along which whether or how often a region runs differs from rank to rank.
-using Axes = std::set<std::string>;
-
 class Verifier {
  public:
   explicit Verifier(const Graph& root) : root_(root) {}
-  void check_graph(const Graph& graph, const Axes& diverging, const Node* owner);
+  void check_graph(const Graph& graph, const Node* owner);
 
  private:
   [[noreturn]] void fail(const Node* node, std::string_view what) const;
   void check_leaf(const Node& node, const Node* owner) const;
   void check_operands(const Node& node) const;
   void check_types(const Node& node) const;
-  void check_mesh(const Node& node, const Axes& diverging);
-  void check_regions(const Node& node, const Axes& diverging);
+  void check_mesh(const Node& node);
 
   const Graph& root_;
   std::map<std::string, int64_t> mesh_;
-  std::set<std::pair<const Graph*, Axes>> checked_;  // regions may be shared
+  std::set<const Graph*> checked_;  // regions may be shared
 };
 
 void Verifier::fail(const Node* node, std::string_view what) const {
@@ -62,8 +45,8 @@ void Verifier::fail(const Node* node, std::string_view what) const {
                                   node ? fmt::format(" in '{}'", name(node->op())) : "", text));
 }
 
-void Verifier::check_graph(const Graph& graph, const Axes& diverging, const Node* owner) {
-  if (owner && !checked_.emplace(&graph, diverging).second) return;
+void Verifier::check_graph(const Graph& graph, const Node* owner) {
+  if (owner && !checked_.insert(&graph).second) return;
   NodeMap<char> own;
   for (size_t i = 0; i < graph.inputs.size(); ++i) {
     const Tensor& input = graph.inputs[i];
@@ -90,9 +73,9 @@ void Verifier::check_graph(const Graph& graph, const Axes& diverging, const Node
     } else if (node->op() == Op::leaf) {
       check_leaf(*node, owner);
     } else {
-      check_regions(*node, diverging);
+      for (const Graph* region : regions_of(*node)) check_graph(*region, node);
       check_types(*node);
-      check_mesh(*node, diverging);
+      check_mesh(*node);
     }
   }
 }
@@ -132,30 +115,17 @@ void Verifier::check_types(const Node& node) const {
                               type_text(types[static_cast<size_t>(i)])));
 }
 
-void Verifier::check_mesh(const Node& node, const Axes& diverging) {
+void Verifier::check_mesh(const Node& node) {
   if (!node.attrs().has(Attr::mesh_axis) || !node.attrs().has(Attr::size)) return;
   const std::string& axis = node.attrs().text(Attr::mesh_axis);
   const int64_t size = node.attrs().integer(Attr::size);
   if (const auto [known, is_new] = mesh_.emplace(axis, size); known->second != size)
     fail(&node,
          fmt::format("mesh axis '{}' has {} ranks here and {} before", axis, size, known->second));
-  if (is_collective(node.op()) && diverging.count(axis))
-    fail(&node, fmt::format("a collective over '{}' runs under a condition or trip count that "
-                            "varies along it",
-                            axis));
-}
-
-void Verifier::check_regions(const Node& node, const Axes& diverging) {
-  const std::vector<const Graph*> regions = regions_of(node);
-  if (regions.empty()) return;
-  Axes inside = diverging;
-  if (node.op() != Op::custom && !node.inputs().empty())
-    inside.insert(node.input(0).type().varying.begin(), node.input(0).type().varying.end());
-  for (const Graph* region : regions) check_graph(*region, inside, &node);
 }
 
 }  // namespace
 
-void verify(const Graph& graph) { Verifier(graph).check_graph(graph, {}, nullptr); }
+void verify(const Graph& graph) { Verifier(graph).check_graph(graph, nullptr); }
 
 }  // namespace cairn

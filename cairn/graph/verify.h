@@ -11,9 +11,7 @@ namespace cairn {
 //   - operation, operands and attributes give the types that the node has (infer.h);
 //   - leaves hold a buffer that is large enough, and stand in no region: those close over nothing;
 //   - regions keep all of this and fit their owner;
-//   - a mesh axis has one size, and no collective over it stands in a branch or loop whose
-//   condition or
-//     trip count varies along it: ranks would leave the one order of collectives.
+//   - a mesh axis has one size.
 void verify(const Graph& graph);
 
 }  // namespace cairn

@@ -66,6 +66,9 @@ Tensor mish(Operand x) {
   return in_wide("mish", x, [](const Tensor& v) { return v * tanh(softplus(v)); });
 }
 
-Tensor clamp(Operand x, Operand low, Operand high) { return minimum(maximum(x, low), high); }
+Tensor clamp(Operand x, Operand low, Operand high) {
+  const Provenance provenance(x.where());
+  return minimum(maximum(x, low), high);
+}
 
 }  // namespace cairn

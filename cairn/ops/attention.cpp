@@ -57,9 +57,10 @@ AttentionResult attention(Operand q_in, const Tensor& k_in, const Tensor& v_in,
     seen = seen.defined() ? bitwise_and(seen, condition) : condition;
   };
   if (options.causal || options.window > 0) {
-    const Tensor start = options.query_start.defined()
-                             ? per_row(cast(options.query_start, DType::i32))
-                             : full({1, 1, 1, 1}, S - T, DType::i32);
+    const Tensor start =
+        options.query_start.defined()  ? per_row(cast(options.query_start, DType::i32))
+        : options.kv_lengths.defined() ? per_row(cast(options.kv_lengths, DType::i32)) - T
+                                       : full({1, 1, 1, 1}, S - T, DType::i32);
     const Tensor distance = start + iota({1, 1, T, S}, 2) - iota({1, 1, T, S}, 3);  // query - key
     if (options.causal) require(distance >= 0);
     if (options.window > 0) require(distance < options.window);

@@ -25,7 +25,7 @@ Attrs along(const MeshAxis& mesh_axis, Attr key, int axis) {
 Tensor varying(const Tensor& x, const MeshAxis& mesh_axis) {
   const auto& axes = x.type().varying;
   if (std::find(axes.begin(), axes.end(), mesh_axis.name) != axes.end()) return x;
-  return make(Op::vary, {x}, {{Attr::mesh_axis, mesh_axis.name}});
+  return make(Op::vary, {x}, along(mesh_axis));
 }
 
 }  // namespace

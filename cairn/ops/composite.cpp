@@ -63,6 +63,25 @@ Tensor trunc(Operand x) {
 Tensor tan(Operand x) {
   return in_wide("tan", x, [](const Tensor& v) { return sin(v) / cos(v); });
 }
+Tensor exp2(Operand x) { return power(2.0, x); }
+
+namespace {
+
+// log(x) / log(base) in f64, with whole results where x is a power of the base.
+Tensor log_of(std::string_view op, Operand x, double base) {
+  const Provenance provenance(x.where());
+  const Tensor t = detail::as_float(op, x);
+  const Tensor y = log(cast(t, DType::f64)) / std::log(base);
+  const Tensor whole = round(y);
+  const Tensor is_power = logical_and(is_finite(y), equal(power(base, whole), cast(t, DType::f64)));
+  return cast(y + stop_gradient(where(is_power, whole - y, 0.0)), t.dtype());
+}
+
+}  // namespace
+
+Tensor log2(Operand x) { return log_of("log2", x, 2); }
+Tensor log10(Operand x) { return log_of("log10", x, 10); }
+
 Tensor asin(Operand x) {
   return in_wide("asin", x, [](const Tensor& v) { return atan2(v, sqrt((1.0 - v) * (1.0 + v))); });
 }

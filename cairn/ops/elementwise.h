@@ -19,8 +19,11 @@ Tensor ceil(Operand x);
 Tensor trunc(Operand x);  // towards zero
 Tensor round(Operand x);  // ties to even
 Tensor exp(Operand x);
+Tensor exp2(Operand x);
 Tensor expm1(Operand x);
 Tensor log(Operand x);
+Tensor log2(Operand x);   // a whole number for each power of two,
+Tensor log10(Operand x);  // and of ten
 Tensor log1p(Operand x);
 Tensor sin(Operand x);
 Tensor cos(Operand x);
@@ -110,6 +113,19 @@ inline Tensor operator+(Operand x, Operand y) { return add(x, y); }
 inline Tensor operator-(Operand x, Operand y) { return subtract(x, y); }
 inline Tensor operator*(Operand x, Operand y) { return multiply(x, y); }
 inline Tensor operator/(Operand x, Operand y) { return divide(x, y); }
+inline Tensor operator%(Operand x, Operand y) { return remainder(x, y); }
+inline Tensor operator&(Operand x, Operand y) { return bitwise_and(x, y); }
+inline Tensor operator|(Operand x, Operand y) { return bitwise_or(x, y); }
+inline Tensor operator^(Operand x, Operand y) { return bitwise_xor(x, y); }
+inline Tensor operator~(Operand x) { return bitwise_not(x); }
+inline Tensor operator!(Operand x) { return logical_not(x); }
+inline Tensor operator<<(Operand x, Operand y) { return shift_left(x, y); }
+inline Tensor operator>>(Operand x, Operand y) { return shift_right(x, y); }
+// The handle becomes one on the result; no node changes.
+inline Tensor& operator+=(Tensor& x, Operand y) { return x = x + y; }
+inline Tensor& operator-=(Tensor& x, Operand y) { return x = x - y; }
+inline Tensor& operator*=(Tensor& x, Operand y) { return x = x * y; }
+inline Tensor& operator/=(Tensor& x, Operand y) { return x = x / y; }
 inline Tensor operator<(Operand x, Operand y) { return less(x, y); }
 inline Tensor operator<=(Operand x, Operand y) { return less_equal(x, y); }
 inline Tensor operator>(Operand x, Operand y) { return greater(x, y); }

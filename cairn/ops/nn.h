@@ -47,7 +47,7 @@ struct AttentionOptions {
   int window = 0;       // keys older than this many positions are not seen; 0: all
   double soft_cap = 0;  // scores become cap * tanh(scores / cap); 0: off
   // Position of the first query among the keys, 0-d or [batch] i32; default: the last query is the
-  // last key. The number of valid keys is data, never a shape.
+  // last key, of those that kv_lengths leaves. The number of valid keys is data, never a shape.
   Tensor query_start = {};
   Tensor kv_lengths = {};  // i32 [batch]: keys from here on are not seen
   Tensor query_segments =

@@ -3,8 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <set>
+#include <utility>
 
+#include "cairn/core/dispatch.h"
+#include "cairn/graph/infer.h"
 #include "cairn/ops/elementwise.h"
 #include "cairn/ops/helpers.h"
 
@@ -17,10 +21,30 @@ namespace {
 // Order of the weak kinds in the lattice.
 int kind(DType t) { return t == DType::b8 ? 0 : is_integer(t) ? 1 : 2; }
 
+// A C++ integer must be one of the type that it takes: 300 beside u8 is a mistake, as in NumPy 2.
+void check_range(const Number& number, DType dtype) {
+  if (!number.is_integer() || !is_integer(dtype)) return;
+  visit_dtype(dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
+      const int64_t value = number.as_integer();
+      if (!std::in_range<T>(value))
+        throw_error(
+            fmt::format("the number {} does not fit {} ({} to {}), the type of the other "
+                        "operand; cast the tensor first, or make one of the number with "
+                        "Tensor::scalar (at {})",
+                        value, name(dtype), +std::numeric_limits<T>::min(),
+                        +std::numeric_limits<T>::max(), locate(Provenance::current())));
+    }
+  });
+}
+
 }  // namespace
 
 Tensor Operand::as(DType dtype) const {
   if (!is_number()) return tensor_;
+  const Provenance provenance(where_);
+  check_range(number_, dtype);
   return Tensor::scalar(is_float(dtype) ? Number(number_.as_double()) : number_, dtype);
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "cairn/base/philox.h"
@@ -23,6 +24,31 @@ Tensor bits(const Tensor& key, const Shape& shape, const Tensor& offset, int64_t
   std::vector<Tensor> operands{key, cast(offset, DType::i64)};
   vary_together(operands);
   return make(Op::random_bits, std::move(operands), std::move(attrs));
+}
+
+// Bits of a number's significand, the hidden one included.
+int significand_bits(DType dtype) {
+  switch (dtype) {
+    case DType::f64: return 53;
+    case DType::f16: return 11;
+    case DType::bf16: return 8;
+    case DType::f8e4m3: return 4;
+    case DType::f8e5m2: return 3;
+    default: return 24;
+  }
+}
+
+// The largest number of the type below `high`.
+double below(double high, DType dtype) {
+  if (high == 0)
+    return -0x1p-24;  // f16's smallest; what others could hold beyond it is never drawn
+  int exponent;
+  const double fraction = std::frexp(high, &exponent);
+  // Numbers below a power of two stand twice as close as those above it.
+  const int place = exponent - significand_bits(dtype) - (fraction == 0.5 ? 1 : 0);
+  const double step = std::ldexp(1, dtype == DType::f16 ? std::max(place, -24) : place);
+  const double down = std::floor(high / step) * step;
+  return down < high ? down : down - step;
 }
 
 }  // namespace
@@ -77,9 +103,12 @@ Tensor uniform(Operand input, const Shape& shape, DType dtype, double low, doubl
     // 32 bits and 21 bits: 53 in all.
     u = floor(second * 0x1p-11) * 0x1p-53 + first * 0x1p-32;
   } else {
-    u = cast(shift_right(random_bits(key, shape), 8), DType::f32) * 0x1p-24;
+    // As many bits as the type has below 1, so that none is rounded up to it.
+    const int bits = significand_bits(dtype);
+    u = cast(shift_right(random_bits(key, shape), 32 - bits), DType::f32) * std::ldexp(1, -bits);
   }
-  if (low != 0 || high != 1) u = u * (high - low) + low;
+  // Rounding may reach `high`, which is not in the range.
+  if (low != 0 || high != 1) u = minimum(u * (high - low) + low, std::max(low, below(high, dtype)));
   return cast(u, dtype);
 }
 

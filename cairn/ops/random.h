@@ -24,8 +24,9 @@ std::vector<Tensor> split_key(Operand key, int count);
 
 // u32 bits; element i is Philox4x32-10 at i + offset (0-d i64).
 Tensor random_bits(Operand key, const Shape& shape, Operand offset = 0);
-// Uniform in [low, high). u = (bits >> 8) * 2^-24 for f32 and smaller; f64 takes 53 bits of two
-// words.
+// Uniform in [low, high), which must be finite. The unit draw is the top bits of a word, as many as
+// the type's significand has: (bits >> 8) * 2^-24 for f32, 11 for f16, 8 for bf16; f64 takes 53 of
+// two words.
 Tensor uniform(Operand key, const Shape& shape, DType dtype = DType::f32, double low = 0,
                double high = 1);
 // sqrt(2) * erf_inv(u) with u uniform in (-1, 1): the inverse of the normal distribution.

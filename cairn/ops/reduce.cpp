@@ -48,10 +48,7 @@ Tensor arg(const char* kind, std::string_view op, const Operand& operand, int ax
   return keep_dims ? with_ones(result, x.shape(), {at}) : result;
 }
 
-Tensor running(const char* kind, std::string_view op, const Operand& operand, int axis,
-               bool reverse) {
-  const Provenance provenance(operand.where());
-  const Tensor x = operand.value();
+Tensor running(const char* kind, std::string_view op, const Tensor& x, int axis, bool reverse) {
   Attrs attrs{{Attr::kind, std::string(kind)},
               {Attr::axis, int64_t{normalize_axis(op, axis, x.rank())}}};
   if (reverse) attrs.set(Attr::reverse, true);
@@ -65,19 +62,34 @@ double reduced_elements(std::string_view op, const Tensor& x, const Ints& axes) 
   return count;
 }
 
+// What sums and products of bool and small integers are taken in: 300 ones of u8 are 300.
+Tensor summand(const Operand& x) {
+  const Tensor t = x.value();
+  const bool is_small = t.dtype() == DType::b8 || (is_integer(t.dtype()) && size_of(t.dtype()) < 4);
+  return is_small ? cast(t, DType::i32) : t;
+}
+
+// detail::in_wide for functions of differences, which f32 would lose between large integers.
+template <class F>
+Tensor in_wide(std::string_view op, const Operand& x, F f) {
+  const Provenance provenance(x.where());
+  const Tensor t = x.value();
+  if (is_integer(t.dtype()) && size_of(t.dtype()) >= 4)
+    return cast(f(cast(t, DType::f64)), DType::f32);
+  return detail::in_wide(op, x, f);
+}
+
 Tensor to_bool(const Tensor& x) { return cast(x, DType::b8); }
 
 }  // namespace
 
 Tensor sum(Operand x, Ints axes, bool keep_dims) {
   const Provenance provenance(x.where());
-  const Tensor t = x.value();
-  return reduce("sum", "sum", t.dtype() == DType::b8 ? cast(t, DType::i32) : t, axes, keep_dims);
+  return reduce("sum", "sum", summand(x), axes, keep_dims);
 }
 Tensor prod(Operand x, Ints axes, bool keep_dims) {
   const Provenance provenance(x.where());
-  const Tensor t = x.value();
-  return reduce("prod", "prod", t.dtype() == DType::b8 ? cast(t, DType::i32) : t, axes, keep_dims);
+  return reduce("prod", "prod", summand(x), axes, keep_dims);
 }
 Tensor max(Operand x, Ints axes, bool keep_dims) {
   const Provenance provenance(x.where());
@@ -89,13 +101,13 @@ Tensor min(Operand x, Ints axes, bool keep_dims) {
 }
 
 Tensor mean(Operand x, Ints axes, bool keep_dims) {
-  return detail::in_wide("mean", x, [&](const Tensor& w) {
+  return in_wide("mean", x, [&](const Tensor& w) {
     return sum(w, axes, keep_dims) / reduced_elements("mean", w, axes);
   });
 }
 
 Tensor variance(Operand x, Ints axes, int correction, bool keep_dims) {
-  return detail::in_wide("variance", x, [&](const Tensor& w) {
+  return in_wide("variance", x, [&](const Tensor& w) {
     const Tensor deviation = w - mean(w, axes, true);
     return sum(deviation * deviation, axes, keep_dims) /
            (reduced_elements("variance", w, axes) - correction);
@@ -103,9 +115,8 @@ Tensor variance(Operand x, Ints axes, int correction, bool keep_dims) {
 }
 
 Tensor standard_deviation(Operand x, Ints axes, int correction, bool keep_dims) {
-  return detail::in_wide("standard_deviation", x, [&](const Tensor& w) {
-    return sqrt(variance(w, axes, correction, keep_dims));
-  });
+  return in_wide("standard_deviation", x,
+                 [&](const Tensor& w) { return sqrt(variance(w, axes, correction, keep_dims)); });
 }
 
 Tensor norm(Operand x, double order, Ints axes, bool keep_dims) {
@@ -169,16 +180,20 @@ Tensor argmin(Operand x, int axis, bool keep_dims) {
   return arg("min", "argmin", x, axis, keep_dims);
 }
 Tensor cumsum(Operand x, int axis, bool reverse) {
-  return running("sum", "cumsum", x, axis, reverse);
+  const Provenance provenance(x.where());
+  return running("sum", "cumsum", summand(x), axis, reverse);
 }
 Tensor cumprod(Operand x, int axis, bool reverse) {
-  return running("prod", "cumprod", x, axis, reverse);
+  const Provenance provenance(x.where());
+  return running("prod", "cumprod", summand(x), axis, reverse);
 }
 Tensor cummax(Operand x, int axis, bool reverse) {
-  return running("max", "cummax", x, axis, reverse);
+  const Provenance provenance(x.where());
+  return running("max", "cummax", x.value(), axis, reverse);
 }
 Tensor cummin(Operand x, int axis, bool reverse) {
-  return running("min", "cummin", x, axis, reverse);
+  const Provenance provenance(x.where());
+  return running("min", "cummin", x.value(), axis, reverse);
 }
 
 }  // namespace cairn

@@ -7,12 +7,13 @@
 
 namespace cairn {
 
+// Sums and products of bool, i8, i16 and u8 are i32, here and in cumsum and cumprod.
 Tensor sum(Operand x, Ints axes = {}, bool keep_dims = false);
 Tensor prod(Operand x, Ints axes = {}, bool keep_dims = false);
 // Throws Error when a reduced axis has no elements. NaN wins.
 Tensor max(Operand x, Ints axes = {}, bool keep_dims = false);
 Tensor min(Operand x, Ints axes = {}, bool keep_dims = false);
-// f16 and bf16 are summed in f32; integers become f32.
+// f16 and bf16 are summed in f32; integers give f32, those of 32 and 64 bits computed in f64.
 Tensor mean(Operand x, Ints axes = {}, bool keep_dims = false);
 // Sum of squared deviations over n - correction (PyTorch's correction = 1 is not the default here;
 // NumPy's 0 is).

@@ -66,7 +66,7 @@ Replacement elementwise(const Node& node) {
       if (is_number(in(1), 1.0)) return {in(0)};
       break;
     case Op::select:
-      if (const auto c = number_of(in(0))) return {c->as_integer() ? in(1) : in(2)};
+      if (const auto c = number_of(in(0))) return {c->as_double() != 0 ? in(1) : in(2)};
       if (in(1) == in(2)) return {in(1)};
       break;
     default: break;

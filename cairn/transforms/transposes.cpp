@@ -96,7 +96,7 @@ Tensor of_barrier(const Linear& l, int operand) { return l.cotangents[operand]; 
 // A value equal on all ranks that is used by each of them: the ranks' cotangents add up.
 Tensor of_vary(const Linear& l, int) {
   const std::string& axis = l.node.attrs().text(Attr::mesh_axis);
-  const auto size = l.meshes.find(axis);
+  const auto size = l.meshes.find(axis);  // this node's own, or that of another collective
   if (size == l.meshes.end())
     fail("grad", l.node,
          "no collective of this graph says how many ranks the mesh axis '" + axis +
@@ -123,8 +123,7 @@ Tensor of_all_gather_invariant(const Linear& l, int) {
   const Shape& x = l.inputs[0].shape();
   const int axis = static_cast<int>(attrs.integer(Attr::axis));
   const Tensor rank = make(Op::axis_index, {}, place);
-  const Tensor varying =
-      make(Op::vary, {only(l)}, {{Attr::mesh_axis, attrs.text(Attr::mesh_axis)}});
+  const Tensor varying = make(Op::vary, {only(l)}, place);
   std::vector<Operand> starts(static_cast<size_t>(x.rank()), 0);
   starts[static_cast<size_t>(axis)] = rank * x[axis];
   return dynamic_slice(varying, starts, x);

@@ -89,7 +89,8 @@ Tensor convolution_kernel(const Linear& l, const ConvolutionShape& c) {
 }
 
 // mask[g, t]: whether row t belongs to group g.
-Tensor group_rows(const Tensor& sizes, int64_t rows) {
+Tensor group_rows(const Tensor& given, int64_t rows) {
+  const Tensor sizes = maximum(given, 0);
   const Tensor ends = cumsum(sizes);
   const Tensor starts = ends - sizes;
   const Tensor row =

@@ -151,8 +151,10 @@ Cotangents vjp_all_reduce(const VjpContext& c) {
   if (c.node.attrs().text(Attr::kind) != "sum")
     fail("grad", c.node,
          "only kind=sum has a derivative; use stop_gradient on its operand, or custom_vjp");
-  return {
-      make(Op::vary, {c.cotangents[0]}, {{Attr::mesh_axis, c.node.attrs().text(Attr::mesh_axis)}})};
+  const Attrs& along = c.node.attrs();
+  return {make(
+      Op::vary, {c.cotangents[0]},
+      {{Attr::mesh_axis, along.text(Attr::mesh_axis)}, {Attr::size, along.integer(Attr::size)}})};
 }
 
 using Rows = std::array<Row<VjpRule>, kOpCount>;

@@ -20,6 +20,61 @@ Tensor select_examples(const Tensor& c, const Tensor& x, const Tensor& y) {
   return make(Op::select, std::move(all));
 }
 
+Graph without_index_errors(const Graph& graph);
+
+// The same operation on indices that are all in range. One out of range gathers what it would and
+// still scatters nothing: it goes to a place behind the end that is cut off.
+std::vector<Tensor> in_range(const Node& node, std::vector<Tensor> inputs) {
+  const int axis = static_cast<int>(node.attrs().integer(Attr::axis));
+  const int64_t size = inputs[0].shape()[axis];
+  if (size == 0) return rebuild(node, std::move(inputs));
+  Tensor& indices = inputs[1];
+  if (node.op() == Op::gather) {
+    indices = minimum(maximum(indices, 0), size - 1);
+    return rebuild(node, std::move(inputs));
+  }
+  indices = where(bitwise_and(indices >= 0, indices < size), indices, size);
+  Ints none(inputs[0].rank(), 0), one = none;
+  one[axis] = 1;
+  inputs[0] = pad(inputs[0], none, one);
+  return {slice_axis(rebuild(node, std::move(inputs))[0], axis, 0, size)};
+}
+
+// A graph that reports no index out of range, for work whose results may be thrown away.
+Graph without_index_errors(const Graph& graph) {
+  Graph result = graph;
+  TensorMap<Tensor> map;
+  const auto now = [&](const Tensor& t) {
+    const auto found = map.find(t);
+    return found == map.end() ? t : found->second;
+  };
+  for (const Node* node : topological_order(graph.outputs)) {
+    std::vector<Tensor> inputs;
+    bool changed = false;
+    for (const Tensor& input : node->inputs()) {
+      inputs.push_back(now(input));
+      changed |= !(inputs.back() == input);
+    }
+    Attrs attrs = node->attrs();
+    for (const auto& [key, value] : node->attrs())
+      if (const auto* region = std::get_if<GraphPtr>(&value)) {
+        attrs.set(key, std::make_shared<const Graph>(without_index_errors(**region)));
+        changed = true;
+      }
+    const Origin origin(node->scope(), node->location());
+    std::vector<Tensor> outputs;
+    if (node->op() == Op::gather || node->op() == Op::scatter) {
+      outputs = in_range(*node, std::move(inputs));
+    } else if (changed) {
+      outputs = rebuild(*node, std::move(inputs), std::move(attrs));
+    }
+    for (size_t i = 0; i < outputs.size(); ++i)
+      map[Tensor(const_cast<Node*>(node), static_cast<int>(i))] = outputs[i];
+  }
+  for (Tensor& output : result.outputs) output = now(output);
+  return result;
+}
+
 std::vector<bool> flags(const std::vector<Batched>& inputs) {
   std::vector<bool> result;
   for (const Batched& b : inputs) result.push_back(b.batched);
@@ -45,8 +100,9 @@ std::vector<Batched> batch_cond(const BatchContext& c) {
   const Graph& otherwise = *c.attrs().graph(Attr::otherwise);
   const std::vector<Batched> operands(c.inputs.begin() + 1, c.inputs.end());
   if (c.batched(0)) {
-    const std::vector<Batched> a = batch_graph(then, operands, c.size);
-    const std::vector<Batched> b = batch_graph(otherwise, operands, c.size);
+    // Each example takes part in both branches; an error of the one not taken does not exist.
+    const std::vector<Batched> a = batch_graph(without_index_errors(then), operands, c.size);
+    const std::vector<Batched> b = batch_graph(without_index_errors(otherwise), operands, c.size);
     std::vector<Batched> results;
     for (size_t i = 0; i < a.size(); ++i) {
       const auto full = [&](const Batched& v) {
@@ -71,10 +127,11 @@ std::vector<Batched> batch_cond(const BatchContext& c) {
 // runs until the longest example is done; those that are done keep their carried values and stack
 // zeros.
 std::vector<Batched> batch_loop(const BatchContext& c) {
-  const Graph& body = *c.attrs().graph(Attr::body);
+  const Graph& as_given = *c.attrs().graph(Attr::body);
   const size_t carried = static_cast<size_t>(c.attrs().integer(Attr::carried));
   const size_t scanned = static_cast<size_t>(c.attrs().integer(Attr::scanned));
   const bool masked = c.batched(0);
+  const Graph body = masked ? without_index_errors(as_given) : as_given;
   std::vector<bool> batched = flags(c.inputs);
   batched[0] = false;  // the step is the same for all
   std::vector<bool> forced(body.outputs.size(), masked), results;

@@ -44,7 +44,7 @@ std::vector<Batched> batch_grouped_matmul(const BatchContext& c) {
   const int64_t rows = x.shape()[1];
   // An example's sizes may add up to more than its rows; clip so that no group reaches into the
   // next.
-  const Tensor ends = minimum(cumsum(sizes, 1), static_cast<int32_t>(rows));
+  const Tensor ends = minimum(cumsum(maximum(sizes, 0), 1), static_cast<int32_t>(rows));
   const Tensor starts = pad(ends, {0, 1}, {0, -1});
   const Tensor total = slice_axis(ends, 1, ends.shape()[1] - 1, ends.shape()[1]);  // (B, 1)
   const Tensor all_sizes[] = {ends - starts, static_cast<int32_t>(rows) - total};
@@ -55,7 +55,7 @@ std::vector<Batched> batch_grouped_matmul(const BatchContext& c) {
   const Tensor row =
       make(Op::iota, {},
            {{Attr::dtype, DType::i32}, {Attr::shape, Ints{1, rows}}, {Attr::axis, int64_t{1}}});
-  return {{where(expand_dims(less(row, total), 2), out, 0.0), true}};
+  return {{where(expand_dims(less(row, total), 2), out, 0), true}};
 }
 
 std::vector<Batched> batch_convolution(const BatchContext& c) {

@@ -198,6 +198,16 @@ const Case kCases[] = {
      "[loop] the trip count varies along 'data', so result 0 must too; use `vary` inside; "
      "operands: "
      "i32[]{data} 'steps' f32[2,3] 'x'"},
+    {"%r = cond(%differs) { %aa = all_gather(%d) {mesh_axis=data, size=4, axis=0} yield %aa } "
+     "else { %bb = concatenate(%d, %d, %d, %d) {axis=0} yield %bb }",
+     "[cond] 'all_gather' over 'data' inside is not reached by all ranks, because the condition "
+     "varies along 'data'; decide by a value that is equal on every rank (all_reduce); operands: "
+     "bool[]{data} 'differs' f32[4,3]{data} 'd'"},
+    {"%r = loop(%steps, %d) {max=4} (%k, %c) { %tt = custom(%c) {name=\"twice\"} (%ee) { %ff = "
+     "permute(%ee) {mesh_axis=data, size=2, literal=dense<i32[2]>(1, 0)} yield %ff } yield %tt }",
+     "[loop] 'permute' over 'data' inside is not reached by all ranks, because the trip count "
+     "varies along 'data'; decide by a value that is equal on every rank (all_reduce); operands: "
+     "i32[]{data} 'steps' f32[4,3]{data} 'd'"},
     {"%r = loop(%s, %x) {max=2} (%k, %c) { yield %c }",
      "[loop] the first operand is the trip count, a 0-d i32; operands: f32[] 's' f32[2,3] 'x'"},
     {"%r = loop(%n, %x) {max=2} (%k, %c) { yield %y }",

@@ -151,29 +151,6 @@ TEST(Verify, Meshes) {
          else { %b = all_reduce(%x) {mesh_axis=data, size=4, kind=max} yield %b }
     return %a })")),
             "no error");
-  expect_complaint(
-      parsed(R"(graph(%p: bool[]{data}, %x: f32[4]{data}) {
-    %a = cond(%p) { %b = all_gather(%x) {mesh_axis=data, size=4, axis=0} yield %b }
-         else { %c = concatenate(%x, %x, %x, %x) {axis=0} yield %c }
-    return %a })"),
-      "a collective over 'data' runs under a condition or trip count that varies along it in "
-      "'all_gather'");
-  // Deeper, and by a trip count; a collective over another axis may stand there.
-  constexpr std::string_view kNested = R"(graph(%n: i32[]{data}, %x: f32[4]{data,model}) {
-    %a = loop(%n, %x) {max=4} (%k, %c) {
-      %d = custom(%c) {name="twice"} (%e) {
-        %f = all_to_all(%e) {mesh_axis=MESH, size=2, split_axis=0, concat_axis=0}
-        yield %f
-      }
-      yield %d
-    }
-    return %a })";
-  std::string text(kNested);
-  text.replace(text.find("MESH"), 4, "model");
-  EXPECT_EQ(complaint(parsed(text)), "no error");
-  text = kNested;
-  text.replace(text.find("MESH"), 4, "data");
-  expect_complaint(parsed(text), "a collective over 'data' runs under");
 }
 
 TEST(Verify, AllOfTheCorpus) {

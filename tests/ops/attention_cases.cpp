@@ -85,6 +85,13 @@ void add_attention_cases(std::vector<Case>& cases) {
         [=](const Arrays& in, const Ints& i, double s) { return seen(i[3] < in[3][i[0]], s); });
     if (shortest == 0) cases.back().orders = 0;  // the logarithm of no sum is -inf
   }
+  // The last of the three queries is the last key that counts.
+  one(
+      "causal with key lengths", {{Array({2}, {4, 3}), DType::i32}},
+      [](Tensors x) { return AttentionOptions{.causal = true, .kv_lengths = x[0]}; },
+      [=](const Arrays& in, const Ints& i, double s) {
+        return seen(i[2] + in[3][i[0]] - 3 >= i[3], s);
+      });
   one(
       "segments",
       {{Array({2, 3}, {0, 0, 1, 0, 1, 1}), DType::i32},

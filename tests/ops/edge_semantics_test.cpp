@@ -3,12 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 #include <limits>
 
 #include "cairn/graph/infer.h"
 #include "cairn/ops/elementwise.h"
 #include "cairn/ops/index.h"
 #include "cairn/ops/movement.h"
+#include "cairn/ops/nn.h"
 #include "cairn/ops/reduce.h"
 #include "cairn/runtime/runtime.h"
 #include "tests/ops/op_cases.h"
@@ -339,7 +341,87 @@ TEST(EdgeSemantics, ReductionsOfNan) {
   // Sums that pass the largest number on the way come back, because they are kept in f64.
   EXPECT_EQ(eval(runtime(), sum(Tensor::from<float>({3e38f, 3e38f, -3e38f}, {3}))).item<float>(),
             3e38f);
-  EXPECT_EQ(eval(runtime(), sum(Tensor::from<int8_t>({100, 100}, {2}))).item<int>(), -56);
+}
+
+TEST(EdgeSemantics, SumsOfSmallIntegersAreWide) {
+  const Tensor bytes = Tensor::from<int8_t>({100, 100}, {2});
+  EXPECT_EQ(eval(runtime(), sum(bytes)).item<int>(), 200);
+  EXPECT_EQ(eval(runtime(), prod(bytes)).item<int>(), 10000);
+  EXPECT_EQ(eval(runtime(), cumsum(bytes)).to_vector<int32_t>(), (std::vector<int32_t>{100, 200}));
+  EXPECT_EQ(eval(runtime(), cumsum(bytes > 0)).to_vector<int32_t>(), (std::vector<int32_t>{1, 2}));
+  // The primitive itself wraps.
+  const Attrs whole{{Attr::kind, std::string("sum")}, {Attr::axes, Ints{0}}};
+  EXPECT_EQ(eval(runtime(), make(Op::reduce, {bytes}, whole)).item<int>(), -56);
+  // f32 has no room for the difference of these.
+  const Tensor large = Tensor::from<int32_t>({16777217, 16777219}, {2});
+  EXPECT_EQ(eval(runtime(), variance(large)).item<float>(), 1);
+  EXPECT_EQ(eval(runtime(), mean(large)).item<float>(), 16777218);
+}
+
+TEST(EdgeSemantics, LogarithmsOfPowersAreWhole) {
+  for (int k = -20; k <= 60; ++k) {
+    const Tensor two = Tensor::scalar(std::ldexp(1.0, k), DType::f64);
+    EXPECT_EQ(eval(runtime(), log2(two)).item<double>(), k);
+    EXPECT_EQ(eval(runtime(), log2(cast(two, DType::f32))).item<double>(), k);
+  }
+  double ten = 1;
+  for (int k = 0; k <= 22; ++k, ten *= 10)
+    EXPECT_EQ(eval(runtime(), log10(Tensor::scalar(ten, DType::f64))).item<double>(), k);
+  expect_same(eval(runtime(), log2(Tensor::from<float>({0, INFINITY, -1, NAN}, {4}))).host(),
+              {-kInf, kInf, kNan, kNan}, "log2");
+}
+
+// A C++ integer beside a tensor must be one of its type.
+TEST(EdgeSemantics, NumbersMustFit) {
+  const Tensor u8 = Tensor::from<uint8_t>({44, 200}, {2});
+  for (const std::function<Tensor()>& wrong : std::initializer_list<std::function<Tensor()>>{
+           [&] { return equal(u8, 300); }, [&] { return less(u8, -1); },
+           [&] { return clamp(u8, 0, 300); }, [&] { return cast(u8, DType::i32) + 5'000'000'000; },
+           [&] { return sum(5'000'000'000); }}) {
+    try {
+      wrong();
+      ADD_FAILURE() << "no error";
+    } catch (const Error& e) {
+      EXPECT_NE(std::string(e.what()).find("does not fit"), std::string::npos) << e.what();
+      EXPECT_NE(std::string(e.what()).find("edge_semantics_test.cpp"), std::string::npos)
+          << e.what();
+    }
+  }
+  EXPECT_EQ(eval(runtime(), sum(clamp(u8, 0, 255))).item<int>(), 244);
+}
+
+TEST(EdgeSemantics, ItemsAreExactOrErrors) {
+  constexpr int64_t kLarge = (int64_t{1} << 53) + 1;
+  EXPECT_EQ(Tensor::from<int64_t>({kLarge}, {}).item<int64_t>(), kLarge);
+  EXPECT_EQ(Tensor::from<int64_t>({INT64_MAX}, {}).item<int64_t>(), INT64_MAX);
+  EXPECT_EQ(Tensor::from<float>({-2.75f}, {}).item<int>(), -2);
+  EXPECT_TRUE(Tensor::from<float>({0.5f}, {}).item<bool>());
+  EXPECT_THROW(Tensor::from<int64_t>({kLarge}, {}).item<int32_t>(), Error);
+  EXPECT_THROW(Tensor::from<float>({NAN}, {}).item<int>(), Error);
+  EXPECT_THROW(Tensor::from<float>({-1}, {}).item<uint32_t>(), Error);
+}
+
+// Compound assignments and the operators that NumPy has.
+TEST(EdgeSemantics, OperatorsAreTheFunctionsOfTheirNames) {
+  Tensor x = Tensor::from<int32_t>({7, -7}, {2});
+  const Tensor y = Tensor::from<int32_t>({2, 3}, {2});
+  const auto same = [](const Tensor& a, const Tensor& b) {
+    EXPECT_EQ(eval(runtime(), cast(a, DType::i64)).to_vector<int64_t>(),
+              eval(runtime(), cast(b, DType::i64)).to_vector<int64_t>());
+  };
+  same(x % y, remainder(x, y));
+  same(x & y, bitwise_and(x, y));
+  same(x | y, bitwise_or(x, y));
+  same(x ^ y, bitwise_xor(x, y));
+  same(~x, bitwise_not(x));
+  same(!x, logical_not(x));
+  same(x << y, shift_left(x, y));
+  same(x >> y, shift_right(x, y));
+  const Tensor before = x;
+  x += y;
+  x *= 3;
+  x -= 1;
+  same(x, (before + y) * 3 - 1);
 }
 
 TEST(EdgeSemantics, Order) {

@@ -64,6 +64,18 @@ void Builder::add_elementwise() {
       "trunc", {{reals(s, -4, 4)}}, [](Tensors x) { return trunc(x[0]); },
       [](const auto& x) { return std::trunc(x[0]); });
   map(
+      "exp2", {{reals(s, -4, 4)}}, [](Tensors x) { return exp2(x[0]); },
+      [](const auto& x) { return std::exp2(x[0]); })
+      .bound = {Bound::terms, 1, 1};
+  map(
+      "log2", {{reals(s, 0.1, 9)}}, [](Tensors x) { return log2(x[0]); },
+      [](const auto& x) { return std::log2(x[0]); })
+      .bound = {Bound::terms, 2, 1};
+  map(
+      "log10", {{reals(s, 0.1, 9)}}, [](Tensors x) { return log10(x[0]); },
+      [](const auto& x) { return std::log10(x[0]); })
+      .bound = {Bound::terms, 2, 1};
+  map(
       "truncate_divide", {{reals(s, -9, 9)}, {reals(s, 1.1, 3, 2)}},
       [](Tensors x) { return truncate_divide(x[0], x[1]); },
       [](const auto& x) { return std::trunc(x[0] / x[1]); })

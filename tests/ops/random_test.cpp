@@ -69,6 +69,22 @@ TEST(Random, UniformIsItsFormula) {
   }
 }
 
+// The end of the range is never drawn, where rounding would reach it either.
+TEST(Random, UniformStaysBelowItsEnd) {
+  for (const DType dtype : {DType::f32, DType::f16, DType::bf16})
+    for (const auto& [low, high] : std::initializer_list<std::pair<double, double>>{
+             {0, 1}, {1000, 1001}, {-1, 0}, {-3, -2}, {0.25, 0.5}}) {
+      const HostArray u = eval(runtime(), uniform(key(), {100000}, dtype, low, high)).host();
+      double least = high, most = low;
+      for (int64_t i = 0; i < u.elements(); ++i) {
+        least = std::min(least, u.at(i));
+        most = std::max(most, u.at(i));
+      }
+      EXPECT_GE(least, low) << name(dtype);
+      EXPECT_LT(most, high) << name(dtype) << " " << low << ".." << high;
+    }
+}
+
 TEST(Random, NormalIsTheInverseOfUniform) {
   const auto z = values<double>(normal(key(), {200000}, DType::f64));
   const auto u = values<double>(uniform(key(), {10}, DType::f64));

@@ -73,7 +73,7 @@ TEST(Collectives, ACheckpointTakesBothKinds) {
   EXPECT_EQ(pulled.outputs[2].type(), types[1]);
 }
 
-// `vary` does not know its axis's size; another collective of the graph does, or there is an error.
+// A `vary` without a size takes that of another collective of the graph, or there is an error.
 TEST(Collectives, VaryBecomesAllReduce) {
   const TensorType type = equal_everywhere({2});
   const auto vary = [](const Tensor& x) { return make(Op::vary, {x}, {{Attr::mesh_axis, kAxis}}); };
@@ -86,6 +86,12 @@ TEST(Collectives, VaryBecomesAllReduce) {
   verify(pulled);
   EXPECT_EQ(last(pulled).op(), Op::all_reduce);
   EXPECT_EQ(last(pulled).attrs().integer(Attr::size), kRanks);
+  const Graph by_itself = trace(
+      [](std::span<const Tensor> x) -> std::vector<Tensor> {
+        return {cairn::vary(x[0], {kAxis, kRanks})};
+      },
+      {&type, 1});
+  EXPECT_EQ(last(vjp(by_itself)).op(), Op::all_reduce);
   const Graph unknown = trace(
       [&](std::span<const Tensor> x) -> std::vector<Tensor> { return {vary(x[0])}; }, {&type, 1});
   try {

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include "cairn/ops/control.h"
+#include "cairn/ops/index.h"
+#include "cairn/ops/linear.h"
 #include "tests/transforms/numeric.h"
 #include "tests/transforms/op_cases.h"
 
@@ -197,6 +200,45 @@ TEST(VmapApi, TripCountsOfTheirOwn) {
     EXPECT_EQ(value(slice(mapped[0], {b})), value(expected[0])) << b;
     EXPECT_EQ(value(slice(mapped[1], {b})), value(expected[1])) << b;
   }
+}
+
+// An index that is out of range only in the branch not taken, or after an example's last step, is
+// no error; one out of range in what is computed anyway is.
+TEST(VmapApi, ErrorsOfWorkThatNobodyAskedForDoNotExist) {
+  const Tensor x = Tensor::from<double>({10, 20, 30}, {3});
+  const Tensor i = Tensor::from<int32_t>({0, 7, 2}, {3});
+  const auto guarded = [&](Tensor k) {
+    return cond(k < 3, [&] { return take(x, k); }, [&] { return full({}, -1, DType::f64); });
+  };
+  EXPECT_EQ(value(vmap(guarded)(i)), (std::vector<double>{10, -1, 30}));
+  const auto written = [&](Tensor k) {
+    return cond(
+        k < 3, [&] { return index_add(x, k, full({}, 1, DType::f64)); }, [&] { return x * 0.0; });
+  };
+  EXPECT_EQ(value(vmap(written)(i)), (std::vector<double>{11, 20, 30, 0, 0, 0, 10, 20, 31}));
+  // Step k reads x[k], so the third example must stop before the end of x.
+  const auto summed = [&](Tensor n) {
+    return fori(n, full({}, 0, DType::f64), [&](Tensor k, Tensor s) { return s + take(x, k + 1); },
+                {.max = 4});
+  };
+  EXPECT_EQ(value(vmap(summed)(Tensor::from<int32_t>({0, 2, 1}, {3}))),
+            (std::vector<double>{0, 50, 20}));
+  EXPECT_THROW(value(vmap([&](Tensor k) { return take(x, k); })(i)), Error);
+}
+
+TEST(VmapApi, GroupsOfIntegersAndOfNegativeSizes) {
+  const Tensor rows = Tensor::from<int32_t>({1, 2, 3, 4, 5, 6}, {2, 3, 1});
+  const Tensor w = Tensor::from<int32_t>({10, 100}, {2, 1, 1});
+  const Tensor sizes = Tensor::from<int32_t>({-1, 2, 1, 1}, {2, 2});
+  const auto product = [&](Tensor r, Tensor s) { return grouped_matmul(r, w, s); };
+  const Tensor out = vmap(product)(rows, sizes);
+  EXPECT_EQ(out.dtype(), DType::i32);
+  EXPECT_EQ(value(out), (std::vector<double>{100, 200, 0, 40, 500, 0}));
+  for (int64_t b = 0; b < 2; ++b)
+    EXPECT_EQ(value(slice(out, {b})), value(product(slice(rows, {b}), slice(sizes, {b}))));
+  const Tensor x = cast(slice(rows, {0}), DType::f64), v = cast(w, DType::f64);
+  EXPECT_EQ(value(grad([&](Tensor t) { return sum(grouped_matmul(t, v, slice(sizes, {0}))); })(x)),
+            (std::vector<double>{100, 100, 0}));
 }
 
 INSTANTIATE_TEST_SUITE_P(Differentiable, VmapOfGradient, testing::ValuesIn(differentiable_cases()),
