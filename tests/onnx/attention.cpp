@@ -60,7 +60,7 @@ std::vector<Tensor> attention_of(const OnnxCall& c) {
 
 // Attention with graphs that change the scores before the softmax and the weights behind it.
 Tensor flex_attention(const OnnxCall& c) {
-  const Tensor q = c[0], k = c[1], v = c[2];
+  const Tensor &q = c[0], &k = c[1], &v = c[2];
   const double scale = c.number("scale", 1 / std::sqrt(static_cast<double>(q.size(3))));
   const bool has_score_mod = c.has_attribute("score_mod"), has_prob = c.has_attribute("prob_mod");
   if (!has_score_mod && !has_prob) return attention(q, k, v, {.scale = scale}).out;

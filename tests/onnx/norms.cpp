@@ -47,7 +47,7 @@ Tensor lp_normalization(const OnnxCall& c) {
 Tensor local_response_normalization(const OnnxCall& c) {
   const int64_t size = c.integer("size", 1);
   if (size % 2 == 0) throw Unsupported("a window of an even number of channels");
-  const Tensor x = c[0];
+  const Tensor& x = c[0];
   const Tensor columns = reshape(square(x), {x.size(0), 1, x.size(1), -1});
   const Tensor means = avg_pool(columns, {size, 1}, {.stride = {1}, .padding = {size / 2, 0}});
   const Tensor scale = means * c.number("alpha", 1e-4) + c.number("bias", 1);

@@ -47,7 +47,8 @@ std::string table_of(const std::map<std::string, Count>& counts,
                      const std::vector<std::string>& without_a_case) {
   std::string text =
       "# Operator cases of ONNX: operator, cases that run (of those, cases whose model is the\n"
-      "# operator's definition by others), cases skipped. Compared with each run by the tests.\n";
+      "# operator's definition by others), cases skipped and why. The tests hold it against what "
+      "ran.\n";
   int run = 0, skipped = 0;
   for (const auto& [op, count] : counts) {
     text += fmt::format("{:<26} run {:>3} ({:>2}), skipped {:>3}\n", op, count.run,

@@ -15,15 +15,17 @@ std::vector<Tensor> optimized(const OnnxCall& c, const OptimizerConfig& config, 
   const auto optimizer = make_optimizer(config);
   const StepInputs inputs{c[0], Tensor::scalar(step, DType::f32), c.number("norm_coefficient", 0)};
   const int count = (c.count() - 2) / (2 + states);
-  std::vector<Tensor> results(static_cast<size_t>(count * (1 + states)));
+  std::vector<Tensor> results;
+  std::vector<std::vector<Tensor>> next_state(static_cast<size_t>(states));
   for (int i = 0; i < count; ++i) {
     std::vector<Tensor> state;
     for (int k = 0; k < states; ++k) state.push_back(c[2 + (2 + k) * count + i]);
     const ParameterUpdate update = optimizer->update(inputs, c[2 + i], c[2 + count + i], state);
-    results[static_cast<size_t>(i)] = update.parameter;
-    for (int k = 0; k < states; ++k)
-      results[static_cast<size_t>((1 + k) * count + i)] = update.state[static_cast<size_t>(k)];
+    results.push_back(update.parameter);
+    for (size_t k = 0; k < next_state.size(); ++k) next_state[k].push_back(update.state[k]);
   }
+  for (const std::vector<Tensor>& kind : next_state)
+    results.insert(results.end(), kind.begin(), kind.end());
   return results;
 }
 

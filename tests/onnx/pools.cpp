@@ -39,6 +39,9 @@ OnnxWindows onnx_windows(const OnnxCall& c, const Tensor& x, Ints kernel) {
   return w;
 }
 
+namespace {
+
+// x[N, C, S...] with `value` around its spatial axes.
 Tensor pad_spatial(const Tensor& x, const Ints& low, const Ints& high, Operand value) {
   Ints before(x.rank(), 0), behind(x.rank(), 0);
   for (int i = 0; i < low.size(); ++i) {
@@ -47,8 +50,6 @@ Tensor pad_spatial(const Tensor& x, const Ints& low, const Ints& high, Operand v
   }
   return pad(x, before, behind, value);
 }
-
-namespace {
 
 Ints sum_of(Ints a, const Ints& b) {
   for (int i = 0; i < a.size(); ++i) a[i] += b[i];
@@ -84,7 +85,7 @@ Tensor window_sums(const Tensor& x, const OnnxWindows& w) {
 }
 
 Tensor average_pool(const OnnxCall& c) {
-  const Tensor x = c[0];
+  const Tensor& x = c[0];
   const OnnxWindows w = onnx_windows(c, x);
   const bool include = c.integer("count_include_pad", 0);
   if (w.is_symmetric() && !w.is_dilated())

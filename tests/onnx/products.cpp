@@ -5,11 +5,15 @@
 
 namespace cairn::test {
 
-static Ints onnx_kernel(const Tensor& weight) {
+namespace {
+
+Ints onnx_kernel(const Tensor& weight) {
   Ints kernel;
   for (int i = 2; i < weight.rank(); ++i) kernel.push_back(weight.size(i));
   return kernel;
 }
+
+}  // namespace
 
 Tensor onnx_convolution(const OnnxCall& c, const Tensor& x, const Tensor& weight,
                         const Tensor& bias) {
@@ -92,17 +96,9 @@ Tensor columns_to_image(const OnnxCall& c) {
     high.push_back(pads[i + spatial]);
     more.push_back(room - (count - 1) * stride[i] - reach);
   }
-  Shape weight = taps;
-  weight[0] = channels * patch;
-  return conv_transpose(reshape(c[0], grid),
-                        reshape(tile(reshape(eye(patch), taps),
-                                     [&] {
-                                       Ints times(taps.rank(), 1);
-                                       times[0] = channels;
-                                       return times;
-                                     }()),
-                                weight),
-                        {},
+  Ints times(taps.rank(), 1);
+  times[0] = channels;  // the same weights for each group
+  return conv_transpose(reshape(c[0], grid), tile(reshape(eye(patch), taps), times), {},
                         {.stride = stride,
                          .padding = low,
                          .padding_high = high,

@@ -1,6 +1,7 @@
 // The reader of ONNX files: every form of a tensor, and bytes that are cut off or lie.
 #include <gtest/gtest.h>
 
+#include "cairn/io/tar.h"
 #include "onnx.pb.h"
 #include "tests/onnx/cases.h"
 #include "tests/support/test_data.h"
@@ -179,6 +180,32 @@ TEST(OnnxReader, SurvivesCutAndChangedBytes) {
       read(changed);
     }
   EXPECT_GT(refused, static_cast<int>(model.size()));
+}
+
+// The files of the archive, cut off at 16 places each. A tensor's values come last, so it is
+// refused wherever it is cut, unless it has none.
+TEST(OnnxReader, RefusesFilesOfTheArchiveThatAreCutOff) {
+  CAIRN_REQUIRE_DATA(kOnnxArchive);
+  const io::TarFile tar = io::TarFile::open(data_path(kOnnxArchive).string()).value();
+  int cut = 0, refused = 0;
+  for (const io::TarEntry& entry : tar.entries()) {
+    const bool is_model = entry.name.ends_with(".onnx");
+    const std::span<const std::byte> bytes = tar.bytes(entry).bytes();
+    for (size_t i = 0; i < 16; ++i, ++cut) {
+      // A copy of its own, whose end the sanitizer watches.
+      const std::vector<std::byte> part(
+          bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(bytes.size() * i / 16));
+      try {
+        if (is_model)
+          read_onnx_model(part);
+        else
+          read_onnx_tensor(part);
+      } catch (const Error&) {
+        ++refused;
+      }
+    }
+  }
+  EXPECT_GT(refused, cut * 9 / 10);
 }
 
 // Bodies inside of bodies: protobuf stops at a depth of 100, long before the stack ends.

@@ -19,13 +19,18 @@ OnnxBuilder reduction(Reduce reduce) {
   });
 }
 
-const Tensor& some(const Tensor& x) {
+void require_elements(const Tensor& x) {
   if (x.elements() == 0) throw Unsupported("cairn gives no largest or smallest of no elements");
-  return x;
 }
 
 Tensor largest(const Tensor& x, const Ints& axes, bool keep_dims) {
-  return x.dtype() == DType::b8 ? any(x, axes, keep_dims) : max(some(x), axes, keep_dims);
+  require_elements(x);
+  return x.dtype() == DType::b8 ? any(x, axes, keep_dims) : max(x, axes, keep_dims);
+}
+
+Tensor smallest(const Tensor& x, const Ints& axes, bool keep_dims) {
+  require_elements(x);
+  return x.dtype() == DType::b8 ? all(x, axes, keep_dims) : min(x, axes, keep_dims);
 }
 
 // The last of equal elements is the first of the flipped ones.
@@ -79,7 +84,7 @@ void add_reductions(OnnxTable& table) {
       {"ReduceProd", [](const Tensor& x, const Ints& a, bool k) { return prod(x, a, k); }},
       {"ReduceMean", [](const Tensor& x, const Ints& a, bool k) { return mean(x, a, k); }},
       {"ReduceMax", largest},
-      {"ReduceMin", [](const Tensor& x, const Ints& a, bool k) { return min(some(x), a, k); }},
+      {"ReduceMin", smallest},
       {"ReduceL1", [](const Tensor& x, const Ints& a, bool k) { return norm(x, 1, a, k); }},
       {"ReduceL2", [](const Tensor& x, const Ints& a, bool k) { return norm(x, 2, a, k); }},
       {"ReduceSumSquare",

@@ -78,7 +78,7 @@ Tensor pad_of(const OnnxCall& c) {
   Ints low(c[0].rank(), 0), high(c[0].rank(), 0);
   for (int i = 0; i < axes.size(); ++i) {
     low[static_cast<int>(axes[i])] = widths[static_cast<size_t>(i)];
-    high[static_cast<int>(axes[i])] = widths[static_cast<size_t>(i + axes.size())];
+    high[static_cast<int>(axes[i])] = widths[static_cast<size_t>(i) + widths.size() / 2];
   }
   const std::string mode = c.text("mode", "constant");
   if (mode == "edge") return pad(c[0], low, high, PadMode::edge);

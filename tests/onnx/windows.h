@@ -22,7 +22,4 @@ OnnxWindows onnx_windows(const OnnxCall& c, const Tensor& x, Ints kernel = {});
 Tensor onnx_convolution(const OnnxCall& c, const Tensor& x, const Tensor& weight,
                         const Tensor& bias);
 
-// x[N, C, S...] with `value` around its spatial axes.
-Tensor pad_spatial(const Tensor& x, const Ints& low, const Ints& high, Operand value);
-
 }  // namespace cairn::test
