@@ -20,48 +20,17 @@ PairKey pair_key(int32_t left, int32_t right) {
 int32_t left_of(PairKey pair) { return static_cast<int32_t>(pair >> 32); }
 int32_t right_of(PairKey pair) { return static_cast<int32_t>(pair); }
 
-// The distinct pieces of all documents and how often each occurs.
-struct Pieces {
-  std::vector<std::string_view> text;
-  std::vector<int64_t> count;
-};
-
-Pieces count_pieces(std::span<const std::string_view> documents,
-                    std::span<const std::string> special_tokens) {
-  std::vector<SplitRule> rules;
-  for (const std::string& token : special_tokens) {
-    rules.push_back({token, true, SplitRule::Keep::gaps});
-  }
-  // A token inside of another one must not cut it.
-  std::stable_sort(rules.begin(), rules.end(), [](const SplitRule& a, const SplitRule& b) {
-    return a.pattern.size() > b.pattern.size();
-  });
-  rules.push_back({std::string(kGpt2Pattern)});
-  const Splitter splitter = Splitter::make(std::move(rules)).value();
-  Pieces pieces;
-  std::unordered_map<std::string_view, size_t> index;
-  for (const std::string_view document : documents) {
-    splitter.split(document, [&](std::string_view piece) {
-      const auto [found, is_new] = index.try_emplace(piece, pieces.text.size());
-      if (is_new) {
-        pieces.text.push_back(piece);
-        pieces.count.push_back(0);
-      }
-      ++pieces.count[found->second];
-    });
-  }
-  return pieces;
-}
-
 class Trainer {
  public:
-  Trainer(const Pieces& pieces, BpeDescription& description)
-      : tokens_(description.vocabulary.tokens), merges_(description.merges), count_(pieces.count) {
+  Trainer(const PieceCounts& pieces, BpeDescription& description)
+      : tokens_(description.vocabulary.tokens),
+        merges_(description.merges),
+        count_(pieces.counts()) {
     for (size_t id = 0; id < tokens_.size(); ++id) {
       ids_.emplace(tokens_[id], static_cast<int32_t>(id));
     }
-    words_.reserve(pieces.text.size());
-    for (const std::string_view text : pieces.text) {
+    words_.reserve(pieces.pieces().size());
+    for (const std::string_view text : pieces.pieces()) {
       std::vector<int32_t>& word = words_.emplace_back();
       for (const char byte : text) {
         word.push_back(description.byte_ids[static_cast<uint8_t>(byte)]);
@@ -167,7 +136,7 @@ class Trainer {
 
   std::vector<std::string>& tokens_;
   std::vector<Merge>& merges_;
-  const std::vector<int64_t>& count_;
+  std::span<const int64_t> count_;
   std::vector<std::vector<int32_t>> words_;
   std::unordered_map<std::string, int32_t> ids_;
   std::unordered_map<PairKey, Pair> pairs_;
@@ -177,9 +146,50 @@ class Trainer {
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> train_bpe(std::span<const std::string_view> documents,
-                                     int32_t vocabulary_size,
-                                     std::span<const std::string> special_tokens) {
+struct PieceCounts::Index {
+  // Found by views of a document; only a new piece is copied.
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(std::string_view s) const { return std::hash<std::string_view>()(s); }
+  };
+  Splitter splitter;
+  std::unordered_map<std::string, size_t, Hash, std::equal_to<>> numbers = {};
+};
+
+PieceCounts::PieceCounts(std::span<const std::string> special_tokens)
+    : special_tokens_(special_tokens.begin(), special_tokens.end()) {
+  std::vector<SplitRule> rules;
+  for (const std::string& token : special_tokens_) {
+    if (token.empty() || std::count(special_tokens_.begin(), special_tokens_.end(), token) > 1) {
+      throw_error(
+          fmt::format("[train_bpe] the special token '{}' is empty or listed twice", token));
+    }
+    rules.push_back({token, true, SplitRule::Keep::gaps});
+  }
+  // A token inside of another one must not cut it.
+  std::stable_sort(rules.begin(), rules.end(), [](const SplitRule& a, const SplitRule& b) {
+    return a.pattern.size() > b.pattern.size();
+  });
+  rules.push_back({std::string(kGpt2Pattern)});
+  index_.reset(new Index{Splitter::make(std::move(rules)).value()});
+}
+PieceCounts::PieceCounts(PieceCounts&&) noexcept = default;
+PieceCounts::~PieceCounts() = default;
+
+void PieceCounts::add(std::string_view document) {
+  index_->splitter.split(document, [&](std::string_view piece) {
+    auto found = index_->numbers.find(piece);
+    if (found == index_->numbers.end()) {
+      found = index_->numbers.emplace(piece, pieces_.size()).first;
+      pieces_.push_back(found->first);
+      counts_.push_back(0);
+    }
+    ++counts_[found->second];
+  });
+}
+
+std::unique_ptr<Tokenizer> train_bpe(const PieceCounts& pieces, int32_t vocabulary_size) {
+  const std::vector<std::string>& special_tokens = pieces.special_tokens();
   const size_t smallest = 256 + special_tokens.size();
   if (vocabulary_size < 0 || static_cast<size_t>(vocabulary_size) < smallest) {
     throw_error(fmt::format(
@@ -190,10 +200,6 @@ std::unique_ptr<Tokenizer> train_bpe(std::span<const std::string_view> documents
   BpeDescription description;
   std::vector<std::string>& tokens = description.vocabulary.tokens;
   for (const std::string& token : special_tokens) {
-    if (token.empty() || std::find(tokens.begin(), tokens.end(), token) != tokens.end()) {
-      throw_error(
-          fmt::format("[train_bpe] the special token '{}' is empty or listed twice", token));
-    }
     description.vocabulary.added.push_back({static_cast<int32_t>(tokens.size()), token});
     tokens.push_back(token);
   }
@@ -202,10 +208,17 @@ std::unique_ptr<Tokenizer> train_bpe(std::span<const std::string_view> documents
     tokens.emplace_back(1, static_cast<char>(byte));
   }
   description.splits.push_back({std::string(kGpt2Pattern)});
-  Trainer(count_pieces(documents, special_tokens), description)
-      .train(static_cast<size_t>(vocabulary_size));
+  Trainer(pieces, description).train(static_cast<size_t>(vocabulary_size));
   guess_bos_and_eos(description.vocabulary);
   return make_bpe_tokenizer(std::move(description));
+}
+
+std::unique_ptr<Tokenizer> train_bpe(std::span<const std::string_view> documents,
+                                     int32_t vocabulary_size,
+                                     std::span<const std::string> special_tokens) {
+  PieceCounts pieces(special_tokens);
+  for (const std::string_view document : documents) pieces.add(document);
+  return train_bpe(pieces, vocabulary_size);
 }
 
 }  // namespace cairn::text

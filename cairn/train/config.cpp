@@ -8,6 +8,7 @@
 
 #include "cairn/base/file.h"
 #include "cairn/base/names.h"
+#include "cairn/text/utf8.h"
 
 namespace cairn {
 
@@ -252,7 +253,9 @@ Status set_field(TrainConfig& config, std::string_view assignment) {
   const std::string key(assignment.substr(0, equals));
   const std::string value(assignment.substr(equals + 1));
   auto table = parse_toml("value = " + value);
-  if (!table) table = toml::table{{"value", value}};  // a bare word
+  const bool bare_word = value.find_first_of("[{\"'") != 0;
+  if (!table && bare_word) table = toml::table{{"value", value}};
+  if (!table) return Error(fmt::format("--set {}: {}", assignment, table.error().what()));
   const toml::node* node = table.value().get("value");
   auto status = node ? read_field(config, key, *node) : Status(Error("no value"));
   if (!status) {
@@ -318,6 +321,13 @@ Status check(const TrainConfig& c) {
   }
   for (const Status& s : checks)
     if (!s) return s.error();
+  // A checkpoint holds the configuration as TOML, which is UTF-8.
+  const std::string text = to_toml(c);
+  if (const size_t valid = text::valid_utf8_prefix(text); valid < text.size()) {
+    const size_t line = text.rfind('\n', valid) + 1;
+    return Error(fmt::format("{} is not UTF-8 text, as a configuration must be",
+                             text.substr(line, text.find(' ', line) - line)));
+  }
   return Nothing{};
 }
 

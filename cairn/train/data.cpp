@@ -10,6 +10,7 @@
 #include "cairn/base/philox.h"
 #include "cairn/io/idx.h"
 #include "cairn/io/text_file.h"
+#include "cairn/train/text_data.h"
 
 namespace cairn {
 namespace {
@@ -60,12 +61,14 @@ Status TokenFile::write(const std::string& path, std::span<const std::string> fi
       io::DocumentOptions options;
       options.separator = separator;
       auto status = io::for_each_document(file, options, [&](std::string_view document) -> Status {
-        const std::vector<int32_t> ids = tokenizer.encode(document);
-        if (ids.empty()) return Nothing{};
         starts.push_back(total);
-        total += static_cast<int64_t>(ids.size());
-        std::vector<uint16_t> narrow(ids.begin(), ids.end());
-        out.write(width == 2 ? std::as_bytes(std::span(narrow)) : std::as_bytes(std::span(ids)));
+        encode_in_parts(tokenizer, document, [&](std::span<const int32_t> ids) {
+          total += static_cast<int64_t>(ids.size());
+          if (width == 4) return out.write(std::as_bytes(ids));
+          const std::vector<uint16_t> narrow(ids.begin(), ids.end());
+          out.write(std::as_bytes(std::span(narrow)));
+        });
+        if (starts.back() == total) starts.pop_back();
         return Nothing{};
       });
       if (!status) return status;
@@ -101,10 +104,9 @@ Result<TokenFile> TokenFile::open(const std::string& path) {
   file.width_ = static_cast<int>(header.width);
   file.size_ = static_cast<int64_t>(header.tokens);
   file.ids_ = all.data();
-  file.starts_.resize(header.documents);
-  if (header.documents)
-    std::memcpy(file.starts_.data(), all.data() + (body - header.documents * 8),
-                header.documents * 8);
+  // Written at a multiple of 8 of a file that is mapped at a page.
+  file.starts_ = {reinterpret_cast<const int64_t*>(all.data() + (body - header.documents * 8)),
+                  header.documents};
   return file;
 }
 

@@ -24,8 +24,8 @@ int64_t permuted(int64_t i, int64_t n, uint64_t seed, int64_t epoch);
 // Documents as one run of token ids in a mapped file, with the starts of documents.
 class TokenFile {
  public:
-  // Tokenizes the documents of `files` into `path` (u16 or u32 by vocabulary), streaming.
-  // `share_kept_back`: of the tokens, from the end, for `validation`, which may be null.
+  // Tokenizes the documents of `files` into `path` (u16 or u32 by vocabulary), streaming; 8 bytes
+  // per document are held.
   static Status write(const std::string& path, std::span<const std::string> files,
                       const std::string& separator, const text::Tokenizer& tokenizer);
   static Result<TokenFile> open(const std::string& path);
@@ -38,7 +38,7 @@ class TokenFile {
 
  private:
   SharedBytes bytes_;
-  std::vector<int64_t> starts_;
+  std::span<const int64_t> starts_;  // in the mapping, as the ids
   const void* ids_ = nullptr;
   int64_t size_ = 0;
   int width_ = 2;

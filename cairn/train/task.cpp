@@ -2,11 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <cstring>
 
 #include "cairn/base/names.h"
-#include "cairn/io/text_file.h"
 #include "cairn/models/classifier.h"
 #include "cairn/models/classifier_files.h"
 #include "cairn/models/generate.h"
@@ -16,10 +14,9 @@
 #include "cairn/ops/loss.h"
 #include "cairn/ops/movement.h"
 #include "cairn/ops/reduce.h"
-#include "cairn/text/bpe_tokenizer.h"
-#include "cairn/text/train_bpe.h"
 #include "cairn/text/utf8.h"
 #include "cairn/train/data.h"
+#include "cairn/train/text_data.h"
 
 namespace cairn {
 namespace {
@@ -279,38 +276,12 @@ class ImageTask : public Task {
   Evaluator evaluator_;
 };
 
-Result<std::unique_ptr<text::Tokenizer>> make_tokenizer(const TrainConfig& config) {
-  const std::string& kind = config.data.tokenizer;
-  if (kind == "bytes") return text::make_byte_tokenizer();
-  if (kind != "char" && kind.rfind("bpe:", 0) != 0) return text::load_tokenizer(kind);
-  std::vector<std::string> documents;
-  for (const std::vector<std::string>* files : {&config.data.text, &config.data.validation_text})
-    for (const std::string& file : *files) {
-      io::DocumentOptions options;
-      options.separator = config.data.separator;
-      auto status = io::for_each_document(file, options, [&](std::string_view d) -> Status {
-        documents.emplace_back(d);
-        return Nothing{};
-      });
-      if (!status) return status.error();
-    }
-  const std::vector<std::string_view> views(documents.begin(), documents.end());
-  if (kind == "char") return text::make_character_tokenizer(views);
-  int size = 0;
-  const char* end = kind.data() + kind.size();
-  if (const auto [rest, error] = std::from_chars(kind.data() + 4, end, size);
-      error != std::errc() || rest != end)
-    return Error(fmt::format("data.tokenizer '{}': expected bpe:SIZE, for example bpe:1024", kind));
-  const std::string special[] = {"<|endoftext|>"};
-  return text::train_bpe(views, size, special);
-}
-
 Result<std::unique_ptr<Task>> make_language_task(const TrainConfig& config,
                                                  const fs::path& folder) {
   if (config.data.text.empty())
     return Error(
         fmt::format("data.text: family '{}' needs text files to train on", config.model.family));
-  auto tokenizer = make_tokenizer(config);
+  auto tokenizer = make_tokenizer(config.data);
   if (!tokenizer) return tokenizer.error();
   const auto tokens = [&](const std::vector<std::string>& files,
                           const char* name) -> Result<TokenFile> {

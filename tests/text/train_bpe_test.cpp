@@ -61,6 +61,32 @@ TEST(TrainBpe, EqualsTheDefinition) {
   }
 }
 
+// Documents are counted and forgotten, in whatever order they come.
+TEST(TrainBpe, CountsPiecesAndKeepsNoDocument) {
+  const std::vector<std::string> documents = {"the cat, the\nhat", "a hat", "<s>the<s>cat"};
+  const std::vector<std::string> specials = {"<s>"};
+  PieceCounts forward(specials), backward(specials);
+  for (size_t i = 0; i < documents.size(); ++i) {
+    std::string copy = documents[i];
+    forward.add(copy);
+    copy.assign(copy.size(), 'x');
+    backward.add(documents[documents.size() - 1 - i]);
+  }
+  std::map<std::string, int64_t> counts;
+  for (size_t i = 0; i < forward.pieces().size(); ++i)
+    counts[std::string(forward.pieces()[i])] = forward.counts()[i];
+  EXPECT_EQ(counts, (std::map<std::string, int64_t>{{"the", 2},
+                                                    {" cat", 1},
+                                                    {",", 1},
+                                                    {" the", 1},
+                                                    {"\n", 1},
+                                                    {"hat", 1},
+                                                    {"a", 1},
+                                                    {" hat", 1},
+                                                    {"cat", 1}}));
+  EXPECT_EQ(train_bpe(forward, 270)->to_json(), train_bpe(backward, 270)->to_json());
+}
+
 TEST(TrainBpe, TiesGoToTheGreaterPair) {
   const std::string_view document = "ab,ba,bb,aa";  // each pair once; commas are pieces
   const auto tokenizer = train_bpe({&document, 1}, 260);

@@ -31,6 +31,7 @@ TEST(Config, RoundTripsAndSets) {
   ASSERT_TRUE(set_field(c, "model.family=llama").ok());
   EXPECT_FALSE(set_field(c, "train.batch=many").ok());
   EXPECT_FALSE(set_field(c, "train.batch").ok());
+  EXPECT_FALSE(set_field(c, "data.text=[\"a").ok());  // not the word '["a'
   const TrainConfig again = parse_config(to_toml(c)).value();
   EXPECT_EQ(to_toml(again), to_toml(c));
   EXPECT_EQ(again.train.steps, 100);
@@ -73,7 +74,7 @@ TEST(Config, BadGroupsNameTheKey) {
 }
 
 TEST(Config, ValuesThatMakeNoSenseNameTheKey) {
-  const char* const lines[] = {"[model]\nlayers = 0",
+  const char* const lines[] = {"[model]\nlayers = -1",
                                "[model]\nwidth = -8",
                                "[model]\ncontext = 10000000000",
                                "[model]\nhidden = [0]",
@@ -93,6 +94,10 @@ TEST(Config, ValuesThatMakeNoSenseNameTheKey) {
     EXPECT_THAT(error_of(line), HasSubstr(section + "." + line.substr(key, line.find(' ') - key)));
   }
   // What TOML cannot say, a checkpoint could not hold.
+  TrainConfig bytes;
+  bytes.data.text = {"caf\xE9.txt"};
+  ASSERT_FALSE(check(bytes).ok());
+  EXPECT_THAT(check(bytes).error().what(), HasSubstr("text is not UTF-8"));
   TrainConfig c;
   c.train.seed = uint64_t{1} << 63;
   EXPECT_FALSE(check(c).ok());
