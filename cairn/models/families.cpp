@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "cairn/base/names.h"
@@ -60,7 +61,8 @@ TransformerConfig read_gpt2(Reader& r) {
   c.heads = c.kv_heads = r.integer("n_head");
   c.width = r.integer("n_embd");
   c.head_width = c.heads > 0 ? c.width / c.heads : 0;
-  c.hidden = r.integer("n_inner", 4 * c.width);
+  constexpr int64_t kMost = int64_t{1} << 60;  // check() says what a width may be
+  c.hidden = r.integer("n_inner", 4 * std::clamp<int64_t>(c.width, 0, kMost));
   c.norm = NormKind::layer;
   c.norm_epsilon = r.number("layer_norm_epsilon", 1e-5);
   c.position = PositionKind::learned;

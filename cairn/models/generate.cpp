@@ -11,11 +11,12 @@
 #include "cairn/ops/nn.h"
 #include "cairn/ops/random.h"
 #include "cairn/ops/reduce.h"
+#include "cairn/transforms/precision.h"
 
 namespace cairn {
 namespace {
 
-constexpr int64_t kChunk = 64;
+constexpr auto kChunk = static_cast<int64_t>(Generator::kChunk);
 
 // (V) logits → i32 token. Options are 0-d tensors: temperature, top_k, top_p, min_p; key.
 Tensor sample_graph(const Tensor& logits, const Tensor& temperature, const Tensor& top_k,
@@ -60,7 +61,9 @@ struct Generator::State {
   Function step;
   Function sampler{[](std::span<const Tensor> a) {
     const Tensor key = fold_in(a[5], a[6]);
-    return std::vector<Tensor>{sample_graph(a[0], a[1], a[2], a[3], a[4], key)};
+    // A score of -inf only forbids its token; NaN anywhere makes the largest NaN.
+    return std::vector<Tensor>{sample_graph(a[0], a[1], a[2], a[3], a[4], key),
+                               is_finite(max(a[0]))};
   }};
 
   // (cache..., parameters..., ids (1, T), length, last) → cache..., logits (V) of token `last`.
@@ -81,13 +84,15 @@ struct Generator::State {
   }
 };
 
-Generator::Generator(Runtime& runtime, Transformer& model, int64_t capacity)
+Generator::Generator(Runtime& runtime, Transformer& model, int64_t capacity, DType precision)
     : state_(new State{runtime, model, capacity, fields(model), {}, 0, {}, {}}) {
   if (model.config().position == PositionKind::learned && capacity > model.config().context)
     throw_error(fmt::format("a cache of {} tokens does not fit the model's context of {}", capacity,
                             model.config().context));
-  state_->step =
-      Function([state = state_.get()](std::span<const Tensor> args) { return state->build(args); });
+  const auto build = [state = state_.get()](std::span<const Tensor> args) {
+    return state->build(args);
+  };
+  state_->step = Function(with_precision(build, precision));
   reset();
 }
 Generator::~Generator() = default;
@@ -139,21 +144,26 @@ int32_t Generator::sample(const SamplingOptions& o) {
     throw_error("there is no token to go on from: give a prompt, or begin with the model's BOS");
   // The key folds in the position, so a sequence is the same however it was fed.
   const Tensor key = eval(s.runtime, random_key(o.seed));
-  return s
-      .sampler(s.runtime,
-               {s.logits, number(o.temperature), Tensor::from<int32_t>({o.top_k}, {}),
-                number(o.top_p), number(o.min_p), key, Tensor::from<int64_t>({s.length}, {})})[0]
-      .item<int32_t>();
+  const auto results = s.sampler(
+      s.runtime,
+      {s.logits, number(o.temperature), Tensor::from<int32_t>({o.top_k}, {}), number(o.top_p),
+       number(o.min_p), key, Tensor::from<int64_t>({s.length}, {})});
+  if (!results[1].item<bool>())
+    throw_error(fmt::format(
+        "the model's scores after {} tokens are NaN or infinite, so there is no next token: its "
+        "weights are damaged, or too large for what they are computed in",
+        s.length));
+  return results[0].item<int32_t>();
 }
 
 Tensor Generator::logits() const { return state_->logits; }
 
 Tensor full_logits(Runtime& runtime, Transformer& model, std::span<const int32_t> ids,
-                   Tensor* hidden) {
+                   Tensor* hidden, DType precision) {
   Context ctx;
   const Tensor h = model.hidden(ctx, ids_tensor(ids, static_cast<int64_t>(ids.size())));
   const Tensor outputs[] = {squeeze(model.logits(ctx, h), {0}), squeeze(h, {0})};
-  const auto values = eval(runtime, outputs);
+  const auto values = eval(runtime, with_precision(outputs, precision));
   if (hidden) *hidden = values[1];
   return values[0];
 }

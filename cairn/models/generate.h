@@ -24,9 +24,13 @@ struct SamplingOptions {
 
 class Generator {
  public:
+  // How many tokens of a prompt are fed at once.
+  static constexpr size_t kChunk = 64;
+
   // `capacity`: tokens that the cache holds; at most the model's context where positions are
-  // learned.
-  Generator(Runtime& runtime, Transformer& model, int64_t capacity);
+  // learned. `precision`: what products are computed in: f32, bf16 or f16; weights and cache stay
+  // f32.
+  Generator(Runtime& runtime, Transformer& model, int64_t capacity, DType precision = DType::f32);
   ~Generator();
 
   // Forgets all tokens.
@@ -35,7 +39,8 @@ class Generator {
   int64_t capacity() const;
   // Appends tokens. Throws Error with the counts when they do not fit.
   void feed(std::span<const int32_t> ids);
-  // The next token; the caller feeds it. Needs at least one token in the cache.
+  // The next token; the caller feeds it. Needs at least one token in the cache. Throws Error when
+  // the scores are not finite.
   int32_t sample(const SamplingOptions& options);
   // f32 (V): scores of the next token.
   Tensor logits() const;
@@ -47,6 +52,6 @@ class Generator {
 
 // f32 (T, V) and, when `hidden` is not null, (T, C) after the final norm: one pass over all ids.
 Tensor full_logits(Runtime& runtime, Transformer& model, std::span<const int32_t> ids,
-                   Tensor* hidden = nullptr);
+                   Tensor* hidden = nullptr, DType precision = DType::f32);
 
 }  // namespace cairn

@@ -31,9 +31,17 @@ Result<LanguageModel> load_hf(const fs::path& folder) {
   const fs::path weights = folder / "model.safetensors";
   auto file = io::SafetensorsFile::open(weights.string());
   if (!file) return file.error();
+  // Before a model of as many layers is built: the last of them must be in the file.
+  const NameMap names = hf_names(config.value());
+  const std::string last =
+      names(fmt::format("blocks.{}.attention_norm.weight", config.value().layers - 1)).name;
+  if (!file.value().find(last))
+    return Error(fmt::format("{}: tensor '{}' is missing from the file, and config.json says that "
+                             "there are {} layers",
+                             weights.string(), last, config.value().layers));
   LanguageModel model;
   model.transformer = std::make_unique<Transformer>(config.value());
-  if (auto status = load_fields(*model.transformer, file.value(), hf_names(config.value()));
+  if (auto status = load_fields(*model.transformer, file.value(), names);
       !status)
     return Error(fmt::format("{}: {}", weights.string(), status.error().what()));
   const auto json = nlohmann::json::parse(text.value());
@@ -135,13 +143,12 @@ Result<LanguageModel> load_language_model(const fs::path& path) {
 }
 
 Status save_language_model(const fs::path& folder, Transformer& transformer,
-                           const text::Tokenizer* tokenizer, std::span<const HostArray> values) {
+                           const text::Tokenizer* tokenizer) {
   const std::vector<Field> all = fields(transformer);
-  std::vector<HostArray> own(values.begin(), values.end());
-  if (own.empty())
-    for (const Field& f : all) own.push_back(f.tensor->host());
+  std::vector<HostArray> values;
+  for (const Field& f : all) values.push_back(f.tensor->host());
   const TransformerConfig& config = transformer.config();
-  const auto tensors = file_tensors(all, own, hf_names(config));
+  const auto tensors = file_tensors(all, values, hf_names(config));
   // The format that transformers asks for.
   if (auto status = io::write_safetensors((folder / "model.safetensors").string(), tensors,
                                           {{"format", "pt"}});

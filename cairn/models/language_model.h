@@ -20,9 +20,7 @@ struct LanguageModel {
 Result<LanguageModel> load_language_model(const std::filesystem::path& path);
 
 // Writes config.json, model.safetensors and the tokenizer's files into an existing folder.
-// `values`: the fields' values in visiting order (the module's own when empty).
 Status save_language_model(const std::filesystem::path& folder, Transformer& transformer,
-                           const text::Tokenizer* tokenizer,
-                           std::span<const HostArray> values = {});
+                           const text::Tokenizer* tokenizer);
 
 }  // namespace cairn

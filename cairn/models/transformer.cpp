@@ -49,13 +49,21 @@ void set_initialisers(Transformer& transformer) {
 }  // namespace
 
 void check(const TransformerConfig& c) {
-  const std::pair<const char*, int64_t> sizes[] = {
-      {"vocabulary", c.vocabulary}, {"context", c.context},   {"layers", c.layers},
-      {"heads", c.heads},           {"kv_heads", c.kv_heads}, {"width", c.width},
-      {"head_width", c.head_width}, {"hidden", c.hidden}};
-  for (const auto& [field, value] : sizes)
-    if (value < 1 || value > (int64_t{1} << 32))
-      throw_error(fmt::format("model.{} is {}; it must be a positive number", field, value));
+  // Far beyond any model, and so small that no product of them overflows and that what is built
+  // before a file or memory says no (a dozen nodes per layer) takes no time.
+  struct Size {
+    const char* field;
+    int64_t value, most;
+  };
+  constexpr int64_t kLayers = 10'000, kHeads = 1 << 16, kWidth = 1 << 24, kTokens = INT32_MAX;
+  const Size sizes[] = {{"vocabulary", c.vocabulary, kTokens}, {"context", c.context, kTokens},
+                        {"layers", c.layers, kLayers},         {"heads", c.heads, kHeads},
+                        {"kv_heads", c.kv_heads, kHeads},      {"width", c.width, kWidth},
+                        {"head_width", c.head_width, kWidth},  {"hidden", c.hidden, kWidth}};
+  for (const auto& [field, value, most] : sizes)
+    if (value < 1 || value > most)
+      throw_error(
+          fmt::format("model.{} is {}; it must be at least 1 and at most {}", field, value, most));
   if (c.heads % c.kv_heads)
     throw_error(fmt::format("model.heads ({}) must be a multiple of model.kv_heads ({})", c.heads,
                             c.kv_heads));
