@@ -1,10 +1,12 @@
 #include "cairn/runtime/plan.h"
 
 #include <algorithm>
+#include <unordered_map>
 
 #include "cairn/graph/compare.h"
 #include "cairn/graph/numbering.h"
 #include "cairn/runtime/memory_planner.h"
+#include "cairn/runtime/planning.h"
 
 namespace cairn {
 namespace {
@@ -65,7 +67,7 @@ class Planner {
     plan_->graph = options.region ? graph : expand_custom(without_leaves(graph));
   }
 
-  std::shared_ptr<const Plan> run() {
+  std::shared_ptr<Plan> run() {
     const Graph& graph = plan_->graph;
     for (size_t i = 0; i < graph.inputs.size(); ++i) {
       buffer_of_[graph.inputs[i]] = add(
@@ -73,12 +75,13 @@ class Planner {
       plan_->arguments.push_back(buffer_of_[graph.inputs[i]]);
       plan_->argument_bytes += round_up_to_alignment(graph.inputs[i].type().bytes());
     }
-    pair_donations();
+    for (const auto& [argument, result] : detail::pair_donations(graph, options_.donated))
+      overwrites_.emplace_back(graph.inputs[argument], root_of(graph.outputs[result]));
     schedule_ = make_schedule(graph, overwrites_);
     drop_unsafe_overwrites();
     place_results();
     make_launches();
-    place_arena();
+    detail::place_arena(*plan_);
     return plan_;
   }
 
@@ -86,31 +89,6 @@ class Planner {
   int add(PlanBuffer buffer) {
     plan_->buffers.push_back(buffer);
     return static_cast<int>(plan_->buffers.size()) - 1;
-  }
-
-  // Each donated argument meets the first free result of its type.
-  void pair_donations() {
-    const Graph& graph = plan_->graph;
-    std::vector<bool> taken(graph.outputs.size());
-    for (size_t i = 0; i < options_.donated.size(); ++i) {
-      if (!options_.donated[i]) continue;
-      const Tensor& argument = graph.inputs[i];
-      bool passed_through = false;
-      for (const Tensor& output : graph.outputs) passed_through |= root_of(output) == argument;
-      if (passed_through) continue;
-      for (size_t j = 0; j < graph.outputs.size(); ++j) {
-        const Tensor root = root_of(graph.outputs[j]);
-        if (taken[j] || is_given(root.node()) || root.type().bytes() != argument.type().bytes() ||
-            root.dtype() != argument.dtype() || root.shape() != argument.shape())
-          continue;
-        taken[j] = true;
-        // Another result in the same memory must not be paired a second time.
-        for (size_t k = 0; k < graph.outputs.size(); ++k)
-          if (root_of(graph.outputs[k]) == root) taken[k] = true;
-        overwrites_.emplace_back(argument, root);
-        break;
-      }
-    }
   }
 
   // A node that reads the argument and writes the result must be able to do so in place.
@@ -201,33 +179,6 @@ class Planner {
     launch.regions.push_back(make_plan(*launch.node->attrs().graph(attr), backend_, options));
   }
 
-  void place_arena() {
-    ArenaPlanner arena(plan_->buffers.size());
-    for (size_t at = 0; at < plan_->launches.size(); ++at) {
-      const Launch& launch = plan_->launches[at];
-      for (int b : launch.inputs) arena.use(b, static_cast<int>(at));
-      for (int b : launch.outputs) arena.use(b, static_cast<int>(at));
-      if (launch.workspace >= 0) arena.use(launch.workspace, static_cast<int>(at));
-    }
-    for (size_t b = 0; b < plan_->buffers.size(); ++b)
-      if (plan_->buffers[b].kind == PlanBuffer::Kind::arena)
-        arena.require(static_cast<int>(b), plan_->buffers[b].bytes);
-    for (size_t at = 0; at < plan_->launches.size(); ++at) {
-      const Launch& launch = plan_->launches[at];
-      int in_place = -1;
-      if (launch.node && launch.outputs.size() == 1)
-        for (size_t i = 0; i < launch.inputs.size() && in_place < 0; ++i)
-          if (may_overwrite(*launch.node, static_cast<int>(i)) &&
-              arena.dies_at(launch.inputs[i], static_cast<int>(at)))
-            in_place = launch.inputs[i];
-      arena.step(static_cast<int>(at), launch.outputs, launch.workspace, in_place);
-    }
-    for (size_t b = 0; b < plan_->buffers.size(); ++b)
-      if (plan_->buffers[b].kind == PlanBuffer::Kind::arena)
-        plan_->buffers[b].index = arena.offset(static_cast<int>(b));
-    plan_->arena_bytes = arena.bytes();
-  }
-
   const Backend& backend_;
   const PlanOptions& options_;
   std::shared_ptr<Plan> plan_;
@@ -238,6 +189,71 @@ class Planner {
 };
 
 }  // namespace
+
+namespace detail {
+
+std::vector<std::pair<size_t, size_t>> pair_donations(const Graph& graph,
+                                                      const std::vector<bool>& donated) {
+  std::vector<std::pair<size_t, size_t>> pairs;
+  if (std::find(donated.begin(), donated.end(), true) == donated.end()) return pairs;
+  // Free results by a hash of their type, in order; of results in one memory the first.
+  std::unordered_map<size_t, std::vector<size_t>> free;
+  std::vector<Tensor> roots;
+  TensorMap<bool> seen;
+  const auto key = [](const TensorType& type) {
+    size_t hash = static_cast<size_t>(type.dtype);
+    for (const int64_t size : type.shape) hash = hash * 1'000'003 + static_cast<size_t>(size);
+    return hash;
+  };
+  for (size_t j = 0; j < graph.outputs.size(); ++j) {
+    roots.push_back(root_of(graph.outputs[j]));
+    if (seen.emplace(roots[j], true).second && !is_given(roots[j].node()))
+      free[key(roots[j].type())].push_back(j);
+  }
+  for (size_t i = 0; i < donated.size(); ++i) {
+    const Tensor& argument = graph.inputs[i];
+    if (!donated[i] || seen.contains(argument)) continue;
+    const auto found = free.find(key(argument.type()));
+    if (found == free.end()) continue;
+    std::vector<size_t>& results = found->second;
+    const auto fits = std::find_if(results.begin(), results.end(), [&](size_t j) {
+      return roots[j].dtype() == argument.dtype() && roots[j].shape() == argument.shape();
+    });
+    if (fits == results.end()) continue;
+    pairs.emplace_back(i, *fits);
+    results.erase(fits);
+  }
+  return pairs;
+}
+
+void place_arena(Plan& plan) {
+  ArenaPlanner arena(plan.buffers.size());
+  for (size_t at = 0; at < plan.launches.size(); ++at) {
+    const Launch& launch = plan.launches[at];
+    for (int b : launch.inputs) arena.use(b, static_cast<int>(at));
+    for (int b : launch.outputs) arena.use(b, static_cast<int>(at));
+    if (launch.workspace >= 0) arena.use(launch.workspace, static_cast<int>(at));
+  }
+  for (size_t b = 0; b < plan.buffers.size(); ++b)
+    if (plan.buffers[b].kind == PlanBuffer::Kind::arena)
+      arena.require(static_cast<int>(b), plan.buffers[b].bytes);
+  for (size_t at = 0; at < plan.launches.size(); ++at) {
+    const Launch& launch = plan.launches[at];
+    int in_place = -1;
+    if (launch.node && launch.outputs.size() == 1)
+      for (size_t i = 0; i < launch.inputs.size() && in_place < 0; ++i)
+        if (arena.dies_at(launch.inputs[i], static_cast<int>(at)) &&
+            may_overwrite(*launch.node, static_cast<int>(i)))
+          in_place = launch.inputs[i];
+    arena.step(static_cast<int>(at), launch.outputs, launch.workspace, in_place);
+  }
+  for (size_t b = 0; b < plan.buffers.size(); ++b)
+    if (plan.buffers[b].kind == PlanBuffer::Kind::arena)
+      plan.buffers[b].index = arena.offset(static_cast<int>(b));
+  plan.arena_bytes = arena.bytes();
+}
+
+}  // namespace detail
 
 size_t workspace_bytes(const Launch& launch, const Backend& backend) {
   switch (launch.kind) {
@@ -266,8 +282,8 @@ Graph without_leaves(const Graph& graph) {
       });
 }
 
-std::shared_ptr<const Plan> make_plan(const Graph& graph, const Backend& backend,
-                                      const PlanOptions& options) {
+std::shared_ptr<Plan> make_plan(const Graph& graph, const Backend& backend,
+                                const PlanOptions& options) {
   return Planner(graph, backend, options).run();
 }
 

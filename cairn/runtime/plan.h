@@ -74,8 +74,8 @@ size_t workspace_bytes(const Launch& launch, const Backend& backend);
 Graph without_leaves(const Graph& graph);
 
 // Throws Error when the backend cannot run an operation of the graph.
-std::shared_ptr<const Plan> make_plan(const Graph& graph, const Backend& backend,
-                                      const PlanOptions& options = {});
+std::shared_ptr<Plan> make_plan(const Graph& graph, const Backend& backend,
+                                const PlanOptions& options = {});
 
 // Equal graphs, and the same launches on the same places in the same order.
 bool same_plan(const Plan& a, const Plan& b);

@@ -1,7 +1,9 @@
-// PlanCache: plans by the structural hash of the graph they were made of, confirmed by comparison.
+// PlanCache: what was planned before, in two levels (graph/hash.h).
 //
-// What eval() is given is built anew each time; the cache finds the plan of an equal graph without
-// planning. Bounded: the plan that was not used for longest goes first. Thread-safe.
+// What eval() is given is built anew each time; the cache finds the plan of an equal graph, and for
+// sizes that are new the recipe of its structure. Graphs are known by their words: a hit is
+// confirmed by comparing all of them. Both levels are bounded: what was not used for longest goes
+// first. Thread-safe.
 #pragma once
 
 #include <list>
@@ -10,32 +12,82 @@
 #include <unordered_map>
 #include <vector>
 
-#include "cairn/runtime/plan.h"
+#include "cairn/graph/hash.h"
+#include "cairn/runtime/recipe.h"
 
 namespace cairn {
 
-class PlanCache {
+// Values by graph words, for one thread at a time.
+template <class V>
+class WordCache {
  public:
-  explicit PlanCache(size_t capacity = 512) : capacity_(capacity) {}
+  struct Key {
+    uint64_t hash = 0;
+    std::vector<uint64_t> structure;
+    std::vector<uint64_t> sizes;    // empty: any
+    std::vector<uint64_t> options;  // how it is planned
+  };
 
-  // The plan for live outputs and options, or null.
-  std::shared_ptr<const Plan> find(uint64_t hash, std::span<const Tensor> outputs, bool eager);
-  // Keeps `plan` for graphs equal to `pattern`, which must hold no leaves (it would keep their
-  // memory).
-  void insert(uint64_t hash, Graph pattern, bool eager, std::shared_ptr<const Plan> plan);
-  size_t size() const;
+  explicit WordCache(size_t capacity) : capacity_(capacity) {}
+
+  // Null when there is none. The pointer holds until the next insert.
+  V* find(uint64_t hash, const std::vector<uint64_t>& structure, const std::vector<uint64_t>& sizes,
+          const std::vector<uint64_t>& options) {
+    const auto [first, last] = by_hash_.equal_range(hash);
+    for (auto it = first; it != last; ++it) {
+      const auto entry = it->second;
+      const Key& key = entry->first;
+      if (key.options != options || key.structure != structure || key.sizes != sizes) continue;
+      entries_.splice(entries_.begin(), entries_, entry);
+      return &entry->second;
+    }
+    return nullptr;
+  }
+
+  void insert(Key key, V value) {
+    const uint64_t hash = key.hash;
+    entries_.emplace_front(std::move(key), std::move(value));
+    by_hash_.emplace(hash, entries_.begin());
+    if (entries_.size() <= capacity_) return;
+    const auto oldest = std::prev(entries_.end());
+    const auto [first, last] = by_hash_.equal_range(oldest->first.hash);
+    for (auto it = first; it != last; ++it) {
+      if (it->second != oldest) continue;
+      by_hash_.erase(it);
+      break;
+    }
+    entries_.pop_back();
+  }
+
+  size_t size() const { return entries_.size(); }
 
  private:
-  struct Entry {
-    uint64_t hash;
-    Graph pattern;
-    bool eager;
-    std::shared_ptr<const Plan> plan;
-  };
   size_t capacity_;
+  std::list<std::pair<Key, V>> entries_;  // most recently used first
+  std::unordered_multimap<uint64_t, typename std::list<std::pair<Key, V>>::iterator> by_hash_;
+};
+
+class PlanCache {
+ public:
+  using PlanPtr = std::shared_ptr<const Plan>;
+  using RecipePtr = std::shared_ptr<const Recipe>;
+
+  explicit PlanCache(size_t capacity = 512) : plans_(capacity), recipes_(capacity) {}
+
+  // The plan of an equal graph, or null.
+  PlanPtr find_plan(const GraphCode& code, bool eager);
+  void insert_plan(const GraphCode& code, bool eager, PlanPtr plan);
+  // The recipes of the structure, the latest first: one, unless sizes coincide in some graphs.
+  std::vector<RecipePtr> find_recipes(const GraphCode& code, bool eager,
+                                      const std::vector<bool>& donated);
+  void insert_recipe(const GraphCode& code, bool eager, const std::vector<bool>& donated,
+                     RecipePtr recipe);
+  size_t plans() const;
+
+ private:
   mutable std::mutex mutex_;
-  std::list<Entry> entries_;  // most recently used first
-  std::unordered_multimap<uint64_t, std::list<Entry>::iterator> by_hash_;
+  WordCache<PlanPtr> plans_;
+  WordCache<std::vector<RecipePtr>> recipes_;
 };
 
 }  // namespace cairn

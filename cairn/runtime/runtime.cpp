@@ -13,6 +13,7 @@
 #include "cairn/graph/numbering.h"
 #include "cairn/runtime/null/null_backend.h"
 #include "cairn/runtime/plan_cache.h"
+#include "cairn/runtime/recipe.h"
 #include "cairn/runtime/ref/ref_backend.h"
 #include "cairn/transforms/simplify.h"
 
@@ -40,6 +41,11 @@ struct Runtime::State {
   };
   std::mutex mutex;
   std::unordered_map<const Plan*, Arenas> arenas;
+
+  // A plan that was not made before: after a recipe that is known, or after a new one.
+  std::shared_ptr<Plan> make(const GraphCode& code, std::span<const Tensor> outputs,
+                             const Numbering& numbering, const std::vector<bool>& donated,
+                             bool eager);
 
   std::shared_ptr<Buffer> take_arena(const std::shared_ptr<const Plan>& plan) {
     if (plan->arena_bytes == 0) return nullptr;
@@ -98,6 +104,20 @@ void check_finite(const Launch& launch, std::span<void* const> outputs) {
   }
 }
 
+// The graph of these outputs with a further input for each leaf, in their order.
+Graph close(std::span<const Tensor> outputs, const Numbering& numbering) {
+  Graph graph{"", {}, {outputs.begin(), outputs.end()}, {}};
+  for (const Node* leaf : numbering.leaves)
+    if (leaf->op() == Op::input) graph.inputs.emplace_back(const_cast<Node*>(leaf), 0);
+  const bool has_leaves = graph.inputs.size() < numbering.leaves.size();
+  graph = without_leaves(graph);
+  if (!has_leaves) return graph;
+  graph.inputs.clear();
+  for (const Node* input : number_nodes(graph.outputs).leaves)
+    graph.inputs.emplace_back(const_cast<Node*>(input), 0);
+  return graph;
+}
+
 }  // namespace
 
 Runtime::Runtime(const RuntimeOptions& options) : state_(std::make_unique<State>()) {
@@ -134,27 +154,44 @@ void Runtime::separate(std::span<Tensor> leaves) {
     if (t.buffer().use_count() > 1) t = upload(t.host(), t.name());
 }
 
-std::shared_ptr<const Plan> Runtime::plan(const Graph& graph, const std::vector<bool>& donated,
-                                          bool eager) {
-  ++state_->plans_made;
+std::shared_ptr<Plan> Runtime::State::make(const GraphCode& code, std::span<const Tensor> outputs,
+                                           const Numbering& numbering,
+                                           const std::vector<bool>& donated, bool eager) {
+  ++plans_made;
+  const auto known = plans.find_recipes(code, eager, donated);
+  for (const auto& recipe : known)
+    if (auto plan = recipe->plan(outputs, numbering)) return plan;
+  ++schedules_made;
+  if (known.empty() || known[0]->is_complete()) {
+    auto recipe = std::make_shared<const Recipe>(outputs, numbering, donated, eager, *backend,
+                                                 known.empty() ? nullptr : known[0].get());
+    plans.insert_recipe(code, eager, donated, recipe);
+    if (auto plan = recipe->plan(outputs, numbering)) return plan;
+  }
+  const Graph closed = close(outputs, numbering);
   PlanOptions options;
   options.donated = donated;
   options.eager = eager;
-  const Graph closed = without_leaves(graph);
-  return make_plan(eager ? closed : simplify(closed), *state_->backend, options);
+  return make_plan(eager ? closed : simplify(closed), *backend, options);
 }
 
-std::shared_ptr<const Plan> Runtime::cached_plan(const Graph& graph, bool eager) {
-  const uint64_t hash = hash_graph(graph.outputs).sizes;
-  if (auto known = state_->plans.find(hash, graph.outputs, eager)) return known;
-  Graph pattern = without_leaves(graph);
-  // A plan serves all graphs of its structure, so its arguments come in the order in which that
-  // numbers the leaves, not in the order in which this graph's were made.
-  pattern.inputs.clear();
-  for (const Node* leaf : number_nodes(pattern.outputs).leaves)
-    pattern.inputs.emplace_back(const_cast<Node*>(leaf), 0);
-  auto made = plan(pattern, {}, eager);
-  state_->plans.insert(hash, std::move(pattern), eager, made);
+std::shared_ptr<const Plan> Runtime::plan(const Graph& graph, const std::vector<bool>& donated,
+                                          bool eager) {
+  const Graph closed = without_leaves(graph);
+  const Numbering numbering = number_nodes(closed);
+  const GraphCode code = encode_graph(closed.outputs, numbering);
+  auto plan = state_->make(code, closed.outputs, numbering, donated, eager);
+  plan->graph.name = graph.name;
+  plan->graph.output_names = graph.output_names;
+  return plan;
+}
+
+std::shared_ptr<const Plan> Runtime::cached_plan(std::span<const Tensor> outputs,
+                                                 const Numbering& numbering, bool eager) {
+  const GraphCode code = encode_graph(outputs, numbering);
+  if (auto known = state_->plans.find_plan(code, eager)) return known;
+  auto made = state_->make(code, outputs, numbering, {}, eager);
+  state_->plans.insert_plan(code, eager, made);
   return made;
 }
 
@@ -220,10 +257,10 @@ std::vector<Tensor> Runtime::run(const std::shared_ptr<const Plan>& plan, std::v
 
 std::vector<Tensor> eval(Runtime& runtime, std::span<const Tensor> outputs,
                          const EvalOptions& options) {
-  Graph graph;
-  graph.outputs.assign(outputs.begin(), outputs.end());
+  const Numbering numbering = number_nodes(outputs);
   std::vector<Tensor> leaves;
-  for (const Node* node : number_nodes(outputs).leaves) {
+  leaves.reserve(numbering.leaves.size());
+  for (const Node* node : numbering.leaves) {
     if (node->op() == Op::input)
       throw_error(
           fmt::format("[eval] the tensors depend on the input '{}', which has no value; call the "
@@ -231,7 +268,8 @@ std::vector<Tensor> eval(Runtime& runtime, std::span<const Tensor> outputs,
                       node->name()));
     leaves.emplace_back(const_cast<Node*>(node), 0);
   }
-  return runtime.run(runtime.cached_plan(graph, options.eager), std::move(leaves), options);
+  return runtime.run(runtime.cached_plan(outputs, numbering, options.eager), std::move(leaves),
+                     options);
 }
 
 Tensor eval(Runtime& runtime, const Tensor& output, const EvalOptions& options) {

@@ -19,6 +19,8 @@
 
 namespace cairn {
 
+struct Numbering;
+
 struct RuntimeOptions {
   std::string device = "ref";  // ref or null
   int threads = 0;             // 0: CAIRN_THREADS, else one per physical core
@@ -72,10 +74,12 @@ class Runtime {
   // (Equal values of one eval come out as one buffer.)
   void separate(std::span<Tensor> leaves);
 
-  // The plan of an equal graph if there was one, else a new one. `graph` has no inputs, only
-  // leaves.
-  std::shared_ptr<const Plan> cached_plan(const Graph& graph, bool eager);
-  // A new plan. `donated` says which inputs the caller gives away.
+  // The plan for these outputs, whose leaves are its arguments in the order of `numbering`: that of
+  // an equal graph if there was one, else a new one.
+  std::shared_ptr<const Plan> cached_plan(std::span<const Tensor> outputs,
+                                          const Numbering& numbering, bool eager);
+  // A new plan. `donated` says which inputs the caller gives away. Where the structure is known and
+  // only sizes are new, it is made after the schedule that is known (runtime/recipe.h).
   std::shared_ptr<const Plan> plan(const Graph& graph, const std::vector<bool>& donated,
                                    bool eager);
   // Runs a plan. `args`: the graph's inputs followed by its leaves, all leaves with values here.

@@ -86,11 +86,9 @@ inline std::vector<std::string> outcome(Runtime& runtime, const std::shared_ptr<
 
 // About `length` operations on two inputs: with views, values read much later, values read twice,
 // results that are inputs or stand there twice.
-inline Graph random_graph(uint64_t seed, int length) {
+inline Graph random_graph(uint64_t seed, int length, int64_t n, int64_t m) {
   std::mt19937_64 random(seed);
-  const auto below = [&](size_t n) { return static_cast<size_t>(random() % n); };
-  const int64_t n = 1 + static_cast<int64_t>(below(5));
-  const int64_t m = 1 + static_cast<int64_t>(below(40));
+  const auto below = [&](size_t end) { return static_cast<size_t>(random() % end); };
   Graph graph;
   graph.inputs = {Tensor::input({DType::f32, {n, m}}, "x"), Tensor::input({DType::f32, {m}}, "y")};
   std::vector<Tensor> values = graph.inputs;
@@ -113,11 +111,15 @@ inline Graph random_graph(uint64_t seed, int length) {
       }
       default: values.push_back(maximum(a, 0.25)); break;
     }
-    if (values.back().elements() > 4096) values.pop_back();
   }
   for (size_t i = 0; i < 1 + below(4); ++i)
     graph.outputs.push_back(values[values.size() - 1 - below(std::min<size_t>(values.size(), 6))]);
   return graph;
+}
+
+inline Graph random_graph(uint64_t seed, int length) {
+  return random_graph(seed, length, 1 + static_cast<int64_t>(seed % 5),
+                      1 + static_cast<int64_t>(seed % 37));
 }
 
 }  // namespace cairn::test
