@@ -23,7 +23,7 @@ bool is_constant(const Tensor& t) {
 }  // namespace
 
 void InferContext::fail(std::string what) const {
-  std::string text = fmt::format("[{}] {}", cairn::name(op), what);
+  std::string text = error_prefix(cairn::name(op)) + what;
   if (!inputs.empty()) {
     text += "; operands:";
     for (const Tensor& t : inputs) {
@@ -31,7 +31,7 @@ void InferContext::fail(std::string what) const {
       if (!t.name().empty()) text += " '" + t.name() + "'";
     }
   }
-  if (Provenance::current().line()) text += " (at " + locate(Provenance::current()) + ")";
+  text += error_location();
   if (Scope::current()) text += fmt::format(" in '{}'", *Scope::current());
   throw Error(text);
 }

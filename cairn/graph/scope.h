@@ -34,16 +34,27 @@ class Scope {
 
 class Provenance {
  public:
-  explicit Provenance(const std::source_location& where);
+  // `operation` is what errors call the function, and outlives this object; without it, it is the
+  // C++ function that makes this object.
+  Provenance(const std::source_location& where, std::string_view operation);
+  explicit Provenance(const std::source_location& where,
+                      const std::source_location& here = std::source_location::current());
   ~Provenance();
   Provenance(const Provenance&) = delete;
   Provenance& operator=(const Provenance&) = delete;
   // The outermost open location; line 0 when there is none.
   static const std::source_location& current();
+  // The function of the outermost one; empty when there is none.
+  static std::string_view operation();
 
  private:
   bool outermost_;
 };
+
+// How errors of `operation` begin: "[softmax] ", or "[layer_norm] in multiply: " within another.
+std::string error_prefix(std::string_view operation);
+// " (at file.cpp:12)" of the outermost location; nothing when there is none.
+std::string error_location();
 
 // While it lives, nodes take this path and location: transforms that build on behalf of another
 // node.
@@ -57,6 +68,7 @@ class Origin {
  private:
   ScopePath path_;
   std::source_location location_;
+  std::string_view operation_;
   bool located_;
 };
 

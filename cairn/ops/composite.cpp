@@ -13,9 +13,7 @@ namespace cairn {
 namespace detail {
 
 void fail(std::string_view op, const std::string& what) {
-  std::string text = fmt::format("[{}] {}", op, what);
-  if (Provenance::current().line()) text += fmt::format(" (at {})", locate(Provenance::current()));
-  throw_error(text);
+  throw_error(error_prefix(op) + what + error_location());
 }
 
 Tensor as_float(std::string_view op, const Operand& x) {
@@ -69,7 +67,7 @@ namespace {
 
 // log(x) / log(base) in f64, with whole results where x is a power of the base.
 Tensor log_of(std::string_view op, Operand x, double base) {
-  const Provenance provenance(x.where());
+  const Provenance provenance(x.where(), op);
   const Tensor t = detail::as_float(op, x);
   const Tensor y = log(cast(t, DType::f64)) / std::log(base);
   const Tensor whole = round(y);

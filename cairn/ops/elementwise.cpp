@@ -6,25 +6,25 @@ namespace cairn {
 namespace {
 
 Tensor unary(Op op, const Operand& x) {
-  const Provenance provenance(x.where());
+  const Provenance provenance(x.where(), name(op));
   return make(op, {x.value()});
 }
 
 // A function of real numbers: integers and bool become f32.
 Tensor real_unary(Op op, const Operand& x) {
-  const Provenance provenance(x.where());
+  const Provenance provenance(x.where(), name(op));
   const Tensor value = x.value();
   return make(op, {is_float(value.dtype()) ? value : cast(value, DType::f32)});
 }
 
 Tensor binary(Op op, const Operand& x, const Operand& y) {
-  const Provenance provenance(x.where());
+  const Provenance provenance(x.where(), name(op));
   const Operand operands[] = {x, y};
   return make(op, broadcast_together(name(op), operands));
 }
 
 Tensor real_binary(Op op, const Operand& x, const Operand& y) {
-  const Provenance provenance(x.where());
+  const Provenance provenance(x.where(), name(op));
   const Operand operands[] = {x, y};
   DType dtype = result_dtype(name(op), operands);
   if (!is_float(dtype)) dtype = DType::f32;
@@ -97,15 +97,26 @@ Tensor where(Operand condition, Operand x, Operand y) {
   return make(Op::select, std::move(t));
 }
 
-Tensor full(const Shape& shape, Number value, DType dtype) {
+Tensor full(const Shape& shape, Number value, DType dtype, const std::source_location& where) {
+  const Provenance provenance(where);
   const Number typed = is_float(dtype) ? Number(value.as_double()) : value;
   return make(Op::full, {},
               {{Attr::value, typed}, {Attr::dtype, dtype}, {Attr::shape, Ints(shape)}});
 }
-Tensor zeros(const Shape& shape, DType dtype) { return full(shape, 0, dtype); }
-Tensor ones(const Shape& shape, DType dtype) { return full(shape, 1, dtype); }
-Tensor zeros_like(const Tensor& x) { return full_like(x, 0); }
-Tensor full_like(const Tensor& x, Number value) {
+Tensor zeros(const Shape& shape, DType dtype, const std::source_location& where) {
+  const Provenance provenance(where);
+  return full(shape, 0, dtype);
+}
+Tensor ones(const Shape& shape, DType dtype, const std::source_location& where) {
+  const Provenance provenance(where);
+  return full(shape, 1, dtype);
+}
+Tensor zeros_like(const Tensor& x, const std::source_location& where) {
+  const Provenance provenance(where);
+  return full_like(x, 0);
+}
+Tensor full_like(const Tensor& x, Number value, const std::source_location& where) {
+  const Provenance provenance(where);
   std::vector<Tensor> both{full(x.shape(), value, x.dtype()), x};
   vary_together(both);
   return both[0];

@@ -101,12 +101,17 @@ Tensor isclose(Operand x, Operand y, double relative = 1e-5, double absolute = 1
 Tensor where(Operand condition, Operand x, Operand y);
 
 // One number everywhere.
-Tensor full(const Shape& shape, Number value, DType dtype = DType::f32);
-Tensor zeros(const Shape& shape, DType dtype = DType::f32);
-Tensor ones(const Shape& shape, DType dtype = DType::f32);
+Tensor full(const Shape& shape, Number value, DType dtype = DType::f32,
+            const std::source_location& where = std::source_location::current());
+Tensor zeros(const Shape& shape, DType dtype = DType::f32,
+             const std::source_location& where = std::source_location::current());
+Tensor ones(const Shape& shape, DType dtype = DType::f32,
+            const std::source_location& where = std::source_location::current());
 // Zeros of x's type and shape, varying as x does.
-Tensor zeros_like(const Tensor& x);
-Tensor full_like(const Tensor& x, Number value);
+Tensor zeros_like(const Tensor& x,
+                  const std::source_location& where = std::source_location::current());
+Tensor full_like(const Tensor& x, Number value,
+                 const std::source_location& where = std::source_location::current());
 
 inline Tensor operator-(Operand x) { return negate(x); }
 inline Tensor operator+(Operand x, Operand y) { return add(x, y); }

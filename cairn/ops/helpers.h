@@ -28,13 +28,13 @@ std::vector<Tensor> floats_together(std::string_view op, const Operand& x, const
 // f on the widened operand, rounded to the operand's type.
 template <class F>
 Tensor in_wide(std::string_view op, const Operand& x, F f) {
-  const Provenance provenance(x.where());
+  const Provenance provenance(x.where(), op);
   const Tensor t = as_float(op, x);
   return cast(f(widened(t)), t.dtype());
 }
 template <class F>
 Tensor in_wide(std::string_view op, const Operand& x, const Operand& y, F f) {
-  const Provenance provenance(x.where());
+  const Provenance provenance(x.where(), op);
   const std::vector<Tensor> t = floats_together(op, x, y);
   return cast(f(widened(t[0]), widened(t[1])), t[0].dtype());
 }

@@ -28,10 +28,11 @@ Tensor wrapped(std::string_view op, const Operand& indices, int64_t size) {
 
 Tensor scatter(std::string_view kind, const Operand& input, const Operand& indices,
                const Operand& updates, int axis) {
-  const Provenance provenance(input.where());
+  const std::string function = "index_" + std::string(kind == "prod" ? "multiply" : kind);
+  const Provenance provenance(input.where(), function);
   const Tensor x = input.value();
-  const int at = normalize_axis("index_update", axis, x.rank());
-  const Tensor i = wrapped("index_update", indices, x.size(at));
+  const int at = normalize_axis(function, axis, x.rank());
+  const Tensor i = wrapped(function, indices, x.size(at));
   Shape shape;
   for (int d = 0; d < at; ++d) shape.push_back(x.shape()[d]);
   for (int64_t s : i.shape()) shape.push_back(s);
@@ -125,18 +126,20 @@ Tensor index_min(Operand x, Operand i, Operand u, int axis) {
 
 namespace {
 
-std::vector<Tensor> sorted(const Operand& input, int axis, bool descending) {
-  const Provenance provenance(input.where());
+std::vector<Tensor> sorted(std::string_view op, const Operand& input, int axis, bool descending) {
+  const Provenance provenance(input.where(), op);
   const Tensor x = input.value();
-  Attrs attrs{{Attr::axis, int64_t{normalize_axis("sort", axis, x.rank())}}};
+  Attrs attrs{{Attr::axis, int64_t{normalize_axis(op, axis, x.rank())}}};
   if (descending) attrs.set(Attr::descending, true);
   return make_many(Op::sort, {x}, std::move(attrs));
 }
 
 }  // namespace
 
-Tensor sort(Operand x, int axis, bool descending) { return sorted(x, axis, descending)[0]; }
-Tensor argsort(Operand x, int axis, bool descending) { return sorted(x, axis, descending)[1]; }
+Tensor sort(Operand x, int axis, bool descending) { return sorted("sort", x, axis, descending)[0]; }
+Tensor argsort(Operand x, int axis, bool descending) {
+  return sorted("argsort", x, axis, descending)[1];
+}
 
 std::pair<Tensor, Tensor> top_k(Operand input, int k) {
   const Provenance provenance(input.where());
@@ -154,7 +157,7 @@ Unique unique(Operand input, int64_t size, Number fill) {
   if (n == 0)
     return {full({size}, fill, x.dtype()), zeros(x.shape(), DType::i32), zeros({size}, DType::i32),
             zeros({}, DType::i32)};
-  const auto order = sorted(flat, 0, false);
+  const auto order = sorted("unique", flat, 0, false);
   const Tensor next = slice_axis(order[0], 0, 1, n);
   const Tensor previous = slice_axis(order[0], 0, 0, n - 1);
   Tensor differs = not_equal(next, previous);
@@ -172,16 +175,22 @@ Unique unique(Operand input, int64_t size, Number fill) {
           slice_axis(counts, 0, 0, size), count};
 }
 
-Tensor iota(const Shape& shape, int axis, DType dtype) {
+Tensor iota(const Shape& shape, int axis, DType dtype, const std::source_location& where) {
+  const Provenance provenance(where);
   return make(Op::iota, {},
               {{Attr::dtype, dtype},
                {Attr::shape, Ints(shape)},
                {Attr::axis, int64_t{normalize_axis("iota", axis, shape.rank())}}});
 }
 
-Tensor arange(int64_t stop, DType dtype) { return iota({stop}, 0, dtype); }
+Tensor arange(int64_t stop, DType dtype, const std::source_location& where) {
+  const Provenance provenance(where);
+  return iota({stop}, 0, dtype);
+}
 
-Tensor arange(double start, double stop, double step, DType dtype) {
+Tensor arange(double start, double stop, double step, DType dtype,
+              const std::source_location& where) {
+  const Provenance provenance(where);
   if (step == 0) fail("arange", "the step cannot be 0");
   const double count = std::max(0.0, std::ceil((stop - start) / step));
   if (!(count < 0x1p62))
@@ -189,14 +198,16 @@ Tensor arange(double start, double stop, double step, DType dtype) {
   return cast(iota({static_cast<int64_t>(count)}, 0, DType::f64) * step + start, dtype);
 }
 
-Tensor linspace(double start, double stop, int64_t count, DType dtype, bool endpoint) {
+Tensor linspace(double start, double stop, int64_t count, DType dtype, bool endpoint,
+                const std::source_location& where) {
+  const Provenance provenance(where);
   const int64_t steps = endpoint ? count - 1 : count;
   const Tensor i = iota({count}, 0, DType::f64);
   const Tensor line =
       steps > 0 ? i * ((stop - start) / static_cast<double>(steps)) + start : i + start;
   // Exact at both ends.
   return cast(
-      endpoint && count > 1 ? where(equal(i, static_cast<double>(steps)), stop, line) : line,
+      endpoint && count > 1 ? cairn::where(equal(i, static_cast<double>(steps)), stop, line) : line,
       dtype);
 }
 
@@ -217,7 +228,8 @@ Tensor column_minus_row(const Shape& shape) { return iota(shape, -1) - iota(shap
 
 }  // namespace
 
-Tensor eye(int64_t rows, int64_t columns, int k, DType dtype) {
+Tensor eye(int64_t rows, int64_t columns, int k, DType dtype, const std::source_location& where) {
+  const Provenance provenance(where);
   const Shape shape{rows, columns < 0 ? rows : columns};
   return cast(equal(column_minus_row(shape), k), dtype);
 }

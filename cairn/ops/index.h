@@ -43,14 +43,19 @@ Unique unique(Operand x, int64_t size, Number fill = 0);
 // 1 at the index along a new last axis; rows of zeros for indices out of range.
 Tensor one_hot(Operand indices, int64_t classes, DType dtype = DType::f32);
 // Index along `axis`, of the given shape.
-Tensor iota(const Shape& shape, int axis, DType dtype = DType::i32);
-Tensor arange(int64_t stop, DType dtype = DType::i32);
-Tensor arange(double start, double stop, double step, DType dtype = DType::f32);
+Tensor iota(const Shape& shape, int axis, DType dtype = DType::i32,
+            const std::source_location& where = std::source_location::current());
+Tensor arange(int64_t stop, DType dtype = DType::i32,
+              const std::source_location& where = std::source_location::current());
+Tensor arange(double start, double stop, double step, DType dtype = DType::f32,
+              const std::source_location& where = std::source_location::current());
 // `count` numbers from start to stop, the last of which is left out without endpoint.
 Tensor linspace(double start, double stop, int64_t count, DType dtype = DType::f32,
-                bool endpoint = true);
+                bool endpoint = true,
+                const std::source_location& where = std::source_location::current());
 // Ones on diagonal k (positive: above the main one).
-Tensor eye(int64_t rows, int64_t columns = -1, int k = 0, DType dtype = DType::f32);
+Tensor eye(int64_t rows, int64_t columns = -1, int k = 0, DType dtype = DType::f32,
+           const std::source_location& where = std::source_location::current());
 // Zero above (below) diagonal k of the last two axes.
 Tensor tril(Operand x, int k = 0);
 Tensor triu(Operand x, int k = 0);

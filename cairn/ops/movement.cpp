@@ -251,7 +251,8 @@ std::vector<Tensor> split_sizes(Operand input, std::span<const int64_t> sizes, i
     start += size;
   }
   if (start != x.size(axis))
-    fail("split", fmt::format("sizes add up to {}, axis {} has {}", start, axis, x.size(axis)));
+    fail("split_sizes",
+         fmt::format("sizes add up to {}, axis {} has {}", start, axis, x.size(axis)));
   return parts;
 }
 

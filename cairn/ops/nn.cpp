@@ -98,7 +98,10 @@ Tensor dropout(Operand input, double p, const Tensor& key) {
   return where(bernoulli(key, 1 - p, x.shape()), x * (1 / (1 - p)), zeros({}, x.dtype()));
 }
 
-Tensor embedding(Operand table, const Tensor& indices) { return take(table, indices, 0); }
+Tensor embedding(Operand table, const Tensor& indices) {
+  const Provenance provenance(table.where());
+  return take(table, indices, 0);
+}
 
 Tensor rotary_embedding(Operand input, const Tensor& positions, double theta, bool interleaved,
                         const Tensor& inverse_frequencies) {

@@ -43,7 +43,7 @@ void check_range(const Number& number, DType dtype) {
 
 Tensor Operand::as(DType dtype) const {
   if (!is_number()) return tensor_;
-  const Provenance provenance(where_);
+  const Provenance provenance(where_, "number");
   check_range(number_, dtype);
   return Tensor::scalar(is_float(dtype) ? Number(number_.as_double()) : number_, dtype);
 }

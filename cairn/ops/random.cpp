@@ -69,7 +69,7 @@ Tensor fold_in(Operand input, Operand number) {
 }
 
 Tensor fold_in_name(Operand input, std::string_view name) {
-  const Provenance provenance(input.where());
+  const Provenance provenance(input.where(), "fold_in");
   const Tensor key = input.value();
   const PhiloxKey hash = fold_in(PhiloxKey{0, 0}, name);
   const uint64_t number = (hash[0] | static_cast<uint64_t>(hash[1]) << 32) >> 3;
@@ -137,7 +137,10 @@ Tensor categorical(Operand input, const Tensor& logits) {
   return argmax(cast(logits, DType::f32) - log(negate(log(u))), -1);
 }
 
-Tensor permutation(Operand key, int64_t n) { return argsort(random_bits(key, {n})); }
+Tensor permutation(Operand key, int64_t n) {
+  const Provenance provenance(key.where());
+  return argsort(random_bits(key, {n}));
+}
 
 Tensor random_integers(Operand input, const Shape& shape, int64_t low, int64_t high) {
   const Provenance provenance(input.where());

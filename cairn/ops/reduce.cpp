@@ -40,7 +40,7 @@ Tensor extreme(const char* kind, std::string_view op, const Tensor& x, const Int
 
 Tensor arg(const char* kind, std::string_view op, const Operand& operand, int axis,
            bool keep_dims) {
-  const Provenance provenance(operand.where());
+  const Provenance provenance(operand.where(), op);
   const Tensor x = operand.value();
   const int at = normalize_axis(op, axis, x.rank());
   const Tensor result =
@@ -72,7 +72,7 @@ Tensor summand(const Operand& x) {
 // detail::in_wide for functions of differences, which f32 would lose between large integers.
 template <class F>
 Tensor in_wide(std::string_view op, const Operand& x, F f) {
-  const Provenance provenance(x.where());
+  const Provenance provenance(x.where(), op);
   const Tensor t = x.value();
   if (is_integer(t.dtype()) && size_of(t.dtype()) >= 4)
     return cast(f(cast(t, DType::f64)), DType::f32);

@@ -272,7 +272,7 @@ TEST(InferError, NamesTheLineOfTheProgramAndTheScope) {
   const Tensor x = Tensor::input({DType::f32, {2, 3}}, "x");
   const Scope scope("layers.3/attention");
   const std::source_location here = std::source_location::current();
-  const Provenance provenance(here);
+  const Provenance provenance(here, "matmul");
   try {
     make(Op::matmul, {x, x});
     FAIL() << "no error";
