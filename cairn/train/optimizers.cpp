@@ -46,67 +46,72 @@ struct Sgd : Common {
   }
 };
 
-struct Adam : Common {
+// What Adam and its kin share: two rates of decay, and weight decay that adds to the gradient or,
+// decoupled, shrinks the parameter.
+struct AdamFamily : Common {
   double beta1, beta2, epsilon;
-  bool amsgrad, decoupled;
-  Adam(Options& o, bool decoupled_)
-      : Common(o, decoupled_ ? 0.01 : 0),
+  bool decoupled = false;
+  explicit AdamFamily(Options& o, double default_decay = 0, double default_epsilon = 1e-8)
+      : Common(o, default_decay),
         beta1(o.beta(0, 0.9)),
         beta2(o.beta(1, 0.999)),
-        epsilon(o.number("epsilon", 1e-8)),
-        amsgrad(o.flag("amsgrad")),
-        decoupled(o.flag("decoupled_weight_decay") || decoupled_) {}
+        epsilon(o.number("epsilon", default_epsilon)) {}
+  std::vector<std::string> state_names() const override { return {"exp_avg", "exp_avg_sq"}; }
+
+ protected:
+  struct Decayed {
+    Tensor parameter, gradient;
+  };
+  Decayed after_decay(const StepInputs& in, const Tensor& p, const Tensor& gradient) const {
+    const Tensor g = signed_gradient(gradient);
+    return decoupled ? Decayed{shrunk(in, p), g} : Decayed{p, decayed(in, p, g)};
+  }
+  Tensor first_moment(State state, const Tensor& g) const { return lerp(state[0], g, 1 - beta1); }
+  Tensor second_moment(State state, const Tensor& g) const {
+    return state[1] * beta2 + g * g * (1 - beta2);
+  }
+};
+
+struct Adam : AdamFamily {
+  bool amsgrad;
+  Adam(Options& o, bool w) : AdamFamily(o, w ? 0.01 : 0), amsgrad(o.flag("amsgrad")) {
+    decoupled = o.flag("decoupled_weight_decay") || w;
+  }
   std::vector<std::string> state_names() const override {
-    std::vector<std::string> names{"exp_avg", "exp_avg_sq"};
+    std::vector<std::string> names = AdamFamily::state_names();
     if (amsgrad) names.push_back("max_exp_avg_sq");
     return names;
   }
   ParameterUpdate update(const StepInputs& in, const Tensor& p_in, const Tensor& gradient,
                          State state) const override {
-    Tensor p = p_in;
-    Tensor g = signed_gradient(gradient);
-    if (decoupled)
-      p = shrunk(in, p);
-    else
-      g = decayed(in, p, g);
-    const Tensor m = lerp(state[0], g, 1 - beta1);
-    const Tensor v = state[1] * beta2 + g * g * (1 - beta2);
+    const auto [p, g] = after_decay(in, p_in, gradient);
+    const Tensor m = first_moment(state, g);
+    const Tensor v = second_moment(state, g);
     const Tensor top = amsgrad ? maximum(state[2], v) : v;
     const Tensor denominator = sqrt(top) / sqrt(bias_correction(beta2, in.step)) + epsilon;
-    p = p - in.learning_rate / bias_correction(beta1, in.step) * (m / denominator);
     std::vector<Tensor> next{m, v};
     if (amsgrad) next.push_back(top);
-    return {p, next};
+    return {p - in.learning_rate / bias_correction(beta1, in.step) * (m / denominator), next};
   }
 };
 
-struct Adamax : Common {
-  double beta1, beta2, epsilon;
-  explicit Adamax(Options& o)
-      : Common(o, 0),
-        beta1(o.beta(0, 0.9)),
-        beta2(o.beta(1, 0.999)),
-        epsilon(o.number("epsilon", 1e-8)) {}
+struct Adamax : AdamFamily {
+  explicit Adamax(Options& o) : AdamFamily(o) {}
   std::vector<std::string> state_names() const override { return {"exp_avg", "exp_inf"}; }
-  ParameterUpdate update(const StepInputs& in, const Tensor& p, const Tensor& gradient,
+  ParameterUpdate update(const StepInputs& in, const Tensor& p_in, const Tensor& gradient,
                          State state) const override {
-    const Tensor g = decayed(in, p, signed_gradient(gradient));
-    const Tensor m = lerp(state[0], g, 1 - beta1);
+    const auto [p, g] = after_decay(in, p_in, gradient);
+    const Tensor m = first_moment(state, g);
     const Tensor u = maximum(state[1] * beta2, abs(g) + epsilon);
     return {p - in.learning_rate / bias_correction(beta1, in.step) * (m / u), {m, u}};
   }
 };
 
-struct NAdam : Common {
-  double beta1, beta2, epsilon, momentum_decay;
-  bool decoupled;
-  explicit NAdam(Options& o)
-      : Common(o, 0),
-        beta1(o.beta(0, 0.9)),
-        beta2(o.beta(1, 0.999)),
-        epsilon(o.number("epsilon", 1e-8)),
-        momentum_decay(o.number("momentum_decay", 4e-3)),
-        decoupled(o.flag("decoupled_weight_decay")) {}
+struct NAdam : AdamFamily {
+  double momentum_decay;
+  explicit NAdam(Options& o) : AdamFamily(o), momentum_decay(o.number("momentum_decay", 4e-3)) {
+    decoupled = o.flag("decoupled_weight_decay");
+  }
   std::vector<std::string> state_names() const override {
     return {"exp_avg", "exp_avg_sq", "mu_product"};
   }
@@ -115,20 +120,15 @@ struct NAdam : Common {
   }
   ParameterUpdate update(const StepInputs& in, const Tensor& p_in, const Tensor& gradient,
                          State state) const override {
-    Tensor p = p_in;
-    Tensor g = signed_gradient(gradient);
-    if (decoupled)
-      p = shrunk(in, p);
-    else
-      g = decayed(in, p, g);
+    auto [p, g] = after_decay(in, p_in, gradient);
     const auto mu_at = [&](const Tensor& t) {
       return beta1 * (1.0 - 0.5 * power(0.96, t * momentum_decay));
     };
     const Tensor mu = mu_at(in.step);
     const Tensor mu_next = mu_at(in.step + 1);
     const Tensor product = state[2] * mu;
-    const Tensor m = lerp(state[0], g, 1 - beta1);
-    const Tensor v = state[1] * beta2 + g * g * (1 - beta2);
+    const Tensor m = first_moment(state, g);
+    const Tensor v = second_moment(state, g);
     const Tensor denominator = sqrt(v / bias_correction(beta2, in.step)) + epsilon;
     p = p - in.learning_rate * (1.0 - mu) / (1.0 - product) * (g / denominator);
     p = p - in.learning_rate * mu_next / (1.0 - product * mu_next) * (m / denominator);
@@ -136,26 +136,13 @@ struct NAdam : Common {
   }
 };
 
-struct RAdam : Common {
-  double beta1, beta2, epsilon;
-  bool decoupled;
-  explicit RAdam(Options& o)
-      : Common(o, 0),
-        beta1(o.beta(0, 0.9)),
-        beta2(o.beta(1, 0.999)),
-        epsilon(o.number("epsilon", 1e-8)),
-        decoupled(o.flag("decoupled_weight_decay")) {}
-  std::vector<std::string> state_names() const override { return {"exp_avg", "exp_avg_sq"}; }
+struct RAdam : AdamFamily {
+  explicit RAdam(Options& o) : AdamFamily(o) { decoupled = o.flag("decoupled_weight_decay"); }
   ParameterUpdate update(const StepInputs& in, const Tensor& p_in, const Tensor& gradient,
                          State state) const override {
-    Tensor p = p_in;
-    Tensor g = signed_gradient(gradient);
-    if (decoupled)
-      p = shrunk(in, p);
-    else
-      g = decayed(in, p, g);
-    const Tensor m = lerp(state[0], g, 1 - beta1);
-    const Tensor v = state[1] * beta2 + g * g * (1 - beta2);
+    const auto [p, g] = after_decay(in, p_in, gradient);
+    const Tensor m = first_moment(state, g);
+    const Tensor v = second_moment(state, g);
     const Tensor corrected = m / bias_correction(beta1, in.step);
     const double rho_inf = 2 / (1 - beta2) - 1;
     const Tensor correction2 = bias_correction(beta2, in.step);
@@ -300,19 +287,13 @@ struct Lion : Common {
 };
 
 // You et al. 2019, with bias correction; the trust ratio is 1 where a norm is 0.
-struct Lamb : Common {
-  double beta1, beta2, epsilon;
-  explicit Lamb(Options& o)
-      : Common(o, 0),
-        beta1(o.beta(0, 0.9)),
-        beta2(o.beta(1, 0.999)),
-        epsilon(o.number("epsilon", 1e-6)) {}
-  std::vector<std::string> state_names() const override { return {"exp_avg", "exp_avg_sq"}; }
+struct Lamb : AdamFamily {
+  explicit Lamb(Options& o) : AdamFamily(o, 0, 1e-6) {}
   ParameterUpdate update(const StepInputs& in, const Tensor& p, const Tensor& gradient,
                          State state) const override {
     const Tensor g = signed_gradient(gradient);
-    const Tensor m = lerp(state[0], g, 1 - beta1);
-    const Tensor v = state[1] * beta2 + g * g * (1 - beta2);
+    const Tensor m = first_moment(state, g);
+    const Tensor v = second_moment(state, g);
     const Tensor ratio = m / bias_correction(beta1, in.step) /
                              (sqrt(v / bias_correction(beta2, in.step)) + epsilon) +
                          p * in.weight_decay;
