@@ -78,6 +78,7 @@ void run_loop(const Launch& launch, Pointers& in, Pointers& out, char* workspace
     for (size_t j = carried; j < results; ++j)
       targets[j] = static_cast<char*>(out[j]) + static_cast<size_t>(k) * row_bytes[j];
     execute(body, arguments.const_span(), targets.span(), at, context);
+    if (context.error.node()) return;
     for (size_t i = 0; i < carried; ++i) arguments[1 + i] = targets[i];
   }
   if (steps == 0)

@@ -14,7 +14,7 @@ struct Function::State {
   std::vector<std::string> names;
 
   struct PlanEntry {
-    const Runtime* runtime;
+    std::weak_ptr<const void> runtime;  // its lifetime()
     std::vector<bool> donated;
     bool eager;
     std::shared_ptr<const Plan> plan;
@@ -58,10 +58,12 @@ struct Function::State {
 
   std::shared_ptr<const Plan> plan(Entry& e, Runtime& runtime, const std::vector<bool>& donated,
                                    bool eager) {
+    const std::shared_ptr<const void> here = runtime.lifetime().lock();
     for (const PlanEntry& p : e.plans)
-      if (p.runtime == &runtime && p.donated == donated && p.eager == eager) return p.plan;
+      if (p.donated == donated && p.eager == eager && p.runtime.lock() == here) return p.plan;
+    std::erase_if(e.plans, [](const PlanEntry& p) { return p.runtime.expired(); });
     auto plan = runtime.plan(e.graph, donated, eager);
-    e.plans.push_back({&runtime, donated, eager, plan});
+    e.plans.push_back({here, donated, eager, plan});
     return plan;
   }
 };
@@ -114,8 +116,14 @@ void check_aliases(const Plan& plan, std::span<const Tensor> args, const std::ve
     const auto at = static_cast<size_t>(i);
     if (at >= donated.size()) throw_error(fmt::format("[must_alias] there is no argument {}", i));
     if (std::find(plan.donor.begin(), plan.donor.end(), i) != plan.donor.end()) continue;
-    const std::string argument = fmt::format(
-        "argument {} ('{}', {})", i, plan.graph.inputs[at].name(), to_string(args[at].type()));
+    // Handed through, it is a result in its own memory.
+    if (std::find(plan.results.begin(), plan.results.end(), plan.arguments[at]) !=
+        plan.results.end())
+      continue;
+    const std::string& own = args[at].name();
+    const std::string argument =
+        fmt::format("argument {} ('{}', {})", i, own.empty() ? plan.graph.inputs[at].name() : own,
+                    to_string(args[at].type()));
     if (!donated[at])
       throw_error(fmt::format(
           "[must_alias] {} cannot give its memory to a result: another handle to it lives, "
@@ -128,10 +136,11 @@ void check_aliases(const Plan& plan, std::span<const Tensor> args, const std::ve
           readers = std::string(name(launch.node->op()));
           if (launch.node->location().line()) readers += " at " + locate(launch.node->location());
         }
-    throw_error(fmt::format(
-        "[must_alias] {} cannot give its memory to a result: no result has its type, or the "
-        "last reader ({}) needs the old value after the result is written",
-        argument, readers));
+    throw_error(fmt::format("[must_alias] {} cannot give its memory to a result: {}", argument,
+                            readers.empty()
+                                ? "nothing reads it"
+                                : "no result has its type, or the last reader (" + readers +
+                                      ") needs the old value after the result is written"));
   }
 }
 

@@ -5,16 +5,19 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
+#include <set>
 
 #include "cairn/base/clock.h"
 #include "cairn/base/environment.h"
 #include "cairn/graph/hash.h"
 #include "cairn/graph/infer.h"
 #include "cairn/graph/numbering.h"
+#include "cairn/graph/verify.h"
 #include "cairn/runtime/null/null_backend.h"
 #include "cairn/runtime/plan_cache.h"
 #include "cairn/runtime/recipe.h"
 #include "cairn/runtime/ref/ref_backend.h"
+#include "cairn/runtime/verify_plan.h"
 #include "cairn/transforms/simplify.h"
 
 namespace cairn {
@@ -104,6 +107,16 @@ void check_finite(const Launch& launch, std::span<void* const> outputs) {
   }
 }
 
+// Mesh axes over which the graph exchanges messages, in regions too.
+void add_mesh_axes(std::span<const Tensor> outputs, std::set<std::string>& axes) {
+  for (const Node* node : topological_order(outputs)) {
+    if (is_collective(node->op())) axes.insert(node->attrs().text(Attr::mesh_axis));
+    for (const auto& [key, value] : node->attrs())
+      if (const auto* region = std::get_if<GraphPtr>(&value))
+        add_mesh_axes((*region)->outputs, axes);
+  }
+}
+
 // The graph of these outputs with a further input for each leaf, in their order.
 Graph close(std::span<const Tensor> outputs, const Numbering& numbering) {
   Graph graph{"", {}, {outputs.begin(), outputs.end()}, {}};
@@ -118,9 +131,17 @@ Graph close(std::span<const Tensor> outputs, const Numbering& numbering) {
   return graph;
 }
 
+// In Debug builds every plan is checked, and the graph that it computes.
+void check([[maybe_unused]] const Plan& plan, [[maybe_unused]] const Backend& backend) {
+#ifndef NDEBUG
+  verify(plan.graph);
+  verify(plan, backend);
+#endif
+}
+
 }  // namespace
 
-Runtime::Runtime(const RuntimeOptions& options) : state_(std::make_unique<State>()) {
+Runtime::Runtime(const RuntimeOptions& options) : state_(std::make_shared<State>()) {
   const Environment environment = read_environment();
   int threads = options.threads;
   if (threads == 0) threads = environment.threads.value_or(physical_cores());
@@ -158,15 +179,30 @@ std::shared_ptr<Plan> Runtime::State::make(const GraphCode& code, std::span<cons
                                            const Numbering& numbering,
                                            const std::vector<bool>& donated, bool eager) {
   ++plans_made;
+  // Before the first message: ranks with different graphs would take each other's for their own.
+  if (!mesh.empty()) {
+    std::set<std::string> axes;
+    add_mesh_axes(outputs, axes);
+    for (const std::string& axis : axes)
+      if (const auto found = mesh.find(axis); found != mesh.end())
+        found->second->check_equal(code.hash().sizes,
+                                   fmt::format("the graph that all ranks of '{}' evaluate", axis));
+  }
   const auto known = plans.find_recipes(code, eager, donated);
   for (const auto& recipe : known)
-    if (auto plan = recipe->plan(outputs, numbering)) return plan;
+    if (auto plan = recipe->plan(outputs, numbering)) {
+      check(*plan, *backend);
+      return plan;
+    }
   ++schedules_made;
   if (known.empty() || known[0]->is_complete()) {
     auto recipe = std::make_shared<const Recipe>(outputs, numbering, donated, eager, *backend,
                                                  known.empty() ? nullptr : known[0].get());
     plans.insert_recipe(code, eager, donated, recipe);
-    if (auto plan = recipe->plan(outputs, numbering)) return plan;
+    if (auto plan = recipe->plan(outputs, numbering)) {
+      check(*plan, *backend);
+      return plan;
+    }
   }
   const Graph closed = close(outputs, numbering);
   PlanOptions options;
@@ -177,10 +213,15 @@ std::shared_ptr<Plan> Runtime::State::make(const GraphCode& code, std::span<cons
 
 std::shared_ptr<const Plan> Runtime::plan(const Graph& graph, const std::vector<bool>& donated,
                                           bool eager) {
-  const Graph closed = without_leaves(graph);
-  const Numbering numbering = number_nodes(closed);
-  const GraphCode code = encode_graph(closed.outputs, numbering);
-  auto plan = state_->make(code, closed.outputs, numbering, donated, eager);
+  Numbering numbering = number_nodes(graph);
+  std::vector<Tensor> outputs = graph.outputs;
+  if (numbering.leaves.size() > graph.inputs.size()) {
+    const Graph closed = without_leaves(graph);
+    outputs = closed.outputs;
+    numbering = number_nodes(closed);
+  }
+  const GraphCode code = encode_graph(outputs, numbering);
+  auto plan = state_->make(code, outputs, numbering, donated, eager);
   plan->graph.name = graph.name;
   plan->graph.output_names = graph.output_names;
   return plan;

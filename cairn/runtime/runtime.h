@@ -58,6 +58,10 @@ class Runtime {
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
 
+  // Expires with this runtime: what is kept for it elsewhere, as plans of a Function, knows by this
+  // that another runtime at the same address is another one.
+  std::weak_ptr<const void> lifetime() const { return state_; }
+
   ThreadPool& pool();
   Allocator& allocator();
   const Backend& backend() const;
@@ -89,7 +93,7 @@ class Runtime {
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  std::shared_ptr<State> state_;
 };
 
 // Computes the tensors: returns leaves and changes no node. Throws the Error of an execution (an

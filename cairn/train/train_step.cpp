@@ -254,15 +254,20 @@ TrainStep::Result TrainStep::step(std::span<const Tensor> batch, double learning
                                   const EvalOptions& options) {
   State& s = *state_;
   const std::vector<NamedTensor> held = state();
+  std::vector<Tensor> rest(batch.begin(), batch.end());
+  rest.push_back(Tensor::from<float>({static_cast<float>(learning_rate)}, {}));
+  rest.push_back(Tensor::from<float>({static_cast<float>(step)}, {}));
+  rest.push_back(s.key);
+  // A batch that the loss cannot take is found out while the state is still in its place.
+  std::vector<TensorType> types;
+  types.reserve(held.size() + rest.size());
+  for (const NamedTensor& t : held) types.push_back(t.tensor->type());
+  for (const Tensor& t : rest) types.push_back(t.type());
+  s.function.graph(types);
   std::vector<Tensor> args;
-  args.reserve(held.size() + batch.size() + 3);
+  args.reserve(types.size());
   for (const NamedTensor& t : held) args.push_back(std::move(*t.tensor));
-  args.insert(args.end(), batch.begin(), batch.end());
-  const float rate = static_cast<float>(learning_rate);
-  const float count = static_cast<float>(step);
-  args.push_back(Tensor::from<float>({rate}, {}));
-  args.push_back(Tensor::from<float>({count}, {}));
-  args.push_back(s.key);
+  for (Tensor& t : rest) args.push_back(std::move(t));
   std::vector<Tensor> results = s.function(s.runtime, std::move(args), options);
   for (size_t i = 0; i < held.size(); ++i) *held[i].tensor = std::move(results[i]);
   return {results[held.size()].item<double>(), results[held.size() + 1].item<double>()};

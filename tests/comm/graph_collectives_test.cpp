@@ -2,7 +2,9 @@
 // all ranks' operands stacked, computed by one rank without collectives.
 #include <gmock/gmock.h>
 
+#include "cairn/ops/control.h"
 #include "cairn/ops/index.h"
+#include "cairn/transforms/checkpoint.h"
 #include "tests/comm/graph_ranks.h"
 
 namespace cairn::test {
@@ -204,23 +206,6 @@ TEST(GraphCollectives, IndependentOnesKeepTheirOrder) {
   });
 }
 
-TEST(GraphCollectives, AnotherGraphOnOneRankIsAnError) {
-  std::vector<std::string> texts(2);
-  error_of([&] {
-    on_ranks(2, [&](int rank, Runtime& on) {
-      const MeshAxis axis{"data", 2};
-      const Tensor x = own(on, integers({4}, rank), {"data"});
-      texts[static_cast<size_t>(rank)] =
-          error_of([&] { eval(on, rank == 0 ? all_reduce(x, axis) : all_gather(x, axis)); });
-      throw Error("ends");
-    });
-  });
-  for (const std::string& text : texts) {
-    EXPECT_THAT(text, testing::HasSubstr("all_gather of 32 bytes"));
-    EXPECT_THAT(text, testing::HasSubstr("all_reduce (sum) of 4 f64"));
-  }
-}
-
 // Rank 1 ends with an exception while rank 0 is in the middle of an evaluation.
 TEST(GraphCollectives, AnErrorOnOneRankEndsTheOthers) {
   std::string told;
@@ -249,6 +234,55 @@ TEST(GraphCollectives, MeshMustFitTheGraph) {
                 testing::HasSubstr("[all_reduce] this runtime has no mesh axis 'model'"));
     EXPECT_THAT(error_of([&] { eval(on, all_reduce(x, MeshAxis{"data", 2})); }),
                 testing::HasSubstr("the graph was built for 2 ranks along 'data', there are 1"));
+  });
+}
+
+// Ranks that evaluate different programs are told so, before one takes the other's numbers.
+TEST(GraphCollectives, DifferentGraphsAreNamed) {
+  on_ranks(2, [](int rank, Runtime& own_runtime) {
+    const MeshAxis axis{"data", 2};
+    const Tensor x = own(own_runtime, integers({4}, rank), {"data"});
+    const Tensor y = all_reduce(rank == 0 ? x * 2.0 : x + 2.0, axis);
+    try {
+      eval(own_runtime, y);
+      ADD_FAILURE() << "rank " << rank << " noticed nothing";
+    } catch (const Error& e) {
+      EXPECT_NE(std::string(e.what()).find("differs"), std::string::npos) << e.what();
+      EXPECT_NE(std::string(e.what()).find("'data'"), std::string::npos) << e.what();
+    }
+  });
+}
+
+// Rematerialisation under data parallelism: weights equal everywhere, activations not.
+TEST(GraphCollectives, InsideACheckpointAndALoop) {
+  constexpr int kRanks = 2;
+  const HostArray x = integers({kRanks, 3}, 3), w = integers({3}, 5);
+  const auto loss = [](const Tensor& weights, const Tensor& mine, const MeshAxis* axis) {
+    const auto step = checkpoint([axis](Tensor s, Tensor v) {
+      const Tensor term = sum(v * v * s);
+      return axis ? all_reduce(term, *axis) : term;
+    });
+    return fori(2, full({}, 1, DType::f64), [&](const Tensor& k, const Tensor& sum_so_far) {
+      return sum_so_far + step(weights * cast(k + 1, DType::f64), mine);
+    });
+  };
+  Tensor expected = full({3}, 0, DType::f64);
+  {
+    const Tensor all{x};
+    std::vector<Tensor> parts;
+    const auto whole = [&](Tensor v) {
+      Tensor total = full({}, 0, DType::f64);
+      for (int r = 0; r < kRanks; ++r) total = total + loss(v, rank_of(all, r), nullptr) - 1.0;
+      return total;
+    };
+    expected = grad(whole)(Tensor(w));
+  }
+  const Values wanted = values_of(runtime(), {&expected, 1})[0];
+  on_ranks(kRanks, [&](int rank, Runtime& own_runtime) {
+    const MeshAxis axis{"data", kRanks};
+    const Tensor mine = own(own_runtime, row(x, rank), {"data"});
+    const Tensor g = grad([&](Tensor v) { return loss(v, mine, &axis); })(own_runtime.upload(w));
+    EXPECT_EQ(values_of(own_runtime, {&g, 1})[0], wanted) << rank;
   });
 }
 

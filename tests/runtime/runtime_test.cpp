@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <thread>
 
+#include "cairn/ops/control.h"
 #include "cairn/ops/elementwise.h"
+#include "cairn/ops/index.h"
 #include "cairn/ops/linear.h"
 #include "cairn/ops/movement.h"
 #include "cairn/ops/reduce.h"
@@ -50,6 +53,66 @@ TEST(Eval, MovedFromHandleKeepsItsName) {
   } catch (const Error& e) {
     EXPECT_NE(std::string(e.what()).find("'w'"), std::string::npos) << e.what();
   }
+}
+
+TEST(Eval, TheNullDeviceHasNoValues) {
+  Runtime runtime({.device = "null"});
+  const Tensor y = eval(runtime, matrix() + 1.0);
+  EXPECT_EQ(to_string(y.type()), "f32[2,3]");
+  EXPECT_THROW((void)y.host(), Error);
+  EXPECT_THROW((void)eval(runtime, sum(matrix())).item<float>(), Error);
+}
+
+TEST(Eval, AReductionOverNothingIsACopy) {
+  Runtime runtime;
+  const Tensor x = Tensor::from<float>({-0.0f, 1}, {2});
+  const Tensor y = make(Op::reduce, {x}, {{Attr::kind, std::string("sum")}, {Attr::axes, Ints{}}});
+  for (const bool eager : {false, true})
+    EXPECT_TRUE(std::signbit(eval(runtime, y, {.eager = eager}).to_vector<float>()[0])) << eager;
+}
+
+// A runtime may come to lie where another one was.
+TEST(Function, KeepsThePlansOfRuntimesApart) {
+  Function f = compile([](std::span<const Tensor> x) { return std::vector<Tensor>{x[0] + 1.0}; });
+  for (int round = 0; round < 4; ++round) {
+    {
+      auto runtime = std::make_unique<Runtime>(RuntimeOptions{.device = "null", .threads = 1});
+      f(*runtime, {matrix()});
+    }
+    auto runtime = std::make_unique<Runtime>(RuntimeOptions{.threads = 1});
+    EXPECT_EQ(f(*runtime, {matrix()})[0].to_vector<float>(),
+              (std::vector<float>{2, 3, 4, 5, 6, 7}));
+  }
+}
+
+TEST(Function, MustAliasTakesWhatIsHandedThrough) {
+  Runtime runtime;
+  Function f =
+      compile([](std::span<const Tensor> x) { return std::vector<Tensor>{x[0], sum(x[1])}; });
+  std::vector<Tensor> args{runtime.upload(matrix().host()),
+                           runtime.upload(matrix().host(), "rest")};
+  const void* before = args[0].buffer()->data;
+  const std::vector<Tensor> out = f(runtime, args, {.must_alias = {0}});
+  EXPECT_EQ(out[0].buffer()->data, before);
+  try {
+    f(runtime, std::move(args), {.must_alias = {1}});
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("'rest'"), std::string::npos) << e.what();
+  }
+}
+
+TEST(Loop, AnErrorEndsIt) {
+  Runtime runtime;
+  const Tensor x = Tensor::from<float>({1}, {1});
+  int64_t steps = 0;
+  runtime.set_profiler([&](const Plan&, std::span<const LaunchRecord> records) {
+    steps = static_cast<int64_t>(records.size());
+  });
+  const Tensor y =
+      fori(1000, full({}, 0), [&](const Tensor& k, const Tensor& s) { return s + take(x, k); });
+  EXPECT_THROW(eval(runtime, y), Error);
+  EXPECT_LT(steps, 50);
 }
 
 TEST(Eval, EagerGivesTheSameBits) {

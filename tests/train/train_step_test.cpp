@@ -39,6 +39,21 @@ LossFunction given_gradients(Parameters& p) {
   });
 }
 
+// A batch of another shape is refused, and the model is as it was.
+TEST(TrainStep, AWrongBatchLeavesTheStateAlone) {
+  Runtime runtime({.threads = 1});
+  Parameters p;
+  p.add(runtime, "w", Tensor::from<float>({1, 2}, {2}));
+  TrainStep step(runtime, p, given_gradients(p), make_optimizer({.name = "sgd"}));
+  const std::vector<Tensor> right{Tensor::from<float>({1, 1}, {2})};
+  const std::vector<Tensor> wrong{Tensor::from<float>({1, 1, 1}, {3})};
+  step.step(right, 0.5, 1);
+  EXPECT_THROW(step.step(wrong, 0.5, 2), Error);
+  EXPECT_EQ(p.tensors[0].to_vector<float>(), (std::vector<float>{0.5, 1.5}));
+  step.step(right, 0.5, 2);
+  EXPECT_EQ(p.tensors[0].to_vector<float>(), (std::vector<float>{0, 1}));
+}
+
 class GroupGolden : public testing::TestWithParam<const char*> {};
 
 TEST_P(GroupGolden, FollowsPyTorchsParameterGroups) {
