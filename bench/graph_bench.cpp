@@ -146,9 +146,15 @@ void bench_graph(const std::string& name, const std::string& what,
   });
   RuntimeOptions options;
   options.threads = 1;
+  // Plans are kept, because to destroy them is not part of making them; now and then they all go.
+  std::vector<std::shared_ptr<const Plan>> kept;
+  const auto keep = [&](std::shared_ptr<const Plan> plan) {
+    if (kept.size() == 32) kept.clear();
+    kept.push_back(std::move(plan));
+  };
   add("new_structure", "plan of a new structure", [&] {
     Runtime fresh(options);
-    fresh.plan(graph, {}, false);
+    keep(fresh.plan(graph, {}, false));
   });
   // The first size shows which numbers vary; from the third on the schedule is known.
   Runtime runtime(options);
@@ -156,7 +162,7 @@ void bench_graph(const std::string& name, const std::string& what,
   runtime.plan(others[0], {}, false);
   const int64_t schedules = runtime.stats().schedules_made;
   size_t turn = 0;
-  add("new_size", "plan of a new size", [&] { runtime.plan(others[++turn % 2], {}, false); });
+  add("new_size", "plan of a new size", [&] { keep(runtime.plan(others[++turn % 2], {}, false)); });
   if (runtime.stats().schedules_made != schedules)
     throw_error("a new size of a known structure was scheduled");
   // Without finding the structure: types, places of memory, nodes.
@@ -164,7 +170,7 @@ void bench_graph(const std::string& name, const std::string& what,
   const Numbering numbered[] = {number_nodes(others[0]), number_nodes(others[1])};
   const Recipe recipe(others[0].outputs, numbered[0], {}, false, runtime.backend(), &first);
   add("new_size_plan", "of which types and memory",
-      [&] { recipe.plan(others[1].outputs, numbered[1]); });
+      [&] { keep(recipe.plan(others[1].outputs, numbered[1])); });
   add("known", "plan found again", [&] { runtime.cached_plan(graph.outputs, numbering, false); });
 }
 

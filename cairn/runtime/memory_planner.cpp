@@ -1,88 +1,93 @@
 #include "cairn/runtime/memory_planner.h"
 
+#include <algorithm>
+
 #include "cairn/core/buffer.h"
 
 namespace cairn {
 
 void ArenaPlanner::require(int buffer, size_t bytes) {
-  in_arena_[static_cast<size_t>(buffer)] = true;
-  sizes_[static_cast<size_t>(buffer)] = round_up_to_alignment(bytes);
+  State& state = buffers_[static_cast<size_t>(buffer)];
+  state.in_arena = true;
+  state.bytes = static_cast<int64_t>(round_up_to_alignment(bytes));
 }
 
-void ArenaPlanner::place(int buffer) {
-  const size_t bytes = sizes_[static_cast<size_t>(buffer)];
-  int64_t& offset = offsets_[static_cast<size_t>(buffer)];
-  if (bytes == 0) {
-    offset = 0;
-    return;
-  }
+int64_t ArenaPlanner::place(int64_t bytes) {
+  if (bytes == 0) return 0;
   auto best = gaps_.end();
   for (auto gap = gaps_.begin(); gap != gaps_.end(); ++gap)
-    if (gap->second >= bytes && (best == gaps_.end() || gap->second < best->second)) best = gap;
+    if (gap->bytes >= bytes && (best == gaps_.end() || gap->bytes < best->bytes)) best = gap;
   if (best != gaps_.end()) {
-    offset = best->first;
-    const size_t rest = best->second - bytes;
-    gaps_.erase(best);
-    if (rest) gaps_[offset + static_cast<int64_t>(bytes)] = rest;
-  } else if (!gaps_.empty() &&
-             std::prev(gaps_.end())->first + static_cast<int64_t>(std::prev(gaps_.end())->second) ==
-                 static_cast<int64_t>(end_)) {
-    // The last gap touches the end: grow it.
-    const auto last = std::prev(gaps_.end());
-    offset = last->first;
-    gaps_.erase(last);
-    end_ = static_cast<size_t>(offset) + bytes;
-  } else {
-    offset = static_cast<int64_t>(end_);
-    end_ += bytes;
+    const int64_t offset = best->offset;
+    best->offset += bytes;
+    best->bytes -= bytes;
+    if (best->bytes == 0) gaps_.erase(best);
+    return offset;
   }
+  int64_t offset = end_;
+  if (!gaps_.empty() && gaps_.back().offset + gaps_.back().bytes == end_) {
+    // The last gap touches the end: grow it.
+    offset = gaps_.back().offset;
+    gaps_.pop_back();
+  }
+  end_ = offset + bytes;
+  return offset;
 }
 
-void ArenaPlanner::free(int64_t offset, size_t bytes) {
+void ArenaPlanner::free(int64_t offset, int64_t bytes) {
   if (bytes == 0) return;
-  auto next = gaps_.lower_bound(offset);
-  if (next != gaps_.end() && offset + static_cast<int64_t>(bytes) == next->first) {
-    bytes += next->second;
-    next = gaps_.erase(next);
-  }
+  auto next = std::lower_bound(gaps_.begin(), gaps_.end(), offset,
+                               [](const Gap& gap, int64_t at) { return gap.offset < at; });
+  const bool joins_next = next != gaps_.end() && offset + bytes == next->offset;
   if (next != gaps_.begin()) {
     const auto previous = std::prev(next);
-    if (previous->first + static_cast<int64_t>(previous->second) == offset) {
-      previous->second += bytes;
+    if (previous->offset + previous->bytes == offset) {
+      previous->bytes += bytes;
+      if (joins_next) {
+        previous->bytes += next->bytes;
+        gaps_.erase(next);
+      }
       return;
     }
   }
-  gaps_[offset] = bytes;
+  if (joins_next) {
+    next->offset = offset;
+    next->bytes += bytes;
+  } else {
+    gaps_.insert(next, {offset, bytes});
+  }
+}
+
+// From now on the buffer has a place, until its last use.
+void ArenaPlanner::live(int buffer) {
+  State& state = buffers_[static_cast<size_t>(buffer)];
+  const auto time = static_cast<size_t>(state.last_use);
+  if (time >= dying_.size()) dying_.resize(std::max(time + 1, 2 * dying_.size()), -1);
+  state.next_to_die = dying_[time];
+  dying_[time] = buffer;
 }
 
 void ArenaPlanner::step(int time, std::span<const int> born, int workspace, int in_place) {
-  const auto bear = [&](int buffer) {
-    const size_t b = static_cast<size_t>(buffer);
-    if (!in_arena_[b] || offsets_[b] >= 0) return;
-    place(buffer);
-    dying_.emplace(last_use_[b], std::pair(offsets_[b], sizes_[b]));
-  };
-  for (size_t i = 0; i < born.size(); ++i) {
-    const size_t b = static_cast<size_t>(born[i]);
-    if (i == 0 && in_place >= 0 && in_arena_[b] && offsets_[b] < 0) {
-      // The place changes hands: it now dies when the new owner does.
-      const size_t old = static_cast<size_t>(in_place);
-      offsets_[b] = offsets_[old];
-      const auto [first, last] = dying_.equal_range(time);
-      for (auto it = first; it != last; ++it) {
-        if (it->second.first != offsets_[old] || it->second.second != sizes_[old]) continue;
-        dying_.erase(it);
-        break;
-      }
-      dying_.emplace(last_use_[b], std::pair(offsets_[b], sizes_[b]));
-      continue;
+  const auto bear = [&](int buffer, int from) {
+    State& state = buffers_[static_cast<size_t>(buffer)];
+    if (!state.in_arena || state.offset >= 0) return;
+    if (from >= 0) {
+      State& old = buffers_[static_cast<size_t>(from)];
+      state.offset = old.offset;
+      old.gave_its_place = true;
+    } else {
+      state.offset = place(state.bytes);
     }
-    bear(born[i]);
+    live(buffer);
+  };
+  for (size_t i = 0; i < born.size(); ++i) bear(born[i], i == 0 ? in_place : -1);
+  if (workspace >= 0) bear(workspace, -1);
+  if (static_cast<size_t>(time) >= dying_.size()) return;
+  for (int b = dying_[static_cast<size_t>(time)]; b >= 0;) {
+    const State& state = buffers_[static_cast<size_t>(b)];
+    if (!state.gave_its_place) free(state.offset, state.bytes);
+    b = state.next_to_die;
   }
-  if (workspace >= 0) bear(workspace);
-  const auto [first, last] = dying_.equal_range(time);
-  for (auto it = first; it != last; ++it) free(it->second.first, it->second.second);
-  dying_.erase(first, last);
 }
 
 }  // namespace cairn

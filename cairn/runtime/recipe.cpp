@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <deque>
 #include <limits>
+#include <optional>
 #include <unordered_map>
 
 #include "cairn/graph/compare.h"
@@ -11,6 +12,10 @@
 #include "cairn/transforms/simplify.h"
 
 namespace cairn {
+
+// Of graph/tensor.cpp: a node whose types are known.
+Node* new_node(Op op, std::vector<Tensor> inputs, Attrs attrs, std::vector<TensorType> outputs);
+
 namespace {
 
 // A region may hang in several places, and there again: more nodes than this are not followed.
@@ -296,14 +301,30 @@ class Recipe::Builder {
     };
     std::vector<std::shared_ptr<const Plan>> regions;
     regions.reserve(from.regions.size());
+    // Neighbours mostly come from one line of the program.
+    std::optional<Origin> origin;
+    const Node* before = nullptr;
     for (const NodeRule& rule : from.nodes) {
       const Node& source = live_.node(rule.source);
-      const Origin origin(source.scope(), source.location());
+      if (!before || before->scope() != source.scope() ||
+          before->location().line() != source.location().line() ||
+          before->location().file_name() != source.location().file_name()) {
+        origin.reset();  // Origins end in the reverse order of their beginnings
+        origin.emplace(source.scope(), source.location());
+        before = &source;
+      }
       const size_t operands = rule.node->inputs().size();
       std::vector<Tensor> inputs;
       inputs.reserve(operands);
       for (size_t i = 0; i < operands; ++i)
         inputs.push_back(value(from.operands[rule.operands + i]));
+      if (rule.copies) {
+        // The same operation on operands of the same types, which has results of the same types.
+        values.emplace_back(new_node(source.op(), std::move(inputs), source.attrs(),
+                                     {source.outputs().begin(), source.outputs().end()}),
+                            0);
+        continue;
+      }
       values.push_back(make_many(rule.node->op(), std::move(inputs),
                                  attributes(from, rule, source, regions))[0]);
     }
@@ -315,7 +336,6 @@ class Recipe::Builder {
  private:
   Attrs attributes(const Template& from, const NodeRule& rule, const Node& source,
                    std::vector<std::shared_ptr<const Plan>>& regions) {
-    if (rule.copies) return source.attrs();
     Attrs attrs = rule.node->attrs();
     for (const AttrRule& a : rule.attributes)
       attrs.set(a.key, a.is_result_shape ? AttrValue(Ints(source.output().shape))

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "cairn/graph/print.h"
+#include "cairn/graph/verify.h"
 #include "cairn/ops/control.h"
 #include "cairn/ops/nn.h"
 #include "cairn/ops/random.h"
@@ -28,6 +29,7 @@ Planned plan_with(Runtime& runtime, const Graph& graph, bool donate = false, boo
   const int64_t before = runtime.stats().schedules_made;
   auto plan = runtime.plan(graph, std::vector<bool>(graph.inputs.size(), donate), eager);
   verify(*plan, runtime.backend());
+  verify(plan->graph);
   return {plan, runtime.stats().schedules_made - before};
 }
 
