@@ -237,8 +237,10 @@ class Recipe::Maker {
   void add_attributes(const Node& node, NodeRule& rule) {
     const Node& source = live(rule.source);
     const bool has_regions = owns_regions(node.op());
-    rule.copies =
-        !has_regions && node.op() == source.op() && same_attributes(node.attrs(), source.attrs());
+    // A barrier may have lost operands, and with them results, that nobody reads.
+    rule.copies = !has_regions && node.op() == source.op() &&
+                  same_attributes(node.attrs(), source.attrs()) &&
+                  std::ranges::equal(node.outputs(), source.outputs());
     const Constant* constant = recipe_.find_constant(rule.source);
     if (constant && constant->varies && node.op() == Op::full) rule.copies = true;
     if (rule.copies) return;

@@ -30,6 +30,8 @@ struct Runtime::State {
   Mesh mesh;
   PlanCache plans;
   std::function<void(const Plan&, std::span<const LaunchRecord>)> profiler;
+  std::function<void(const Graph&)> on_graph;
+  std::function<void(const Plan&, size_t)> on_run;
   std::atomic<int64_t> schedules_made{0};
   std::atomic<int64_t> plans_made{0};
   std::atomic<int64_t> executions{0};
@@ -50,11 +52,14 @@ struct Runtime::State {
                              const Numbering& numbering, const std::vector<bool>& donated,
                              bool eager);
 
+  void drop_arenas_of_dead_plans() {
+    const std::lock_guard lock(mutex);
+    std::erase_if(arenas, [](const auto& entry) { return entry.second.plan.expired(); });
+  }
   std::shared_ptr<Buffer> take_arena(const std::shared_ptr<const Plan>& plan) {
     if (plan->arena_bytes == 0) return nullptr;
     {
       const std::lock_guard lock(mutex);
-      std::erase_if(arenas, [](const auto& entry) { return entry.second.plan.expired(); });
       Arenas& mine = arenas[plan.get()];
       mine.plan = plan;
       ++mine.executions;
@@ -148,6 +153,8 @@ Runtime::Runtime(const RuntimeOptions& options) : state_(std::make_shared<State>
   state_->target = choose_cpu_target(environment.target);
   state_->pool = std::make_unique<ThreadPool>(threads);
   state_->backend = make_backend(options.device);
+  state_->on_graph = options.on_graph;
+  state_->on_run = options.on_run;
 }
 Runtime::~Runtime() = default;
 
@@ -179,6 +186,7 @@ std::shared_ptr<Plan> Runtime::State::make(const GraphCode& code, std::span<cons
                                            const Numbering& numbering,
                                            const std::vector<bool>& donated, bool eager) {
   ++plans_made;
+  if (on_graph) on_graph(close(outputs, numbering));
   // Before the first message: ranks with different graphs would take each other's for their own.
   if (!mesh.empty()) {
     std::set<std::string> axes;
@@ -254,6 +262,9 @@ std::vector<Tensor> Runtime::run(const std::shared_ptr<const Plan>& plan, std::v
     return results;
   }
 
+  state_->drop_arenas_of_dead_plans();
+  const size_t held = state_->allocator.bytes_in_use();
+  if (state_->on_run) state_->allocator.reset_peak();
   std::vector<const void*> inputs;
   inputs.reserve(args.size());
   for (const Tensor& arg : args) inputs.push_back(arg.buffer()->data);
@@ -283,8 +294,13 @@ std::vector<Tensor> Runtime::run(const std::shared_ptr<const Plan>& plan, std::v
       if (options.check_finite) check_finite(launch, results);
     };
   }
+  const size_t before_arena = state_->allocator.bytes_in_use();
   auto arena = state_->take_arena(plan);
+  const bool was_at_rest = arena && state_->allocator.bytes_in_use() == before_arena;
   execute(*plan, inputs, outputs, arena ? static_cast<char*>(arena->data) : nullptr, context);
+  if (state_->on_run)
+    state_->on_run(*plan, state_->allocator.peak_bytes() - held +
+                              (was_at_rest ? round_up_to_alignment(arena->bytes) : 0));
   state_->give_arena(plan, std::move(arena));
   if (state_->profiler) state_->profiler(*plan, records);
   rethrow(error);

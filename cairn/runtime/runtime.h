@@ -24,6 +24,12 @@ struct Numbering;
 struct RuntimeOptions {
   std::string device = "ref";  // ref or null
   int threads = 0;             // 0: CAIRN_THREADS, else one per physical core
+  // Observers, which tests hold to what is promised of every graph and plan. on_graph is called
+  // with each graph that gets a plan, as it was built, leaves as further inputs; on_run after each
+  // execution with the bytes that it had from the allocator at most, beside its arguments (not to
+  // be used by several threads at once).
+  std::function<void(const Graph&)> on_graph = nullptr;
+  std::function<void(const Plan&, size_t allocated)> on_run = nullptr;
 };
 
 struct EvalOptions {

@@ -284,9 +284,6 @@ Status check(const TrainConfig& c) {
   if (std::find(std::begin(precisions), std::end(precisions), precision) == std::end(precisions))
     return Error(
         fmt::format("train.precision is '{}'; {}", precision, suggest(precision, precisions)));
-  if (precision != "f32")
-    return Error(fmt::format(
-        "train.precision = \"{}\" needs the compiler of a later version; use \"f32\"", precision));
   const TrainConfig::Model& m = c.model;
   const TrainConfig::Train& t = c.train;
   std::vector<Status> checks = {

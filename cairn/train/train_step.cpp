@@ -2,12 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "cairn/graph/graph.h"
 #include "cairn/ops/elementwise.h"
 #include "cairn/ops/movement.h"
 #include "cairn/ops/nn.h"
 #include "cairn/ops/random.h"
 #include "cairn/ops/reduce.h"
+#include "cairn/transforms/precision.h"
 #include "cairn/transforms/vjp.h"
 
 namespace cairn {
@@ -18,6 +21,14 @@ LossFunction mean_loss(std::function<Tensor(Context&, std::span<const Tensor>)> 
     return {loss, ones({}, loss.dtype())};
   };
 }
+
+namespace {
+
+// Of the loss scale of f16: torch.amp.GradScaler's.
+constexpr float kFirstScale = 65536;
+constexpr double kStepsToGrow = 2000;
+
+}  // namespace
 
 struct TrainStep::State {
   Runtime& runtime;
@@ -35,6 +46,7 @@ struct TrainStep::State {
   std::vector<Tensor> optimizer_state;
   std::vector<std::string> optimizer_state_names;
   std::vector<Tensor> averages;
+  std::vector<Tensor> scaler;  // of f16: the scale, and the steps since it changed; f32, 0-d
   Tensor key;
   Function function;
 
@@ -44,9 +56,10 @@ struct TrainStep::State {
     std::vector<Tensor> states;
   };
 
-  // Gradients of one micro-batch for the given parameters and state.
+  // Gradients of one micro-batch for the given parameters and state, times `scale` if there is one.
   Gradients differentiate(std::span<const Tensor> p, std::span<const Tensor> s,
-                          std::span<const Tensor> batch, const Tensor& micro_key) {
+                          std::span<const Tensor> batch, const Tensor& micro_key,
+                          const Tensor& scale) {
     std::vector<Field> fields = parameters;
     fields.insert(fields.end(), states.begin(), states.end());
     std::vector<Tensor> bound(p.begin(), p.end());
@@ -62,7 +75,9 @@ struct TrainStep::State {
         throw_error(fmt::format(
             "[train] the loss must be two 0-d tensors, total and count; they are {} and {}",
             to_string(result.total.type()), to_string(result.count.type())));
-      values = {result.total, cast(result.count, result.total.dtype())};
+      const Tensor& total = result.total;
+      values = {scale.defined() ? total * cast(scale, total.dtype()) : total, total,
+                cast(result.count, total.dtype())};
     }
     std::vector<size_t> updated;
     for (size_t i = 0; i < states.size(); ++i)
@@ -71,16 +86,16 @@ struct TrainStep::State {
           updated.push_back(i);
           values.push_back(value);
         }
-    ValuesAndGradients both = value_and_gradients(values, p);
-    Gradients g{std::move(both.gradients), both.values[0], both.values[1], {s.begin(), s.end()}};
-    for (size_t u = 0; u < updated.size(); ++u) g.states[updated[u]] = both.values[2 + u];
+    ValuesAndGradients both = value_and_gradients(with_precision(values, options.precision), p);
+    Gradients g{std::move(both.gradients), both.values[1], both.values[2], {s.begin(), s.end()}};
+    for (size_t u = 0; u < updated.size(); ++u) g.states[updated[u]] = both.values[3 + u];
     return g;
   }
 
   // Sums over micro-batches: a loop that carries gradients, total, count and state.
   Gradients accumulate(std::span<const Tensor> p, std::span<const Tensor> s,
-                       std::span<const Tensor> batch, const Tensor& step_key) {
-    if (options.accumulate == 1) return differentiate(p, s, batch, step_key);
+                       std::span<const Tensor> batch, const Tensor& step_key, const Tensor& scale) {
+    if (options.accumulate == 1) return differentiate(p, s, batch, step_key, scale);
     const size_t carried = p.size() + 2 + s.size();
     std::vector<TensorType> types{{DType::i32, {}}};
     for (const Tensor& t : p) types.push_back({t.dtype(), t.shape()});
@@ -98,7 +113,7 @@ struct TrainStep::State {
     const Graph open = trace(
         [&](std::span<const Tensor> a) {
           const Gradients g = differentiate(p, a.subspan(1 + p.size() + 2, s.size()),
-                                            a.subspan(1 + carried), fold_in(step_key, a[0]));
+                                            a.subspan(1 + carried), fold_in(step_key, a[0]), scale);
           std::vector<Tensor> next;
           for (size_t i = 0; i < p.size(); ++i) next.push_back(a[1 + i] + g.of_parameters[i]);
           next.push_back(a[1 + p.size()] + cast(g.total, DType::f32));
@@ -130,7 +145,7 @@ struct TrainStep::State {
     return g;
   }
 
-  // (parameters, state, optimizer state, averages; batch..., learning rate, step, key)
+  // (parameters, state, optimizer state, averages, scaler; batch..., learning rate, step, key)
   std::vector<Tensor> build(std::span<const Tensor> args) {
     size_t at = 0;
     const auto take = [&](size_t n) {
@@ -141,29 +156,32 @@ struct TrainStep::State {
     const auto s = take(states.size());
     const auto o = take(optimizer_state.size());
     const auto e = take(averages.size());
+    const auto scaling = take(scaler.size());
+    const Tensor scale = scaling.empty() ? Tensor() : scaling[0];
     const auto batch = take(args.size() - at - 3);
     const Tensor learning_rate = args[args.size() - 3];
     const Tensor step = args[args.size() - 2];
     const Tensor step_key = fold_in(args.back(), cast(step, DType::i64));
 
-    Gradients g = accumulate(p, s, batch, step_key);
+    Gradients g = accumulate(p, s, batch, step_key, scale);
     const Scope scope("optimizer");
     const Tensor mean_loss = g.total / g.count;
+    const Tensor divisor = scale.defined() ? g.count * cast(scale, g.count.dtype()) : g.count;
     Tensor squares = zeros({});
     for (Tensor& gradient : g.of_parameters) {
-      gradient = gradient / cast(g.count, gradient.dtype());
+      gradient = gradient / cast(divisor, gradient.dtype());
       const Tensor wide = cast(gradient, DType::f32);
       squares = squares + sum(wide * wide);
     }
     const Tensor norm = sqrt(squares);
     // PyTorch's formula, its 1e-6 included.
-    const Tensor scale =
+    const Tensor clip =
         options.clip_norm > 0 ? minimum(options.clip_norm / (norm + 1e-6), 1.0) : Tensor();
 
     std::vector<Tensor> new_parameters, new_optimizer_state, new_averages;
     for (size_t i = 0; i < p.size(); ++i) {
       Tensor gradient = g.of_parameters[i];
-      if (scale.defined()) gradient = gradient * cast(scale, gradient.dtype());
+      if (clip.defined()) gradient = gradient * cast(clip, gradient.dtype());
       if (options.clip_value > 0)
         gradient = clamp(gradient, -options.clip_value, options.clip_value);
       const PerParameter& own = per_parameter[i];
@@ -184,6 +202,14 @@ struct TrainStep::State {
     out.insert(out.end(), g.states.begin(), g.states.end());
     out.insert(out.end(), new_optimizer_state.begin(), new_optimizer_state.end());
     out.insert(out.end(), new_averages.begin(), new_averages.end());
+    if (scale.defined()) {
+      const Tensor finite = is_finite(norm);
+      for (size_t i = 0; i < out.size(); ++i) out[i] = where(finite, out[i], args[i]);
+      const Tensor steps = scaling[1] + 1.0;
+      const Tensor grows = logical_and(finite, equal(steps, kStepsToGrow));
+      out.push_back(where(finite, where(grows, scale * 2.0, scale), scale * 0.5));
+      out.push_back(where(logical_and(finite, logical_not(grows)), steps, 0.0));
+    }
     out.push_back(mean_loss);
     out.push_back(norm);
     return out;
@@ -198,6 +224,7 @@ TrainStep::TrainStep(Runtime& runtime, Module& module, LossFunction loss,
                        options,
                        fields(module, FieldKind::parameter),
                        fields(module, FieldKind::state),
+                       {},
                        {},
                        {},
                        {},
@@ -222,6 +249,9 @@ TrainStep::TrainStep(Runtime& runtime, Module& module, LossFunction loss,
   }
   s.optimizer_state = eval(runtime, initial);
   runtime.separate(s.optimizer_state);
+  if (options.precision == DType::f16)
+    for (const float value : {kFirstScale, 0.0f})
+      s.scaler.push_back(runtime.upload(HostArray::from<float>(std::span(&value, 1), {})));
   s.key = eval(runtime, random_key(options.seed));
   std::vector<std::string> names;
   for (NamedTensor& t : state()) names.push_back(t.name);
@@ -240,6 +270,8 @@ std::vector<NamedTensor> TrainStep::state() {
     all.push_back({s.optimizer_state_names[i], &s.optimizer_state[i]});
   for (size_t i = 0; i < s.averages.size(); ++i)
     all.push_back({"ema." + s.parameters[i].path, &s.averages[i]});
+  for (size_t i = 0; i < s.scaler.size(); ++i)
+    all.push_back({i == 0 ? "scaler.scale" : "scaler.steps", &s.scaler[i]});
   return all;
 }
 
@@ -270,7 +302,11 @@ TrainStep::Result TrainStep::step(std::span<const Tensor> batch, double learning
   for (Tensor& t : rest) args.push_back(std::move(t));
   std::vector<Tensor> results = s.function(s.runtime, std::move(args), options);
   for (size_t i = 0; i < held.size(); ++i) *held[i].tensor = std::move(results[i]);
-  return {results[held.size()].item<double>(), results[held.size() + 1].item<double>()};
+  Result result{results[held.size()].item<double>(), results[held.size() + 1].item<double>()};
+  // A scale below 1 means that smaller ones do not help: the numbers are not finite by themselves.
+  if (!s.scaler.empty() && !std::isfinite(result.gradient_norm))
+    result.skipped = s.scaler[0].item<float>() >= 1;
+  return result;
 }
 
 }  // namespace cairn

@@ -36,6 +36,11 @@ struct TrainStepOptions {
   // Exponential moving average of the parameters, as torch.optim.swa_utils: it starts as the
   // parameters after the first step, then average * decay + parameter * (1 - decay); 0: off.
   double ema_decay = 0;
+  // f16 or bf16: products compute in it, everything else and the weights stay f32 (precision.h).
+  // With f16 the loss is scaled so that small gradients do not vanish: by 2^16 at first, half as
+  // much after a step whose gradients were not finite, which changes nothing else, and twice as
+  // much after 2,000 steps without one (torch.amp.GradScaler's rule).
+  DType precision = DType::f32;
   bool decay_all = false;  // weight decay on vectors too (biases, norms), not only on matrices
   int accumulate = 1;      // micro-batches per step: batch tensors have a leading axis of that size
   std::vector<ParameterGroup> groups = {};
@@ -59,12 +64,13 @@ class TrainStep {
   struct Result {
     double loss;
     double gradient_norm;  // before clipping
+    bool skipped = false;  // f16: the gradients were not finite, and nothing changed but the scale
   };
   // `step` counts from 1. Throws Error when the batch's types do not fit the loss function.
   Result step(std::span<const Tensor> batch, double learning_rate, int64_t step,
               const EvalOptions& options = {});
 
-  // "model.PATH", "optimizer.PATH.exp_avg", "ema.PATH": what a checkpoint holds.
+  // "model.PATH", "optimizer.PATH.exp_avg", "ema.PATH", "scaler.scale": what a checkpoint holds.
   std::vector<NamedTensor> state();
   // Puts the averages into the module in place of its parameters, and at the next call back; does
   // nothing without ema_decay. No step may run in between.

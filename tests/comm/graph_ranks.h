@@ -10,6 +10,7 @@
 #include "cairn/runtime/runtime.h"
 #include "cairn/transforms/vjp.h"
 #include "tests/comm/ranks.h"
+#include "tests/support/checked_runtime.h"
 
 namespace cairn::test {
 
@@ -32,7 +33,7 @@ inline Tensor own(Runtime& runtime, const HostArray& values, std::vector<std::st
 }
 
 inline Runtime& runtime() {
-  static Runtime instance({"ref", 1});
+  static Runtime instance({"ref", 1});  // of several threads at once
   return instance;
 }
 
@@ -56,7 +57,7 @@ inline void on_ranks(std::span<const LocalMeshAxis> axes,
                      const std::function<void(int, Runtime&)>& body) {
   const std::vector<LocalMesh> meshes = make_local_mesh(axes);
   run_ranks(meshes, [&](int rank) {
-    Runtime own_runtime({"ref", 1});
+    Runtime own_runtime(test::checked({"ref", 1}));
     own_runtime.mesh() = meshes[static_cast<size_t>(rank)];
     body(rank, own_runtime);
   });

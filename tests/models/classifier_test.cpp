@@ -43,7 +43,7 @@ class ClassifierTest : public testing::TestWithParam<const char*> {
     initialize(runtime, model, 3);
     x = eval(runtime, normal(random_key(4), {3, 2, 9, 8}));
   }
-  ~ClassifierTest() override { fs::remove_all(folder); }
+  void TearDown() override { fs::remove_all(folder); }
   std::vector<float> logits(Classifier& m) {
     Context ctx;
     return eval(runtime, m.forward(ctx, x)).to_vector<float>();

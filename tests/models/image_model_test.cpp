@@ -13,6 +13,7 @@
 #include "cairn/ops/movement.h"
 #include "cairn/ops/nn.h"
 #include "cairn/ops/reduce.h"
+#include "tests/support/checked_runtime.h"
 #include "tests/support/test_data.h"
 
 namespace cairn {
@@ -79,7 +80,7 @@ TEST(MnistBurn, LogitsAndAccuracyOnTheRealTestSet) {
       io::read_idx(test::data_path("vision/mnist/t10k-images-idx3-ubyte.gz").string()).value();
   const HostArray labels =
       io::read_idx(test::data_path("vision/mnist/t10k-labels-idx1-ubyte.gz").string()).value();
-  Runtime runtime;
+  Runtime runtime(test::checked());
   Runner run(model, [&](Context& ctx, const Tensor& x) { return model.forward(ctx, x); });
   constexpr int64_t kBatch = 250;
   int64_t correct = 0;
@@ -133,7 +134,7 @@ TEST(ResNet20, LogitsAndCountOfCorrectAnswers) {
             (image.span<uint8_t>()[static_cast<size_t>(i * 3 + c)] / 255.0 - mean[c]) /
             deviation[c]);
   };
-  Runtime runtime;
+  Runtime runtime(test::checked());
   Runner run(model, [&](Context& ctx, const Tensor& x) { return model.forward(ctx, x); });
 
   const auto names = reference["files"].get<std::vector<std::string>>();

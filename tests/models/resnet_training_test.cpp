@@ -19,6 +19,7 @@
 #include "cairn/train/data.h"
 #include "cairn/train/run.h"
 #include "cairn/train/train_step.h"
+#include "tests/support/checked_runtime.h"
 
 namespace cairn {
 namespace {
@@ -46,7 +47,7 @@ class ResNetTraining : public testing::Test {
     write_pictures("train", 96, 1);
     write_pictures("validation", 50, 2);
   }
-  ~ResNetTraining() override { fs::remove_all(root); }
+  void TearDown() override { fs::remove_all(root); }
 
   // 3 x 8 x 8 noise with stripes: of class 0 along the rows, of 1 along the columns, of 2 neither.
   void write_pictures(const std::string& name, uint32_t count, uint32_t seed) const {
@@ -211,7 +212,7 @@ TEST_F(ResNetTraining, MistakesNameTheKey) {
 
 // Micro-batches pass through the running statistics one after the other.
 TEST(BatchNormInTraining, EachMicroBatchMovesTheRunningStatistics) {
-  Runtime runtime({.threads = 1});
+  Runtime runtime(test::checked({.threads = 1}));
   BatchNorm norm(1);
   initialize(runtime, norm, 1);
   TrainStepOptions options;

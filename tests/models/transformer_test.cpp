@@ -9,6 +9,7 @@
 #include "cairn/ops/elementwise.h"
 #include "cairn/ops/movement.h"
 #include "cairn/ops/random.h"
+#include "tests/support/checked_runtime.h"
 
 namespace cairn {
 namespace {
@@ -147,7 +148,7 @@ TEST(Transformer, InitialWeights) {
   c.hidden = 256;
   c.layers = 8;
   Transformer model(c);
-  Runtime runtime({.threads = 1});
+  Runtime runtime(test::checked({.threads = 1}));
   initialize(runtime, model, 1);
   for (const Field& f : fields(model)) {
     const std::vector<float> x = f.tensor->to_vector<float>();

@@ -14,6 +14,7 @@
 #include "cairn/ops/movement.h"
 #include "cairn/train/train_step.h"
 #include "cairn/transforms/vjp.h"
+#include "tests/support/checked_runtime.h"
 #include "tests/support/test_data.h"
 
 namespace cairn {
@@ -46,7 +47,7 @@ class Twin : public testing::TestWithParam<const char*> {
   static constexpr double kTolerance = 400 * 0x1p-23;
 
   std::filesystem::path folder;
-  Runtime runtime;
+  Runtime runtime{test::checked()};
   LanguageModel model;
   io::SafetensorsFile reference;
 };
@@ -145,7 +146,7 @@ TEST(Stories260K, GreedyTextAndLogits) {
   std::ifstream in(test::data_path("checkpoints/stories260K/stories260K.reference.json"));
   const auto reference = nlohmann::json::parse(in);
   const auto ids = reference["greedy_ids"].get<std::vector<int32_t>>();
-  Runtime runtime;
+  Runtime runtime{test::checked()};
   Generator generator(runtime, *model.transformer, 512);
   generator.feed(std::span(ids).first(1));
   std::vector<int32_t> made{ids[0]};

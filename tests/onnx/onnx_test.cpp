@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "tests/onnx/run_case.h"
+#include "tests/support/checked_runtime.h"
 #include "tests/support/test_data.h"
 
 namespace cairn::test {
@@ -111,7 +112,7 @@ class OnnxOperator : public testing::TestWithParam<std::string> {};
 
 TEST_P(OnnxOperator, GivesTheResultsOfItsCases) {
   CAIRN_REQUIRE_DATA(kOnnxArchive);
-  Runtime runtime;
+  Runtime runtime(test::checked());
   int passed = 0;
   for (const OnnxCase& c : cases()) {
     if (c.op != GetParam()) continue;
@@ -127,7 +128,7 @@ INSTANTIATE_TEST_SUITE_P(Onnx, OnnxOperator, testing::ValuesIn(operators_that_ru
 
 TEST(OnnxCoverage, IsWhatTheCheckedInTableSays) {
   CAIRN_REQUIRE_DATA(kOnnxArchive);
-  Runtime runtime;
+  Runtime runtime(test::checked());
   std::map<std::string, Count> counts;
   std::set<std::string> used;
   for (const OnnxCase& c : cases()) {
@@ -154,7 +155,7 @@ TEST(OnnxCoverage, IsWhatTheCheckedInTableSays) {
 // A wrong result must not pass: each result of a case is changed a little and compared again.
 TEST(OnnxCoverage, SeesAWrongResult) {
   CAIRN_REQUIRE_DATA(kOnnxArchive);
-  Runtime runtime;
+  Runtime runtime(test::checked());
   int changed = 0;
   for (const OnnxCase& c : cases()) {
     if (c.op != "Softmax" && c.op != "ArgMax" && c.op != "Conv") continue;

@@ -14,6 +14,7 @@
 #include "cairn/ops/reduce.h"
 #include "cairn/runtime/runtime.h"
 #include "tests/ops/op_cases.h"
+#include "tests/support/checked_runtime.h"
 
 namespace cairn::test {
 namespace {
@@ -22,7 +23,7 @@ constexpr double kInf = INFINITY;
 constexpr double kNan = NAN;
 
 Runtime& runtime() {
-  static Runtime instance({"ref", 1});
+  static Runtime instance(test::checked({"ref", 1}));
   return instance;
 }
 
@@ -509,7 +510,7 @@ TEST(EdgeSemantics, IndicesOutOfRangeAreReported) {
   std::vector<int32_t> many(100000, 1);
   many[99999] = 8;
   many[500] = 9;
-  Runtime threads({"ref", 4});
+  Runtime threads(test::checked({"ref", 4}));
   for (int i = 0; i < 5; ++i) {
     const std::string text = message([&] {
       eval(threads, take(x, Tensor::from<int32_t>(std::span<const int32_t>(many), {100000})));

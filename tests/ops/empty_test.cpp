@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "cairn/cairn.h"
+#include "tests/support/checked_runtime.h"
 
 namespace cairn {
 namespace {
@@ -15,7 +16,7 @@ struct Row {
 };
 
 TEST(Empty, GivesTheShape) {
-  Runtime runtime({"ref", 2});
+  Runtime runtime(test::checked({"ref", 2}));
   const auto leaf = [](Shape shape, DType dtype = DType::f32) {
     return Tensor(HostArray(dtype, shape));
   };
@@ -106,7 +107,7 @@ TEST(Empty, GivesTheShape) {
 
 // And their gradients.
 TEST(Empty, GradientsHaveTheShape) {
-  Runtime runtime({"ref", 1});
+  Runtime runtime(test::checked({"ref", 1}));
   const Tensor rows(HostArray(DType::f32, {0, 3}));
   const auto gradient = [&](auto f) { return to_string(eval(runtime, grad(f)(rows)).shape()); };
   EXPECT_EQ(gradient([](Tensor x) { return sum(x * x); }), "[0,3]");

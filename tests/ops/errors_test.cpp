@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "cairn/cairn.h"
+#include "tests/support/checked_runtime.h"
 
 namespace cairn {
 namespace {
@@ -79,7 +80,8 @@ TEST(Errors, NameTheOperationAndTheLine) {
        [&] { take_along_axis(x, cast(f32({2}), DType::i32), 0); }},
       {"take", "in gather: axis 0 of x has no elements", [&] { take(f32({0, 3}), 0); }},
       {"embedding", "in take: indices are integers", [&] { embedding(x, x); }},
-      {"layer_norm", "in multiply: shapes [2,3] [5] do not broadcast", [&] { layer_norm(x, f32({5})); }},
+      {"layer_norm", "in multiply: shapes [2,3] [5] do not broadcast",
+       [&] { layer_norm(x, f32({5})); }},
       {"linspace", "in iota: shape [-1] has a negative size", [&] { linspace(0, 1, -1); }},
       {"eye", "in iota", [&] { eye(-2); }},
       {"zeros", "in full: shape [-1] has a negative size", [&] { zeros({-1}); }},
@@ -188,7 +190,7 @@ TEST(OperandHelpers, MeshAxesJoin) {
 
 // A body sees what it captures; what is built before it is computed once, outside.
 TEST(Control, BranchesOwnWhatTheyBuild) {
-  Runtime runtime({"ref", 1});
+  Runtime runtime(test::checked({"ref", 1}));
   const Tensor x = Tensor::from<float>({3}, {1}), zero = Tensor::from<int32_t>({9}, {});
   // The branch that is not taken would report an index out of range.
   const Tensor y =

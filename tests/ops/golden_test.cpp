@@ -11,6 +11,7 @@
 #include "cairn/runtime/runtime.h"
 #include "cairn/transforms/vjp.h"
 #include "tests/ops/golden_functions.h"
+#include "tests/support/checked_runtime.h"
 
 namespace cairn::test {
 namespace {
@@ -20,7 +21,7 @@ constexpr const char* kFiles[] = {"unary",      "binary",   "casts",        "int
                                   "movement",   "nn",       "losses"};
 
 Runtime& runtime() {
-  static Runtime instance({"ref", 1});
+  static Runtime instance(test::checked({"ref", 1}));
   return instance;
 }
 

@@ -13,6 +13,7 @@
 #include "cairn/ops/random.h"
 #include "cairn/ops/reduce.h"
 #include "cairn/runtime/runtime.h"
+#include "tests/support/checked_runtime.h"
 
 namespace cairn {
 namespace {
@@ -69,7 +70,7 @@ std::vector<Large> large_cases(Runtime& runtime) {
 }
 
 TEST(Threads, GiveTheSameBits) {
-  Runtime one({"ref", 1});
+  Runtime one(test::checked({"ref", 1}));
   std::vector<std::unique_ptr<Runtime>> others;
   for (const int threads : {2, 3, 8})
     others.push_back(std::make_unique<Runtime>(RuntimeOptions{"ref", threads}));

@@ -14,6 +14,7 @@
 #include "cairn/runtime/verify_plan.h"
 #include "cairn/transforms/vjp.h"
 #include "tests/runtime/plans.h"
+#include "tests/support/checked_runtime.h"
 
 namespace cairn {
 namespace {
@@ -37,18 +38,18 @@ void expect_round_trips(Runtime& runtime, const Graph& graph) {
 }
 
 TEST(PlanText, OfEveryPrimitive) {
-  Runtime runtime({"ref", 1});
+  Runtime runtime(test::checked({"ref", 1}));
   for (const Graph& graph : test::corpus_graphs()) expect_round_trips(runtime, graph);
 }
 
 TEST(PlanText, OfRandomGraphs) {
-  Runtime runtime({"ref", 1});
+  Runtime runtime(test::checked({"ref", 1}));
   for (uint64_t seed = 0; seed < 60; ++seed)
     expect_round_trips(runtime, test::random_graph(seed, static_cast<int>(seed)));
 }
 
 TEST(PlanText, OfDerivativesLoopsAndBranches) {
-  Runtime runtime({"ref", 1});
+  Runtime runtime(test::checked({"ref", 1}));
   const Graph step = trace(
       [](std::span<const Tensor> a) {
         const Tensor h = fori(3, a[0], [&](const Tensor&, const Tensor& c) {
@@ -80,7 +81,7 @@ TEST(PlanText, OfDerivativesLoopsAndBranches) {
 }
 
 TEST(PlanText, OfCustomOperations) {
-  Runtime runtime({"ref", 1});
+  Runtime runtime(test::checked({"ref", 1}));
   // Within a region, and a custom operation within another's fallback.
   expect_round_trips(
       runtime, parsed("graph(%p: bool[], %x: f32[4]) {\n"
@@ -100,7 +101,7 @@ TEST(PlanText, OfCollectives) {
   std::vector<std::thread> threads;
   for (int rank = 0; rank < kRanks; ++rank)
     threads.emplace_back([&, rank] {
-      Runtime runtime({"ref", 1});
+      Runtime runtime(test::checked({"ref", 1}));
       runtime.mesh() = meshes[static_cast<size_t>(rank)];
       const MeshAxis data{"data", kRanks};
       for (const int64_t outer : {1, 6})
@@ -154,13 +155,13 @@ std::string error_after(std::string_view from, std::string_view to) {
   const size_t at = text.find(from);
   EXPECT_NE(at, std::string::npos) << from;
   text.replace(at, from.size(), to);
-  Runtime runtime({"ref", 1});
+  Runtime runtime(test::checked({"ref", 1}));
   const auto plan = parse_plan(text, runtime.backend());
   return plan.ok() ? "no error" : plan.error().what();
 }
 
 TEST(PlanText, IsReadAsWritten) {
-  Runtime runtime({"ref", 1});
+  Runtime runtime(test::checked({"ref", 1}));
   const auto plan = parse_plan(plan_text(), runtime.backend());
   ASSERT_TRUE(plan.ok()) << plan.error().what();
   EXPECT_EQ(to_text(*plan.value()), plan_text());
@@ -236,7 +237,7 @@ TEST(PlanText, SaysWhereARuleIsBroken) {
 
 // The plan of `graph` with sizes and launches that may be wrong.
 std::string refusal(std::string_view sizes, std::string_view graph, std::string_view launches) {
-  Runtime runtime({"ref", 1});
+  Runtime runtime(test::checked({"ref", 1}));
   const auto plan = parse_plan(std::string("plan ") + std::string(sizes) + " { graph" +
                                    std::string(graph) + "\n" + std::string(launches) + "}",
                                runtime.backend());
@@ -369,7 +370,7 @@ TEST(PlanText, ResultsOfRegionsAreCopied) {
 
 // verify() finds what a planner could do wrong, and shows the plan.
 TEST(PlanText, VerifyShowsThePlan) {
-  Runtime runtime({"ref", 1});
+  Runtime runtime(test::checked({"ref", 1}));
   const auto plan = runtime.plan(
       parsed("graph(%x: f32[4]) { %a = exp(%x) %b = reduce(%a) {kind=sum, axes=[0]} return %b }"),
       {}, false);

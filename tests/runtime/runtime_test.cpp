@@ -11,6 +11,7 @@
 #include "cairn/ops/linear.h"
 #include "cairn/ops/movement.h"
 #include "cairn/ops/reduce.h"
+#include "tests/support/checked_runtime.h"
 
 namespace cairn {
 namespace {
@@ -20,14 +21,14 @@ using ::testing::Test;
 Tensor matrix() { return Tensor::from<float>({1, 2, 3, 4, 5, 6}, {2, 3}); }
 
 TEST(Eval, ComputesAndReturnsLeaves) {
-  Runtime runtime;
+  Runtime runtime(test::checked());
   const Tensor y = eval(runtime, matmul(matrix(), Tensor::from<float>({7, 8, 9}, {3})));
   EXPECT_TRUE(y.is_leaf());
   EXPECT_EQ(y.to_vector<float>(), (std::vector<float>{50, 122}));
 }
 
 TEST(Eval, BroadcastsAndPromotes) {
-  Runtime runtime;
+  Runtime runtime(test::checked());
   const Tensor y = eval(runtime, matrix() * 2 + Tensor::from<int32_t>({10, 20, 30}, {3}));
   EXPECT_EQ(y.dtype(), DType::f32);
   EXPECT_EQ(y.to_vector<float>(), (std::vector<float>{12, 24, 36, 18, 30, 42}));
@@ -56,7 +57,7 @@ TEST(Eval, MovedFromHandleKeepsItsName) {
 }
 
 TEST(Eval, TheNullDeviceHasNoValues) {
-  Runtime runtime({.device = "null"});
+  Runtime runtime(test::checked({.device = "null"}));
   const Tensor y = eval(runtime, matrix() + 1.0);
   EXPECT_EQ(to_string(y.type()), "f32[2,3]");
   EXPECT_THROW((void)y.host(), Error);
@@ -64,7 +65,7 @@ TEST(Eval, TheNullDeviceHasNoValues) {
 }
 
 TEST(Eval, AReductionOverNothingIsACopy) {
-  Runtime runtime;
+  Runtime runtime(test::checked());
   const Tensor x = Tensor::from<float>({-0.0f, 1}, {2});
   const Tensor y = make(Op::reduce, {x}, {{Attr::kind, std::string("sum")}, {Attr::axes, Ints{}}});
   for (const bool eager : {false, true})
@@ -86,7 +87,7 @@ TEST(Function, KeepsThePlansOfRuntimesApart) {
 }
 
 TEST(Function, MustAliasTakesWhatIsHandedThrough) {
-  Runtime runtime;
+  Runtime runtime(test::checked());
   Function f =
       compile([](std::span<const Tensor> x) { return std::vector<Tensor>{x[0], sum(x[1])}; });
   std::vector<Tensor> args{runtime.upload(matrix().host()),
@@ -103,7 +104,7 @@ TEST(Function, MustAliasTakesWhatIsHandedThrough) {
 }
 
 TEST(Loop, AnErrorEndsIt) {
-  Runtime runtime;
+  Runtime runtime(test::checked());
   const Tensor x = Tensor::from<float>({1}, {1});
   int64_t steps = 0;
   runtime.set_profiler([&](const Plan&, std::span<const LaunchRecord> records) {
@@ -116,7 +117,7 @@ TEST(Loop, AnErrorEndsIt) {
 }
 
 TEST(Eval, EagerGivesTheSameBits) {
-  Runtime runtime;
+  Runtime runtime(test::checked());
   const Tensor x = matrix();
   const Tensor y = exp(x / 3.0) - sum(x, {1}, true);
   const auto lazy = eval(runtime, y).to_vector<float>();
@@ -126,7 +127,7 @@ TEST(Eval, EagerGivesTheSameBits) {
 }
 
 TEST(Eval, OutOfRangeIndexIsReportedWithItsLine) {
-  Runtime runtime;
+  Runtime runtime(test::checked());
   const Tensor index = Tensor::from<int32_t>({0, 7}, {2});
   const Tensor y = make(Op::gather, {matrix(), index},
                         {{Attr::axis, int64_t{0}}, {Attr::batch_dims, int64_t{0}}});
@@ -139,7 +140,7 @@ TEST(Eval, OutOfRangeIndexIsReportedWithItsLine) {
 }
 
 TEST(Eval, AnEqualGraphIsPlannedOnce) {
-  Runtime runtime;
+  Runtime runtime(test::checked());
   for (int i = 0; i < 100; ++i) {
     const Tensor x = Tensor::from<float>({static_cast<float>(i), 2, 3}, {3});
     EXPECT_EQ(eval(runtime, sum(x * x + 1.0)).item<float>(), static_cast<float>(i * i + 16));
@@ -148,7 +149,7 @@ TEST(Eval, AnEqualGraphIsPlannedOnce) {
 }
 
 TEST(FunctionTest, DonatesWhatIsMovedIn) {
-  Runtime runtime;
+  Runtime runtime(test::checked());
   Function step =
       compile([](std::span<const Tensor> a) { return std::vector<Tensor>{a[0] * 2.0 + a[1]}; });
   Tensor state = runtime.upload(HostArray::from<float>(std::vector<float>{1, 2, 3}, {3}), "state");
@@ -168,7 +169,7 @@ TEST(FunctionTest, DonatesWhatIsMovedIn) {
 }
 
 TEST(FunctionTest, SharedArgumentIsNotOverwritten) {
-  Runtime runtime;
+  Runtime runtime(test::checked());
   Function step =
       compile([](std::span<const Tensor> a) { return std::vector<Tensor>{a[0] + 1.0}; });
   Tensor state = runtime.upload(HostArray::from<float>(std::vector<float>{1, 2}, {2}));
@@ -183,7 +184,7 @@ TEST(FunctionTest, SharedArgumentIsNotOverwritten) {
 }
 
 TEST(FunctionTest, ReadersOfTheOldValueComeBeforeTheWriter) {
-  Runtime runtime;
+  Runtime runtime(test::checked());
   Function step = compile([](std::span<const Tensor> a) {
     const Tensor updated = a[0] + 1.0;
     const Tensor old_sum = sum(a[0]);  // built after the writer, must run before it
@@ -200,7 +201,7 @@ TEST(FunctionTest, ReadersOfTheOldValueComeBeforeTheWriter) {
 }
 
 TEST(PlanTest, PeakIsWhatTheAllocatorSees) {
-  Runtime runtime;
+  Runtime runtime(test::checked());
   Function f = compile([](std::span<const Tensor> a) {
     const Tensor h = tanh(matmul(a[0], a[1]));
     return std::vector<Tensor>{sum(h * h, {0}), max(h)};
@@ -233,7 +234,7 @@ std::vector<Tensor> doubling_loop(const Tensor& n, const Tensor& start, const Te
 }
 
 TEST(LoopTest, CarriesScansAndStacks) {
-  Runtime runtime;
+  Runtime runtime(test::checked());
   const Tensor xs = Tensor::from<float>({1, 2, 3, 4}, {4});
   for (const int steps : {0, 1, 3, 4}) {
     const auto results = eval(runtime, doubling_loop(Tensor::scalar(steps, DType::i32),

@@ -12,6 +12,7 @@
 #include "cairn/text/train_bpe.h"
 #include "cairn/train/task.h"
 #include "cairn/train/text_data.h"
+#include "tests/support/checked_runtime.h"
 #include "tests/support/test_data.h"
 #include "tests/train/run_fixture.h"
 
@@ -84,7 +85,7 @@ TEST_F(DataTest, ATargetOfAnotherDocumentIsIgnored) {
 // Tokens of one document see nothing of the other: their loss has the same bits whatever that is.
 TEST_F(DataTest, AttentionStopsAtDocumentBoundaries) {
   auto task = make_task(config(1), root).value();
-  Runtime runtime({.threads = 1});
+  Runtime runtime(test::checked({.threads = 1}));
   initialize(runtime, task->module(), 1);
   const auto loss = [&](int32_t other, bool with_segments) {
     std::vector<int32_t> ids(16), targets(16, -100), segments(16);

@@ -12,6 +12,7 @@
 
 #include "cairn/base/file.h"
 #include "cairn/train/run.h"
+#include "tests/support/checked_runtime.h"
 
 namespace cairn::test {
 
@@ -60,14 +61,14 @@ log_every = 3
   static std::string bytes(const fs::path& file) { return read_file(file.string()).value(); }
   RunResult train(const TrainConfig& c, const std::string& folder, int threads = 1,
                   std::function<bool()> interrupted = nullptr) const {
-    Runtime runtime({.threads = threads});
+    Runtime runtime(test::checked({.threads = threads}));
     RunOptions options;
     options.folder = root / folder;
     options.interrupted = std::move(interrupted);
     return run_training(runtime, c, options).value();
   }
   std::string failure(const TrainConfig& c, const std::string& folder) const {
-    Runtime runtime({.threads = 1});
+    Runtime runtime(test::checked({.threads = 1}));
     RunOptions options;
     options.folder = root / folder;
     const auto result = run_training(runtime, c, options);

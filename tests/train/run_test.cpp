@@ -10,6 +10,7 @@
 
 #include "cairn/train/checkpoint.h"
 #include "cairn/train/task.h"
+#include "tests/support/checked_runtime.h"
 #include "tests/train/run_fixture.h"
 
 namespace cairn {
@@ -131,7 +132,7 @@ TEST_F(RunTest, OnePlanForAThousandStepsUnderASchedule) {
   c.train.evaluate_every = c.train.checkpoint_every = 0;
   fs::create_directories(root / "a");
   auto task = make_task(c, root / "a").value();
-  Runtime runtime({.threads = 1});
+  Runtime runtime(test::checked({.threads = 1}));
   initialize(runtime, task->module(), 1);
   TrainStep step(
       runtime, task->module(),
@@ -152,7 +153,7 @@ TEST_F(RunTest, ThePlannedPeakIsWhatTheAllocatorSaw) {
     c.train.accumulate = accumulate;
     fs::create_directories(root / "a");
     auto task = make_task(c, root / "a").value();
-    Runtime runtime({.threads = 1});
+    Runtime runtime(test::checked({.threads = 1}));
     initialize(runtime, task->module(), 1);
     TrainStepOptions options;
     options.accumulate = accumulate;

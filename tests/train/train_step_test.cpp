@@ -9,7 +9,9 @@
 
 #include "cairn/ops/elementwise.h"
 #include "cairn/ops/linear.h"
+#include "cairn/ops/random.h"
 #include "cairn/ops/reduce.h"
+#include "tests/support/checked_runtime.h"
 #include "tests/train/optimizer_golden.h"
 
 namespace cairn {
@@ -41,7 +43,7 @@ LossFunction given_gradients(Parameters& p) {
 
 // A batch of another shape is refused, and the model is as it was.
 TEST(TrainStep, AWrongBatchLeavesTheStateAlone) {
-  Runtime runtime({.threads = 1});
+  Runtime runtime(test::checked({.threads = 1}));
   Parameters p;
   p.add(runtime, "w", Tensor::from<float>({1, 2}, {2}));
   TrainStep step(runtime, p, given_gradients(p), make_optimizer({.name = "sgd"}));
@@ -52,6 +54,79 @@ TEST(TrainStep, AWrongBatchLeavesTheStateAlone) {
   EXPECT_EQ(p.tensors[0].to_vector<float>(), (std::vector<float>{0.5, 1.5}));
   step.step(right, 0.5, 2);
   EXPECT_EQ(p.tensors[0].to_vector<float>(), (std::vector<float>{0, 1}));
+}
+
+// A two-layer network on fixed data; gives the losses of its steps.
+std::vector<double> losses_in(DType precision, int steps, int accumulate = 1) {
+  Runtime runtime(test::checked({.threads = 1}));
+  Parameters p;
+  p.add(runtime, "a", normal(random_key(1), {8, 16}) * 0.3);
+  p.add(runtime, "b", normal(random_key(2), {16, 1}) * 0.3);
+  Shape shape{32, 8};
+  if (accumulate > 1) shape.insert(0, accumulate);
+  const Tensor x = eval(runtime, normal(random_key(3), shape));
+  const Tensor y = eval(runtime, sum(sin(x), {-1}, true));
+  TrainStep step(
+      runtime, p, mean_loss([&](Context&, std::span<const Tensor> batch) {
+        return mean(square(matmul(tanh(matmul(batch[0], p.tensors[0])), p.tensors[1]) - batch[1]));
+      }),
+      make_optimizer({.name = "adamw"}), {.precision = precision, .accumulate = accumulate});
+  std::vector<double> losses;
+  for (int i = 1; i <= steps; ++i) {
+    TrainStep::Result result = step.step({{x, y}}, 0.02, i);
+    while (result.skipped) result = step.step({{x, y}}, 0.02, i);  // the first scales are too large
+    losses.push_back(result.loss);
+  }
+  for (const Tensor& t : p.tensors) EXPECT_EQ(t.dtype(), DType::f32);
+  return losses;
+}
+
+// Narrow products follow the f32 run: their error is some 2^-8 (bf16), 2^-11 (f16) of the loss.
+TEST(MixedPrecision, FollowsTheRunInF32) {
+  for (const int accumulate : {1, 2}) {
+    const std::vector<double> exact = losses_in(DType::f32, 60, accumulate);
+    for (const auto& [precision, bound] :
+         {std::pair(DType::bf16, 0.05), std::pair(DType::f16, 0.01)}) {
+      const std::vector<double> narrow = losses_in(precision, 60, accumulate);
+      EXPECT_NE(narrow, exact);
+      EXPECT_LT(narrow.back(), 0.3 * narrow.front());
+      for (size_t i = 0; i < exact.size(); ++i)
+        EXPECT_NEAR(narrow[i], exact[i], bound * exact[0]) << name(precision) << " step " << i;
+    }
+  }
+}
+
+// Gradients that overflow f16 change nothing but the scale, until it has come down far enough; when
+// no scale helps, the step is not called skipped any more.
+TEST(MixedPrecision, TheLossScaleOfF16) {
+  Runtime runtime(test::checked({.threads = 1}));
+  Parameters p;
+  p.add(runtime, "w", Tensor::from<float>({1}, {1, 1}));
+  // d loss / d w = 2 * batch, times the scale of 2^16 at first.
+  TrainStep step(runtime, p, mean_loss([&](Context&, std::span<const Tensor> batch) {
+                   return sum(matmul(batch[0], p.tensors[0])) * 2.0;
+                 }),
+                 make_optimizer({.name = "sgd"}), {.precision = DType::f16});
+  const auto scale = [&] {
+    for (const NamedTensor& t : step.state())
+      if (t.name == "scaler.scale") return t.tensor->item<float>();
+    return 0.0f;
+  };
+  EXPECT_EQ(scale(), 65536);
+  const std::vector<Tensor> batch{Tensor::from<float>({1}, {1, 1})};
+  TrainStep::Result result = step.step(batch, 0.25, 1);
+  EXPECT_TRUE(result.skipped);  // the cotangent 2 * 2^16 is beyond f16's 65504
+  EXPECT_EQ(scale(), 32768);
+  EXPECT_EQ(p.tensors[0].item<float>(), 1);
+  result = step.step(batch, 0.25, 2);
+  while (result.skipped) result = step.step(batch, 0.25, 2);
+  EXPECT_EQ(result.gradient_norm, 2);
+  EXPECT_EQ(p.tensors[0].item<float>(), 0.5);
+  const std::vector<Tensor> hopeless{Tensor::from<float>({INFINITY}, {1, 1})};
+  for (int i = 0; i < 20; ++i) result = step.step(hopeless, 0.25, 3);
+  EXPECT_FALSE(result.skipped);
+  EXPECT_FALSE(std::isfinite(result.gradient_norm));
+  EXPECT_EQ(p.tensors[0].item<float>(), 0.5);
 }
 
 class GroupGolden : public testing::TestWithParam<const char*> {};
@@ -65,7 +140,7 @@ TEST_P(GroupGolden, FollowsPyTorchsParameterGroups) {
     options.groups.push_back({group["parameters"].get<std::vector<std::string>>(),
                               group["lr"].get<double>() / config.learning_rate,
                               group["weight_decay"].get<double>()});
-  Runtime runtime({.threads = 1});
+  Runtime runtime(test::checked({.threads = 1}));
   const auto data = [&](const std::string& name) {
     return eval(runtime, cast(Tensor(golden.file.read("problem." + name).value()), DType::f32));
   };
@@ -144,7 +219,7 @@ TEST(ParameterGroups, AGroupWithoutParametersIsAnError) {
 
 // Weight decay without groups: matrices only, unless asked for; a group's holds for any rank.
 TEST(ParameterGroups, WhatDecays) {
-  Runtime runtime({.threads = 1});
+  Runtime runtime(test::checked({.threads = 1}));
   const auto after_a_step = [&](const TrainStepOptions& options) {
     Parameters p;
     p.add(runtime, "matrix", full({1, 1}, 1.0));
@@ -165,7 +240,7 @@ TEST(ParameterGroups, WhatDecays) {
 // Clipped gradients are read off one step of sgd at rate 1 from zero.
 TEST(Clipping, FollowsPyTorch) {
   const test::Golden golden = test::load("clipping");
-  Runtime runtime({.threads = 1});
+  Runtime runtime(test::checked({.threads = 1}));
   int compared = 0;
   for (const nlohmann::json& c : golden.json["cases"]) {
     TrainStepOptions options;
@@ -204,7 +279,7 @@ TEST(WeightAverages, FollowPyTorch) {
   const test::Golden golden = test::load("clipping");
   const HostArray weights = golden.file.read("ema.weights").value();
   const HostArray averages = golden.file.read("ema.averages").value();
-  Runtime runtime({.threads = 1});
+  Runtime runtime(test::checked({.threads = 1}));
   Parameters p;
   p.add(runtime, "weight", full({2, 3}, 7.0, DType::f64));
   TrainStep step(runtime, p, given_gradients(p), make_optimizer({.name = "sgd"}),
@@ -232,7 +307,7 @@ TEST(WeightAverages, FollowPyTorch) {
 
 // Micro-batches of 1 and of 4 items that count are worth one batch of 5, not 0.5 each.
 TEST(Accumulation, IsNormalisedByTheRealNumberOfTokens) {
-  Runtime runtime({.threads = 1});
+  Runtime runtime(test::checked({.threads = 1}));
   std::vector<float> x, y, counts = {0, 0, 1, 0, 1, 1, 1, 1};
   for (int i = 0; i < 16; ++i) x.push_back(std::sin(static_cast<float>(i)));
   for (int i = 0; i < 8; ++i) y.push_back(std::cos(static_cast<float>(3 * i)));

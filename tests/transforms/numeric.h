@@ -11,11 +11,12 @@
 #include "cairn/base/philox.h"
 #include "cairn/runtime/runtime.h"
 #include "cairn/transforms/jvp.h"
+#include "tests/support/checked_runtime.h"
 
 namespace cairn::test {
 
 inline Runtime& runtime() {
-  static Runtime instance({"ref", 1});
+  static Runtime instance(test::checked({"ref", 1}));
   return instance;
 }
 
