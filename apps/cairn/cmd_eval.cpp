@@ -17,6 +17,7 @@
 #include "cairn/ops/nn.h"
 #include "cairn/ops/reduce.h"
 #include "cairn/train/data.h"
+#include "cairn/transforms/precision.h"
 
 namespace cairn::app {
 namespace {
@@ -30,8 +31,8 @@ struct LogitsOptions {
 };
 
 int run_logits(const LogitsOptions& options, Session& session) {
-  const auto runtime = session.make_runtime();
-  LanguageModel model = load_language_model_for(options.model, std::nullopt, session);
+  const auto runtime = session.make_computing_runtime();
+  LanguageModel model = load_language_model_for(options.model, std::nullopt);
   const std::vector<int32_t> ids = parse_ids(options.ids);
   const TransformerConfig& config = model.transformer->config();
   if (ids.empty()) throw_error("--ids holds no token");
@@ -43,8 +44,8 @@ int run_logits(const LogitsOptions& options, Session& session) {
     throw_error(
         fmt::format("{} ids do not fit the model's context of {}", ids.size(), config.context));
   Tensor hidden;
-  const Tensor logits =
-      full_logits(*runtime, *model.transformer, ids, options.hidden ? &hidden : nullptr);
+  const Tensor logits = full_logits(*runtime, *model.transformer, ids,
+                                    options.hidden ? &hidden : nullptr, session.precision());
   const HostArray result = (options.hidden ? hidden : logits).host();
   io::write_npy(options.out, result).value();
   const Shape& shape = result.shape();
@@ -70,15 +71,16 @@ struct PerplexityOptions {
 
 // (ids, targets) i32 (T) → loss of each target (T), log probabilities (T, V). Targets of -100 count
 // nothing.
-Function scores_of(Transformer& model) {
-  return compile([&model](std::span<const Tensor> args) {
+Function scores_of(Transformer& model, DType precision) {
+  const auto scores = [&model](std::span<const Tensor> args) {
     Context ctx;
     const Tensor hidden = model.hidden(ctx, reshape(args[0], {1, -1}));
     const Tensor logits = squeeze(model.logits(ctx, hidden), {0});
     const Tensor log_probabilities = log_softmax(logits);
     return std::vector<Tensor>{nll_loss(log_probabilities, args[1], {.reduction = Reduction::none}),
                                log_probabilities};
-  });
+  };
+  return compile(with_precision(scores, precision));
 }
 
 // Log probabilities (T, V) of the other model and of this one → KL(other || this) and whether both
@@ -92,13 +94,13 @@ Function comparison() {
 }
 
 int run_perplexity(const PerplexityOptions& options, Session& session) {
-  const auto runtime = session.make_runtime();
-  LanguageModel model = load_language_model_for(options.model, std::nullopt, session);
+  const auto runtime = session.make_computing_runtime();
+  LanguageModel model = load_language_model_for(options.model, std::nullopt);
   if (!model.tokenizer)
     throw_error(fmt::format(
         "there is no tokenizer beside '{}', which turning the text into ids needs", options.model));
   std::optional<LanguageModel> other;
-  if (options.against) other = load_language_model_for(*options.against, std::nullopt, session);
+  if (options.against) other = load_language_model_for(*options.against, std::nullopt);
   const TransformerConfig& config = model.transformer->config();
   if (other && other->transformer->config().vocabulary != config.vocabulary)
     throw_error(
@@ -120,9 +122,9 @@ int run_perplexity(const PerplexityOptions& options, Session& session) {
   const auto count = static_cast<int64_t>(ids.size());
   if (count < 2)
     throw_error(fmt::format("'{}' has {} tokens; a perplexity needs two", options.file, count));
-  Function scores = scores_of(*model.transformer);
+  Function scores = scores_of(*model.transformer, session.precision());
   Function other_scores;
-  if (other) other_scores = scores_of(*other->transformer);
+  if (other) other_scores = scores_of(*other->transformer, session.precision());
   Function compare = comparison();
 
   // Every token but the first is predicted once: windows of `context` tokens advance by `stride`,
@@ -154,8 +156,18 @@ int run_perplexity(const PerplexityOptions& options, Session& session) {
       same = both[1].host();
     }
     for (int64_t i = first; i < first + fresh; ++i) {
+      if (!std::isfinite(losses.at(i)))
+        throw_error(
+            fmt::format("the model's loss of token {} is {}; its weights or its scores are "
+                        "not finite",
+                        begin + i + 1, losses.at(i)));
       loss += losses.at(i);
       if (!other) continue;
+      if (!std::isfinite(divergence->at(i)))
+        throw_error(
+            fmt::format("the KL divergence at token {} is {}; the weights of '{}' or its "
+                        "scores are not finite",
+                        begin + i + 1, divergence->at(i), *options.against));
       kl += divergence->at(i);
       agree += same->at(i);
     }
@@ -194,7 +206,7 @@ struct AccuracyOptions {
 };
 
 int run_accuracy(const AccuracyOptions& options, Session& session) {
-  const auto runtime = session.make_runtime();
+  const auto runtime = session.make_computing_runtime();
   const auto model = load_classifier(options.model);
   if (!model)
     throw_error(fmt::format("'{}' is no image classifier that cairn train wrote", options.model));
@@ -207,17 +219,25 @@ int run_accuracy(const AccuracyOptions& options, Session& session) {
   // Pixels as in training, not as these would ask for.
   data.mean = config.mean;
   data.deviation = config.deviation;
-  Function count_correct = compile([&](std::span<const Tensor> args) {
+  const auto count = [&](std::span<const Tensor> args) {
     Context ctx;
-    return std::vector<Tensor>{
-        sum(cast(equal(argmax(model->forward(ctx, args[0])), args[1]), DType::f32))};
-  });
+    const Tensor logits = model->forward(ctx, args[0]);
+    return std::vector<Tensor>{sum(cast(equal(argmax(logits), args[1]), DType::f32)),
+                               all(is_finite(max(logits, {1})))};
+  };
+  Function count_correct = compile(with_precision(count, session.precision()));
   constexpr int64_t kBatch = 256;
   int64_t correct = 0;
   Progress progress = session.progress();
   for (int64_t first = 0; first < data.size(); first += kBatch) {
     const auto arrays = data.evaluation_batch(first, kBatch);
-    correct += count_correct(*runtime, {Tensor(arrays[0]), Tensor(arrays[1])})[0].item<int64_t>();
+    const auto counted = count_correct(*runtime, {Tensor(arrays[0]), Tensor(arrays[1])});
+    if (!counted[1].item<bool>())
+      throw_error(
+          fmt::format("the model's scores of an image among {} to {} are not finite; its "
+                      "weights are damaged",
+                      first, std::min(first + kBatch, data.size()) - 1));
+    correct += counted[0].item<int64_t>();
     progress.update([&] {
       return fmt::format("{} of {} images, {} right", std::min(first + kBatch, data.size()),
                          data.size(), correct);
@@ -243,7 +263,7 @@ void add_eval(const Command& program) {
   const auto logits = std::make_shared<LogitsOptions>();
   const Command logits_command =
       group.command("logits", "Scores of the next token after each of these tokens, as .npy.");
-  logits_command.option("--model", "PATH", logits->model, "a language model", Need::required);
+  logits_command.model(logits->model, "a language model");
   logits_command.option("--ids", "IDS", logits->ids, "token ids: 1,2,3, or @FILE with a JSON list",
                         Need::required);
   logits_command.option("--out", "FILE.npy", logits->out, "f32 (tokens, vocabulary)",
@@ -252,13 +272,13 @@ void add_eval(const Command& program) {
                       "write the states after the final norm, (tokens, width), instead");
   logits_command.example(
       "cairn eval logits --model stories260K.bin --ids 1,40,70 --out logits.npy");
-  logits_command.run([logits](Session& session) { return run_logits(*logits, session); });
+  logits_command.run([logits](Session& session) { return run_logits(*logits, session); },
+                     Computes::products);
 
   const auto perplexity = std::make_shared<PerplexityOptions>();
   const Command perplexity_command =
       group.command("perplexity", "How well a language model predicts a text.");
-  perplexity_command.option("--model", "PATH", perplexity->model, "a language model",
-                            Need::required);
+  perplexity_command.model(perplexity->model, "a language model");
   perplexity_command.option("--file", "TEXT", perplexity->file, "the text", Need::required);
   perplexity_command.option("--context", "N", perplexity->context,
                             "tokens of a window (default: the model's context)", 1);
@@ -270,13 +290,13 @@ void add_eval(const Command& program) {
       "also compare with this model: KL divergence, share of equal first choices");
   perplexity_command.example("cairn eval perplexity --model stories260K.bin --file story.txt");
   perplexity_command.run(
-      [perplexity](Session& session) { return run_perplexity(*perplexity, session); });
+      [perplexity](Session& session) { return run_perplexity(*perplexity, session); },
+      Computes::products);
 
   const auto accuracy = std::make_shared<AccuracyOptions>();
   const Command accuracy_command =
       group.command("accuracy", "How many pictures an image classifier gets right.");
-  accuracy_command.option("--model", "DIR", accuracy->model,
-                          "what cairn train wrote for an mlp, convnet or resnet", Need::required);
+  accuracy_command.model(accuracy->model, "what cairn train wrote for an mlp, convnet or resnet");
   accuracy_command.option("--images", "FILE", accuracy->images, "IDX pictures, also .gz",
                           Need::required);
   accuracy_command.option("--labels", "FILE", accuracy->labels, "IDX labels, also .gz",
@@ -284,7 +304,8 @@ void add_eval(const Command& program) {
   accuracy_command.example(
       "cairn eval accuracy --model classifier --images t10k-images-idx3-ubyte.gz --labels "
       "t10k-labels-idx1-ubyte.gz");
-  accuracy_command.run([accuracy](Session& session) { return run_accuracy(*accuracy, session); });
+  accuracy_command.run([accuracy](Session& session) { return run_accuracy(*accuracy, session); },
+                       Computes::products);
 }
 
 }  // namespace cairn::app

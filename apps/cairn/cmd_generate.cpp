@@ -79,7 +79,7 @@ std::vector<int32_t> prompt_ids(const Options& options, const LanguageModel& mod
 void check(const Options& options) {
   if (options.prompt.has_value() == options.ids.has_value())
     throw UsageError("cairn generate needs one of --prompt and --ids: what to go on from");
-  if (options.sampling.temperature < 0)
+  if (!(options.sampling.temperature >= 0))
     throw UsageError("--temperature takes a number of at least 0; 0 takes the most likely token");
   if (!(options.sampling.top_p > 0 && options.sampling.top_p <= 1))
     throw UsageError("--top-p takes a probability above 0 and at most 1");
@@ -93,8 +93,8 @@ void check(const Options& options) {
 
 int run(const Options& options, Session& session) {
   check(options);
-  const auto runtime = session.make_runtime();
-  LanguageModel model = load_language_model_for(options.model, options.tokenizer, session);
+  const auto runtime = session.make_computing_runtime();
+  LanguageModel model = load_language_model_for(options.model, options.tokenizer);
   const std::vector<int32_t> prompt = prompt_ids(options, model);
   const int64_t context = model.transformer->config().context;
   const auto prompt_size = static_cast<int64_t>(prompt.size());
@@ -114,8 +114,12 @@ int run(const Options& options, Session& session) {
     session.out.write(session.out_terminal.dim(*options.prompt));
   const StopFlag::TakeOver take_over(session.stop);
   Generator generator(*runtime, *model.transformer,
-                      std::min(context, prompt_size + options.max_tokens));
-  double start = monotonic_seconds();
+                      prompt_size + std::min(context - prompt_size, options.max_tokens),
+                      session.precision());
+  // Planning is no part of a speed: the prompt's first tokens are fed once to have the plan.
+  generator.feed(std::span(prompt).first(std::min(prompt.size(), Generator::kChunk)));
+  generator.reset();
+  const double start = monotonic_seconds();
   generator.feed(prompt);
   const double prompt_seconds = monotonic_seconds() - start;
 
@@ -180,7 +184,7 @@ int run(const Options& options, Session& session) {
         "{} tokens ({}), {} tokens/s; prompt of {} tokens at {} tokens/s", ids.size(), reason,
         plot::human_count(tokens_per_second), prompt_size, plot::human_count(prompt_per_second))));
   }
-  return reason == "interrupted" ? 130 : 0;
+  return reason == "interrupted" ? session.stop.status() : 0;
 }
 
 }  // namespace
@@ -189,9 +193,8 @@ void add_generate(const Command& program) {
   const auto options = std::make_shared<Options>();
   const Command command =
       program.command("generate", "Let a language model go on with a text.", kModels);
-  command.option("--model", "PATH", options->model,
-                 "a Hugging Face folder, what cairn train wrote, or a llama2.c .bin",
-                 Need::required);
+  command.model(options->model,
+                "a Hugging Face folder, what cairn train wrote, or a llama2.c .bin");
   command.option("--prompt", "TEXT", options->prompt, "the text to go on from");
   command.option("--ids", "IDS", options->ids,
                  "token ids to go on from, used as given: 1,2,3, or @FILE with a JSON list");
@@ -212,7 +215,7 @@ void add_generate(const Command& program) {
   command.example(
       "cairn generate --model stories260K.bin --prompt \"Once upon a time\" --max-tokens 40 "
       "--temperature 0");
-  command.run([options](Session& session) { return run(*options, session); });
+  command.run([options](Session& session) { return run(*options, session); }, Computes::products);
 }
 
 }  // namespace cairn::app

@@ -284,6 +284,9 @@ int extract(const Subject& subject, const Options& options, Session& session) {
 }
 
 int run(const Options& options, Session& session) {
+  if (!options.activations && session.precision() != DType::f32)
+    throw UsageError(
+        "--precision is what --activations computes in; without it nothing is computed");
   if (options.activations.has_value() != options.input.has_value())
     throw UsageError(
         "--activations LAYER and --input FILE belong together: of which layer, looking at what");
@@ -326,7 +329,7 @@ void add_inspect(const Command& program) {
   command.example(
       "cairn inspect weights.safetensors\ncairn inspect weights.safetensors --verify\ncairn "
       "inspect weights.safetensors --tensor w --out tensor.npy");
-  command.run([options](Session& session) { return run(*options, session); });
+  command.run([options](Session& session) { return run(*options, session); }, Computes::products);
 }
 
 }  // namespace cairn::app

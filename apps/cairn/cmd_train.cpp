@@ -20,7 +20,7 @@ int run(const Options& options, Session& session) {
   if (session.common.seed) config.train.seed = *session.common.seed;
   if (session.common.precision)
     set_field(config, "train.precision=" + *session.common.precision).value();
-  const auto runtime = session.make_runtime();
+  const auto runtime = session.make_computing_runtime();
   RunOptions run;
   run.folder = options.out;
   run.fresh = options.fresh;
@@ -64,7 +64,7 @@ void add_train(const Command& program) {
                  "change a key of the file: --set train.steps=100");
   command.flag("--fresh", options->fresh, "empty DIR of what an earlier run wrote first");
   command.example("cairn train shakespeare.toml --out runs/shakespeare --set train.steps=200");
-  command.run([options](Session& session) { return run(*options, session); });
+  command.run([options](Session& session) { return run(*options, session); }, Computes::products);
 }
 
 }  // namespace cairn::app

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <new>
 
 #include "apps/cairn/commands.h"
@@ -24,6 +25,7 @@ struct Program {
   Session& session;
   bool version = false;
   Action action = nullptr;
+  Computes computes = Computes::nothing;
 };
 
 namespace {
@@ -34,7 +36,9 @@ T parse_number(const std::string& name, const std::string& text, T least) {
   const char* end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, value);
   constexpr bool kWhole = std::is_integral_v<T>;
-  if (error != std::errc() || stop != end)
+  bool is_number = error == std::errc() && stop == end;
+  if constexpr (!kWhole) is_number = is_number && std::isfinite(value);  // "nan", "inf"
+  if (!is_number)
     throw UsageError(
         fmt::format("{} takes a {}, not '{}'", name, kWhole ? "whole number" : "number", text));
   if (kWhole && value < least)
@@ -208,6 +212,10 @@ int parse_and_run(Program& program, std::vector<std::string> arguments) {
     throw UsageError(
         fmt::format("{} needs a command: {}", full_name(app), fmt::join(command_names(app), ", ")));
   }
+  const std::string precision = session.common.precision.value_or("f32");
+  if (program.computes == Computes::nothing && precision != "f32")
+    throw UsageError(fmt::format("{} computes no products, so --precision {} means nothing to it",
+                                 full_name(innermost(program.app)), precision));
   const int status = program.action(session);
   session.out.flush();
   return status;
@@ -298,8 +306,29 @@ void Command::flag(const std::string& names, bool& target, const std::string& he
 
 void Command::example(const std::string& lines) const { app_.footer(lines); }
 
-void Command::run(Action action) const {
-  app_.callback([&program = program_, action = std::move(action)] { program.action = action; });
+void Command::model(std::string& target, const std::string& help) const {
+  option("--model", "PATH", target, help, Need::required);
+  quantize_later();
+}
+
+void Command::model(std::optional<std::string>& target, const std::string& help) const {
+  option("--model", "PATH", target, help);
+  quantize_later();
+}
+
+// In CLI.md, and not in this version; help does not list it.
+void Command::quantize_later() const {
+  add_text(app_, "--quantize", "TYPE", "", [](const std::string& type) {
+    throw NotInThisVersion(fmt::format(
+        "--quantize {} is not in this version of cairn; it comes with a later one", type));
+  })->group("");
+}
+
+void Command::run(Action action, Computes computes) const {
+  app_.callback([&program = program_, action = std::move(action), computes] {
+    program.action = action;
+    program.computes = computes;
+  });
 }
 
 int run_command_line(const std::vector<std::string>& arguments, Session& session) {
@@ -337,7 +366,7 @@ int run_command_line(const std::vector<std::string>& arguments, Session& session
   } catch (const UsageError& error) {
     return report_usage(session, app, error.what());
   } catch (const Interrupted&) {
-    return 130;
+    return session.stop.status();
   } catch (const Output::Closed&) {
     return 1;
   } catch (const std::bad_alloc&) {

@@ -29,6 +29,9 @@ inline constexpr const char* kMachine = "The machine and where time goes";
 
 enum class Need { optional, required };
 
+// Whether a command computes products, so that --precision means something to it.
+enum class Computes { nothing, products };
+
 // What runs when the command was chosen. Returns the exit status; throws Error (1), UsageError (2)
 // or Interrupted (130).
 using Action = std::function<int(Session&)>;
@@ -66,6 +69,9 @@ class Command {
               const std::string& help) const;
   void option(const std::string& names, const std::string& value, std::optional<double>& target,
               const std::string& help) const;
+  // --model, required or not, with what goes with it.
+  void model(std::string& target, const std::string& help) const;
+  void model(std::optional<std::string>& target, const std::string& help) const;
   // May be given several times. `many`: takes all values up to the next option.
   void option(const std::string& names, const std::string& value, std::vector<std::string>& target,
               const std::string& help, bool many = false) const;
@@ -73,9 +79,10 @@ class Command {
 
   // A command line that works, or several, shown at the end of --help.
   void example(const std::string& lines) const;
-  void run(Action action) const;
+  void run(Action action, Computes computes = Computes::nothing) const;
 
  private:
+  void quantize_later() const;
   CLI::App& app_;
   Program& program_;
 };

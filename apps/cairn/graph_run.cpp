@@ -11,6 +11,7 @@
 #include "cairn/base/clock.h"
 #include "cairn/base/names.h"
 #include "cairn/io/npy.h"
+#include "cairn/transforms/precision.h"
 
 namespace cairn::app {
 namespace {
@@ -86,7 +87,7 @@ double median(std::vector<double> values) {
 int run(const Options& options, Session& session) {
   const Assignments in = parse_assignments("--in", options.in);
   const Assignments out = parse_assignments("--out", options.out);
-  Graph graph = read_graph(options.file);
+  Graph graph = with_precision(read_graph(options.file), session.precision());
   if (!options.grad.empty()) graph = with_gradients(graph, options.grad);
   for (const auto& [name, path] : out)
     if (std::find(graph.output_names.begin(), graph.output_names.end(), name) ==
@@ -169,7 +170,7 @@ void add_graph_run(const Command& group) {
   command.example(
       "cairn graph run step.graph --in x=x.npy w=w.npy lr=lr.npy --out y=y.npy grad.w=gw.npy "
       "--grad w");
-  command.run([options](Session& session) { return run(*options, session); });
+  command.run([options](Session& session) { return run(*options, session); }, Computes::products);
 }
 
 }  // namespace cairn::app

@@ -12,6 +12,7 @@
 #include "cairn/graph/cost.h"
 #include "cairn/graph/print.h"
 #include "cairn/runtime/plan.h"
+#include "cairn/transforms/precision.h"
 
 namespace cairn::app {
 namespace {
@@ -194,8 +195,9 @@ Json types_json(const std::vector<Tensor>& tensors, const std::vector<std::strin
 int run(const Options& options, Session& session) {
   if (options.file.has_value() == options.model.has_value())
     throw UsageError("cairn graph show needs one of FILE, a graph's text form, and --model");
-  Graph graph = options.file ? read_graph(*options.file)
-                             : graph_of_model(*options.model, options.tokens, session);
+  Graph graph =
+      options.file ? read_graph(*options.file) : graph_of_model(*options.model, options.tokens);
+  graph = with_precision(graph, session.precision());
   if (options.grad) graph = with_gradients(graph, float_inputs(graph));
 
   PrintOptions printing;
@@ -237,7 +239,7 @@ void add_graph_show(const Command& group) {
   const Command command =
       group.command("show", "Show a graph as text, with what it costs and how it runs.");
   command.positional("FILE", options->file, "the graph's text form");
-  command.option("--model", "PATH", options->model, "what a model computes, in place of FILE");
+  command.model(options->model, "what a model computes, in place of FILE");
   command.option("--tokens", "N", options->tokens,
                  "how many tokens a language model is shown for (default: 16)", 1);
   command.flag("--costs", options->costs,
@@ -247,7 +249,7 @@ void add_graph_show(const Command& group) {
   command.flag("--grad", options->grad,
                "the graph with d(sum of the first output) by every float input");
   command.example("cairn graph show step.graph --costs --schedule");
-  command.run([options](Session& session) { return run(*options, session); });
+  command.run([options](Session& session) { return run(*options, session); }, Computes::products);
 }
 
 }  // namespace cairn::app

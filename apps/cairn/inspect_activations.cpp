@@ -8,6 +8,7 @@
 #include "cairn/io/idx.h"
 #include "cairn/io/image.h"
 #include "cairn/plot/pixels.h"
+#include "cairn/transforms/precision.h"
 
 namespace cairn::app {
 namespace {
@@ -65,10 +66,12 @@ int show_activations(const std::string& model_path, const std::string& layer,
         fmt::format("'{}' is no image classifier that cairn train wrote; this version shows the "
                     "activations of those",
                     model_path));
-  const auto runtime = session.make_runtime();
+  const auto runtime = session.make_computing_runtime();
   Context ctx;
   const Tensor x = normalised(read_picture(input, model->config().image), model->config());
-  const HostArray values = eval(*runtime, model->activations(ctx, x, layer)).host();
+  const Tensor activations = model->activations(ctx, x, layer);
+  const HostArray values =
+      eval(*runtime, with_precision(std::span(&activations, 1), session.precision())[0]).host();
   if (out) io::write_png(*out, plot::activations_to_image(values)).value();
   const Shape& shape = values.shape();
   if (session.common.json) {

@@ -10,6 +10,7 @@
 #include "cairn/base/file.h"
 #include "cairn/io/llama2c.h"
 #include "cairn/io/safetensors.h"
+#include "cairn/models/classifier_files.h"
 #include "cairn/models/families.h"
 
 namespace cairn::app {
@@ -61,6 +62,15 @@ void add_config(const std::string& path, Subject& subject) {
   subject.metadata["config"] = config;
   if (const auto type = config.find("model_type"); type != config.end() && type->is_string())
     subject.family = type->get<std::string>();
+  // Classifiers, which only cairn has, say so in a prefix.
+  constexpr std::string_view kOwn = "cairn_";
+  if (subject.family && subject.family->starts_with(kOwn)) {
+    const auto classifier = cairn::load_classifier(fs::path(path).parent_path());
+    subject.family->erase(0, kOwn.size());
+    subject.metadata["runs"] = classifier.ok();
+    if (!classifier) subject.metadata["why_not"] = classifier.error().what();
+    return;
+  }
   const auto parsed = parse_hf_config(read_file(path, kLargest).value());
   subject.metadata["runs"] = parsed.ok();
   if (!parsed) {

@@ -9,11 +9,7 @@
 namespace cairn::app {
 
 LanguageModel load_language_model_for(const std::string& path,
-                                      const std::optional<std::string>& tokenizer,
-                                      const Session& session) {
-  if (session.common.precision.value_or("f32") != "f32")
-    throw_error(fmt::format("--precision {}: this version of cairn runs models in f32 only",
-                            *session.common.precision));
+                                      const std::optional<std::string>& tokenizer) {
   LanguageModel model = load_language_model(path).value();
   if (!tokenizer) return model;
   model.tokenizer = tokenizer_of_file(*tokenizer);
@@ -26,7 +22,7 @@ std::unique_ptr<Classifier> load_classifier(const std::string& folder) {
   return cairn::load_classifier(folder).value();
 }
 
-Graph graph_of_model(const std::string& path, int64_t tokens, const Session& session) {
+Graph graph_of_model(const std::string& path, int64_t tokens) {
   const auto traced = [](const TensorFunction& forward, const TensorType& type, std::string input) {
     Graph graph = trace(forward, std::span(&type, 1), std::span(&input, 1));
     graph.name = "model";
@@ -41,7 +37,7 @@ Graph graph_of_model(const std::string& path, int64_t tokens, const Session& ses
     };
     return traced(forward, {DType::f32, {1, image[0], image[1], image[2]}}, "x");
   }
-  const LanguageModel model = load_language_model_for(path, std::nullopt, session);
+  const LanguageModel model = load_language_model_for(path, std::nullopt);
   const TransformerConfig& config = model.transformer->config();
   if (tokens > config.context)
     throw_error(

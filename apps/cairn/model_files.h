@@ -11,11 +11,9 @@
 
 namespace cairn::app {
 
-// A language model; `tokenizer` replaces the one beside it. Throws Error, for a --precision that
-// models do not run in as well.
+// A language model; `tokenizer` replaces the one beside it. Throws Error.
 LanguageModel load_language_model_for(const std::string& path,
-                                      const std::optional<std::string>& tokenizer,
-                                      const Session& session);
+                                      const std::optional<std::string>& tokenizer);
 
 // What an image classifier that `cairn train` wrote says of itself; nothing when the folder's
 // config.json is not of one. Throws Error for one that is damaged.
@@ -23,6 +21,6 @@ std::unique_ptr<Classifier> load_classifier(const std::string& folder);
 
 // What a model computes, as a graph whose inputs are its parameters by name and `ids` (1, tokens)
 // or, of a classifier, one picture `x` (1, channels, height, width); the output is `logits`.
-Graph graph_of_model(const std::string& path, int64_t tokens, const Session& session);
+Graph graph_of_model(const std::string& path, int64_t tokens);
 
 }  // namespace cairn::app

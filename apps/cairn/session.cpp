@@ -58,6 +58,19 @@ std::unique_ptr<Runtime> Session::make_runtime() const {
   return runtime;
 }
 
+std::unique_ptr<Runtime> Session::make_computing_runtime() const {
+  auto runtime = make_runtime();
+  if (!runtime->backend().executes())
+    throw_error(fmt::format(
+        "the {} device plans and computes nothing, and this command needs values; use --device ref",
+        common.device));
+  return runtime;
+}
+
+DType Session::precision() const {
+  return parse_dtype(common.precision.value_or("f32")).value_or(DType::f32);
+}
+
 void Session::note(std::string_view text) const {
   if (common.quiet) return;
   const std::string line = std::string(text) + "\n";

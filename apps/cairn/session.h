@@ -70,8 +70,12 @@ class Session {
 
   // With the device and threads that were asked for.
   std::unique_ptr<Runtime> make_runtime() const;
+  // The same for a command whose results are values: throws Error for a device that computes none.
+  std::unique_ptr<Runtime> make_computing_runtime() const;
   // How many threads that is.
   int threads() const;
+  // What products are computed in; f32 unless --precision says otherwise.
+  DType precision() const;
   // A line on stderr; nothing with --quiet.
   void note(std::string_view text) const;
   // "cairn: error: ..." on stderr.

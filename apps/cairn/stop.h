@@ -1,5 +1,6 @@
-// Ctrl-C. A command with work to save takes it over and looks at `requested()` between its steps;
-// any other command ends at once, with status 130. A second Ctrl-C always ends at once.
+// Ctrl-C, and the other signals that ask a program to end (SIGTERM, SIGHUP). A command with work to
+// save takes them over and looks at `requested()` between its steps; any other command ends at
+// once, with status 128 + the signal: 130 for Ctrl-C. A second one always ends at once.
 #pragma once
 
 #include <atomic>
@@ -7,7 +8,7 @@
 
 namespace cairn::app {
 
-// Thrown where work was interrupted and nothing is left to save: status 130.
+// Thrown where work was interrupted and nothing is left to save.
 class Interrupted : public std::exception {
  public:
   const char* what() const noexcept override { return "interrupted"; }
@@ -23,14 +24,16 @@ class StopFlag {
   StopFlag(const StopFlag&) = delete;
   StopFlag& operator=(const StopFlag&) = delete;
 
-  bool requested() const { return requested_.load(); }
+  bool requested() const { return signal_.load() != 0; }
+  // What the program then ends with.
+  int status() const { return 128 + signal_.load(); }
   void check() const {
     if (requested()) throw Interrupted();
   }
   // How many TakeOvers live.
   int owners() const { return owners_.load(); }
 
-  // While one lives, Ctrl-C only sets the flag.
+  // While one lives, a first signal only sets the flag.
   class TakeOver {
    public:
     explicit TakeOver(StopFlag& flag) : flag_(flag) { ++flag_.owners_; }
@@ -43,8 +46,8 @@ class StopFlag {
   };
 
  private:
-  static void on_interrupt(int);
-  std::atomic<bool> requested_{false};
+  static void on_signal(int);
+  std::atomic<int> signal_{0};  // the first that came; 0: none
   std::atomic<int> owners_{0};
 };
 

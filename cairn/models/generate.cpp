@@ -143,11 +143,12 @@ int32_t Generator::sample(const SamplingOptions& o) {
   if (!s.logits.defined())
     throw_error("there is no token to go on from: give a prompt, or begin with the model's BOS");
   // The key folds in the position, so a sequence is the same however it was fed.
-  const Tensor key = eval(s.runtime, random_key(o.seed));
+  // random_key as values: written into the graph, each seed would need a plan.
+  const Tensor key = Tensor::from<uint32_t>(
+      {static_cast<uint32_t>(o.seed), static_cast<uint32_t>(o.seed >> 32)}, {2});
   const auto results = s.sampler(
-      s.runtime,
-      {s.logits, number(o.temperature), Tensor::from<int32_t>({o.top_k}, {}), number(o.top_p),
-       number(o.min_p), key, Tensor::from<int64_t>({s.length}, {})});
+      s.runtime, {s.logits, number(o.temperature), Tensor::from<int32_t>({o.top_k}, {}),
+                  number(o.top_p), number(o.min_p), key, Tensor::from<int64_t>({s.length}, {})});
   if (!results[1].item<bool>())
     throw_error(fmt::format(
         "the model's scores after {} tokens are NaN or infinite, so there is no next token: its "

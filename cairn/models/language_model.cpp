@@ -36,13 +36,13 @@ Result<LanguageModel> load_hf(const fs::path& folder) {
   const std::string last =
       names(fmt::format("blocks.{}.attention_norm.weight", config.value().layers - 1)).name;
   if (!file.value().find(last))
-    return Error(fmt::format("{}: tensor '{}' is missing from the file, and config.json says that "
-                             "there are {} layers",
-                             weights.string(), last, config.value().layers));
+    return Error(
+        fmt::format("{}: tensor '{}' is missing from the file, and config.json says that "
+                    "there are {} layers",
+                    weights.string(), last, config.value().layers));
   LanguageModel model;
   model.transformer = std::make_unique<Transformer>(config.value());
-  if (auto status = load_fields(*model.transformer, file.value(), names);
-      !status)
+  if (auto status = load_fields(*model.transformer, file.value(), names); !status)
     return Error(fmt::format("{}: {}", weights.string(), status.error().what()));
   const auto json = nlohmann::json::parse(text.value());
   model.bos = token_id(json, "bos_token_id");

@@ -104,6 +104,21 @@ TEST_F(GraphTest, ErrorsNameTheInput) {
   EXPECT_TRUE(fails(run({"graph", "show", "bad.graph"}), 1, "line 2"));
 }
 
+TEST_F(GraphTest, Precision) {
+  // 1 + 2^-9 is between two bf16 and rounds to 1; f16 holds it.
+  io::write_npy(path("x.npy"), HostArray::from<float>(std::vector<float>(8, 1.001953125f), {4, 2}))
+      .value();
+  const auto first = [&](const std::string& type) {
+    EXPECT_EQ(run_step({"--precision", type, "--out", "y=y.npy"}).status, 0);
+    return io::read_npy(path("y.npy")).value().at(0);
+  };
+  EXPECT_EQ(first("f32"), 8 * 1.001953125);  // w is 0 and 8
+  EXPECT_EQ(first("f16"), 8 * 1.001953125);
+  EXPECT_EQ(first("bf16"), 8);
+  EXPECT_NE(run({"graph", "show", "step.graph", "--precision", "bf16"}).out.find("bf16[4,2]"),
+            std::string::npos);
+}
+
 TEST_F(GraphTest, AnIndexOutOfRangeIsAnError) {
   write("take.graph",
         "graph @t(%x: f32[4,2], %i: i32[1]) { %y = gather(%x, %i) {axis=0, batch_dims=0} return %y "

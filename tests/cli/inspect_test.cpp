@@ -87,6 +87,23 @@ TEST_F(InspectTest, AFolderIsAModel) {
   EXPECT_EQ(other["parameters"], json["parameters"]);
 }
 
+TEST_F(InspectTest, AClassifierRuns) {
+  const auto json = inspect("classifier");
+  EXPECT_EQ(json["kind"], "model");
+  EXPECT_EQ(json["family"], "mlp");
+  EXPECT_EQ(json["metadata"]["runs"], true) << json["metadata"];
+  EXPECT_EQ(json["parameters"], 12);
+  // One whose weights are not those that it describes does not run, and is shown.
+  std::string config = read("classifier/config.json");
+  config.replace(config.find("[1, 1, 3]"), 9, "[1, 1, 4]");
+  write("classifier/config.json", config);
+  const auto other = inspect("classifier");
+  EXPECT_EQ(other["family"], "mlp");
+  EXPECT_EQ(other["metadata"]["runs"], false);
+  EXPECT_NE(other["metadata"]["why_not"].get<std::string>().find("dense.0.weight"),
+            std::string::npos);
+}
+
 TEST_F(InspectTest, Llama2c) {
   CAIRN_REQUIRE_DATA("checkpoints/stories260K/stories260K.bin");
   const auto json = inspect(data_path("checkpoints/stories260K/stories260K.bin"));

@@ -88,6 +88,96 @@ TEST_F(ModelsTest, TheContextEndsIt) {
                         .json();
   EXPECT_EQ(json["stop_reason"], "context");
   EXPECT_EQ(json["ids"].size(), 48u);
+  const auto most = generate({"--ids", "5", "--max-tokens", "9223372036854775807", "--temperature",
+                              "0", "--ignore-eos", "--json"})
+                        .json();
+  EXPECT_EQ(most["ids"], json["ids"]);
+}
+
+// Products of narrow numbers: other logits, and not by much. Each product rounds its operands and
+// its result, by 2^-9 in bf16 and 2^-12 in f16; the random model has half a dozen in a row.
+TEST_F(ModelsTest, Precision) {
+  const auto logits = [&](const std::string& type) {
+    const std::string file = type + ".npy";
+    EXPECT_EQ(run({"eval", "logits", "--model", "llama", "--ids", "1,2,3,4,5", "--precision", type,
+                   "--out", file})
+                  .status,
+              0);
+    return io::read_npy(path(file)).value();
+  };
+  const HostArray exact = logits("f32");
+  double largest = 0;
+  for (int64_t i = 0; i < exact.elements(); ++i) largest = std::max(largest, std::abs(exact.at(i)));
+  for (const char* type : {"bf16", "f16"}) {
+    SCOPED_TRACE(type);
+    const HostArray narrow = logits(type);
+    ASSERT_EQ(narrow.dtype(), DType::f32);
+    double difference = 0;
+    for (int64_t i = 0; i < exact.elements(); ++i)
+      difference = std::max(difference, std::abs(narrow.at(i) - exact.at(i)));
+    EXPECT_GT(difference, 0);
+    EXPECT_LT(difference, 0.02 * largest);
+    // The cache's path goes through the same products: greedy is the largest of these logits.
+    const auto json = generate({"--ids", "1,2,3,4,5", "--max-tokens", "1", "--temperature", "0",
+                                "--ignore-eos", "--precision", type, "--json"})
+                          .json();
+    const int64_t chosen = json["ids"][0];
+    for (int64_t i = 0; i < 257; ++i)
+      EXPECT_GE(narrow.at(4 * 257 + chosen), narrow.at(4 * 257 + i) - 0.005 * largest);
+    const auto perplexity = run({"eval", "perplexity", "--model", "llama", "--file", "story.txt",
+                                 "--precision", type, "--json"})
+                                .json();
+    const auto plain =
+        run({"eval", "perplexity", "--model", "llama", "--file", "story.txt", "--json"}).json();
+    EXPECT_NE(perplexity["loss"], plain["loss"]);
+    EXPECT_NEAR(perplexity["loss"].get<double>(), plain["loss"].get<double>(), 0.04 * largest);
+  }
+  // The brightest pixel is so by far.
+  EXPECT_EQ(
+      run({"eval", "accuracy", "--model", "classifier", "--images", "t10k-images-idx3-ubyte.gz",
+           "--labels", "t10k-labels-idx1-ubyte.gz", "--precision", "bf16", "--json"})
+          .json()["correct"],
+      5);
+}
+
+// The file with one number replaced by NaN.
+TEST_F(ModelsTest, ScoresThatAreNotNumbersAreAnError) {
+  for (const char* folder : {"llama", "classifier"}) {
+    std::string bytes = read(std::string(folder) + "/model.safetensors");
+    for (int i = 1; i <= 4; ++i) bytes[bytes.size() - static_cast<size_t>(i)] = '\x7f';
+    for (int i = 5; i <= 48; ++i) bytes[bytes.size() - static_cast<size_t>(i)] = '\x7f';
+    write(std::string(folder) + "/model.safetensors", bytes);
+  }
+  for (const char* temperature : {"0", "0.8"})
+    EXPECT_TRUE(fails(generate({"--ids", "1,2,3", "--temperature", temperature, "--json"}), 1,
+                      "NaN or infinite"));
+  EXPECT_TRUE(
+      fails(run({"eval", "perplexity", "--model", "llama", "--file", "story.txt", "--json"}), 1,
+            "not finite"));
+  EXPECT_TRUE(fails(run({"eval", "accuracy", "--model", "classifier", "--images",
+                         "t10k-images-idx3-ubyte.gz", "--labels", "t10k-labels-idx1-ubyte.gz"}),
+                    1, "not finite"));
+}
+
+// Sizes that no file holds end before anything of that size is built.
+TEST_F(ModelsTest, SizesThatLie) {
+  const std::string config = read("llama/config.json");
+  const auto with = [&](const std::string& key, const std::string& value) {
+    auto json = nlohmann::ordered_json::parse(config);
+    json[key] = nlohmann::json::parse(value);
+    write("llama/config.json", json.dump());
+    return generate({"--ids", "1"});
+  };
+  EXPECT_TRUE(fails(with("num_hidden_layers", "1000000000"), 1, "at most 10000"));
+  EXPECT_TRUE(fails(with("num_hidden_layers", "9999"), 1, "model.layers.9998."));
+  EXPECT_TRUE(fails(with("num_hidden_layers", "2"), 1, "there are 2 layers"));
+  EXPECT_TRUE(fails(with("hidden_size", "1000000000000"), 1, "at most 16777216"));
+  EXPECT_TRUE(fails(with("hidden_size", "9223372036854775807"), 1, "at most 16777216"));
+  EXPECT_TRUE(fails(with("vocab_size", "0"), 1, "at least 1"));
+  write(
+      "llama/config.json",
+      R"({"model_type": "gpt2", "vocab_size": 5, "n_layer": 1, "n_head": 1, "n_embd": 9223372036854775807})");
+  EXPECT_TRUE(fails(generate({"--ids", "1"}), 1, "at most 16777216"));
 }
 
 TEST_F(ModelsTest, WithoutATokenizerTextIsNull) {
@@ -109,9 +199,11 @@ TEST_F(ModelsTest, WrongGenerations) {
   EXPECT_TRUE(fails(generate({"--ids", "1", "--temperature", "-1"}), 2, "--temperature"));
   EXPECT_TRUE(fails(generate({"--ids", "1", "--top-p", "0"}), 2, "--top-p"));
   EXPECT_TRUE(fails(generate({"--ids", "1", "--min-p", "2"}), 2, "--min-p"));
+  for (const char* option : {"--temperature", "--top-p", "--min-p"})
+    for (const char* value : {"nan", "inf", "-inf", "1e999", "-0.5"})
+      EXPECT_TRUE(fails(generate({"--ids", "1", option, value}), 2, option)) << value;
   EXPECT_TRUE(fails(generate({"--ids", "300"}), 1, "300"));
   EXPECT_TRUE(fails(generate({"--ids", ""}), 1, "no tokens"));
-  EXPECT_TRUE(fails(generate({"--ids", "1", "--precision", "bf16"}), 1, "--precision bf16"));
   EXPECT_TRUE(fails(run({"generate", "--model", "nothing", "--ids", "1"}), 1, "nothing"));
   EXPECT_TRUE(fails(run({"generate", "--model", "x.npy", "--ids", "1"}), 1, "x.npy"));
   EXPECT_TRUE(fails(generate({"--prompt", std::string(60, 'a')}), 1, "context"));

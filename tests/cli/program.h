@@ -25,7 +25,9 @@ struct RunOptions {
   std::vector<std::string> environment{};  // "NAME=value", beside the test's own
   std::string stdout_path{};               // in place of catching it
   bool terminal = false;                   // stdout and stderr are a terminal; both are in `out`
-  double interrupt_after = 0;              // seconds until SIGINT; 0: never
+  double interrupt_after = 0;              // seconds until `signal`; 0: never
+  std::string interrupt_on{};              // or as soon as stdout or stderr has this text
+  int signal = 2;                          // SIGINT
 };
 
 // `cairn ARGUMENTS`. Ends it after two minutes with status 128 + SIGKILL.

@@ -39,9 +39,12 @@ void read_streams(pid_t child, int out, int err, Ran& ran, const RunOptions& opt
   std::string* texts[2] = {&ran.out, &ran.err};
   while (streams[0].fd >= 0 || streams[1].fd >= 0) {
     poll(streams, 2, 20);
-    if (options.interrupt_after > 0 && !interrupted &&
-        seconds_since(start) > options.interrupt_after) {
-      kill(child, SIGINT);
+    const std::string& text = options.interrupt_on;
+    const bool now =
+        (options.interrupt_after > 0 && seconds_since(start) > options.interrupt_after) ||
+        (!text.empty() && (ran.out + ran.err).find(text) != std::string::npos);
+    if (now && !interrupted) {
+      kill(child, options.signal);
       interrupted = true;
     }
     if (seconds_since(start) > 120) kill(child, SIGKILL);
@@ -313,8 +316,74 @@ TEST_F(CommandLineTest, Version) {
   EXPECT_EQ(json["targets"], nlohmann::json({"baseline", "avx2", "avx512"}));
   EXPECT_EQ(json["devices"], nlohmann::json({"ref", "null"}));
   for (const auto& device : json["devices"])
-    EXPECT_EQ(run({"graph", "run", "step.graph", "--device", "null", "--json"}).status, 0)
+    EXPECT_EQ(run({"graph", "run", "step.graph", "--in", "x=x.npy", "w=w.npy", "lr=lr.npy",
+                   "--device", device, "--json"})
+                  .status,
+              0)
         << device;
+}
+
+// What needs values says so before it does anything; what plans or computes nothing works.
+TEST_F(CommandLineTest, TheNullDeviceComputesNothing) {
+  const std::vector<std::string> refused = {
+      "demo story.txt --steps 4 --out out",
+      "train shakespeare.toml --out out",
+      "generate --model llama --ids 1",
+      "eval logits --model llama --ids 1 --out out.npy",
+      "eval perplexity --model llama --file story.txt",
+      "eval accuracy --model classifier --images t10k-images-idx3-ubyte.gz --labels "
+      "t10k-labels-idx1-ubyte.gz",
+      "inspect classifier --activations dense.0 --input t10k-images-idx3-ubyte.gz"};
+  for (const std::string& command : refused) {
+    SCOPED_TRACE(command);
+    for (const char* traced : {"", "trace t.json "}) {
+      const Ran ran =
+          shell(std::string("cairn ") + traced + command + " --device null", {.folder = path("")});
+      EXPECT_TRUE(fails(ran, 1, "the null device plans and computes nothing"));
+    }
+    EXPECT_FALSE(fs::exists(path("out")) || fs::exists(path("out.npy")));
+  }
+  const std::vector<std::string> works = {"graph run step.graph --repeat 3",
+                                          "graph run step.graph --grad x",
+                                          "graph show step.graph --schedule",
+                                          "graph show --model llama --schedule --grad",
+                                          "graph ops",
+                                          "inspect llama",
+                                          "inspect llama --verify",
+                                          "data list",
+                                          "data preview story.txt",
+                                          "tokenize --model llama --text a",
+                                          "probe --seconds 0.1",
+                                          "trace t.json graph run step.graph"};
+  for (const std::string& command : works) {
+    SCOPED_TRACE(command);
+    const Ran ran = shell("cairn " + command + " --device null", {.folder = path("")});
+    EXPECT_EQ(ran.status, 0) << ran.err;
+  }
+}
+
+TEST_F(CommandLineTest, PrecisionIsForWhatComputes) {
+  for (const char* command :
+       {"graph ops", "data list", "data preview story.txt", "tokenize --model llama --text a",
+        "inspect llama", "inspect llama --verify", "probe"}) {
+    SCOPED_TRACE(command);
+    const std::string line = std::string("cairn ") + command + " --precision ";
+    EXPECT_TRUE(fails(shell(line + "bf16", {.folder = path("")}), 2, "--precision"));
+  }
+  EXPECT_EQ(run({"graph", "ops", "--precision", "f32"}).status, 0);
+}
+
+TEST_F(CommandLineTest, QuantizeComesLater) {
+  for (const char* command :
+       {"generate --model llama --ids 1", "eval logits --model llama --ids 1 --out l.npy",
+        "eval perplexity --model llama --file story.txt",
+        "eval accuracy --model classifier --images a --labels b", "graph show --model llama"}) {
+    SCOPED_TRACE(command);
+    const Ran ran =
+        shell(std::string("cairn ") + command + " --quantize Q4_K", {.folder = path("")});
+    EXPECT_TRUE(fails(ran, 2, "--quantize Q4_K is not in this version of cairn"));
+    EXPECT_EQ(std::count(ran.err.begin(), ran.err.end(), '\n'), 1) << ran.err;
+  }
 }
 
 TEST_F(CommandLineTest, MistakesNameTheNearest) {
@@ -420,6 +489,9 @@ TEST_F(CommandLineTest, InterruptedIs130) {
       cairn({"probe", "--seconds", "100", "--json"}, {.folder = path(""), .interrupt_after = 1});
   EXPECT_EQ(probe.status, 130);
   EXPECT_EQ(probe.out, "");
+  const Ran terminated = cairn({"probe", "--seconds", "100"},
+                               {.folder = path(""), .interrupt_after = 1, .signal = SIGTERM});
+  EXPECT_EQ(terminated.status, 143);
   // Interrupted, a trace is still whole.
   const Ran trace = cairn({"trace", "t.json", "graph", "run", "step.graph", "--in", "x=x.npy",
                            "w=w.npy", "lr=lr.npy", "--repeat", "1000000000"},
