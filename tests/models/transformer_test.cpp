@@ -39,7 +39,7 @@ class TransformerTest : public testing::TestWithParam<const char*> {
  protected:
   TransformerTest() : model(config(GetParam())) { initialize(runtime, model, 7); }
   std::vector<float> values(const Tensor& t) { return eval(runtime, t).to_vector<float>(); }
-  Runtime runtime{{.threads = 1}};
+  Runtime runtime{test::checked({.threads = 1})};
   Transformer model;
   const Tensor ids =
       Tensor::from<int32_t>({3, 1, 4, 1, 5, 9, 2, 6, 5, 10, 2, 7, 1, 8, 2, 8, 0, 8}, {2, 9});
