@@ -47,44 +47,44 @@ double cubic_minimum(const Trial& a, const Trial& b, double low, double high) {
 }  // namespace
 
 Lbfgs::Point Lbfgs::evaluate(const Vector& x, const Objective& objective) {
-  ++evaluations_;
+  ++memory_.evaluations;
   Point p{0, Vector(x.size())};
   p.loss = objective(x, p.gradient);
   return p;
 }
 
 void Lbfgs::update_direction(const Vector& gradient) {
-  if (iterations_ == 1) {
-    direction_ = gradient;
-    for (double& v : direction_) v = -v;
+  if (memory_.iterations == 1) {
+    memory_.direction = gradient;
+    for (double& v : memory_.direction) v = -v;
     return;
   }
-  Correction c{gradient, direction_, 0};
+  Correction c{gradient, memory_.direction, 0};
   for (size_t i = 0; i < gradient.size(); ++i) {
-    c.y[i] -= previous_gradient_[i];
-    c.s[i] *= step_;
+    c.y[i] -= memory_.previous_gradient[i];
+    c.s[i] *= memory_.step;
   }
   const double ys = dot(c.y, c.s);
   if (ys > 1e-10) {
-    if (static_cast<int>(history_.size()) == options_.history) history_.pop_front();
-    scale_ = ys / dot(c.y, c.y);
+    if (static_cast<int>(memory_.history.size()) == options_.history) memory_.history.pop_front();
+    memory_.scale = ys / dot(c.y, c.y);
     c.inverse_ys = 1 / ys;
-    history_.push_back(std::move(c));
+    memory_.history.push_back(std::move(c));
   }
   // Two loops: the inverse Hessian times the negative gradient.
   Vector q = gradient;
   for (double& v : q) v = -v;
-  Vector alpha(history_.size());
-  for (size_t i = history_.size(); i-- > 0;) {
-    alpha[i] = dot(history_[i].s, q) * history_[i].inverse_ys;
-    q = moved(q, -alpha[i], history_[i].y);
+  Vector alpha(memory_.history.size());
+  for (size_t i = memory_.history.size(); i-- > 0;) {
+    alpha[i] = dot(memory_.history[i].s, q) * memory_.history[i].inverse_ys;
+    q = moved(q, -alpha[i], memory_.history[i].y);
   }
-  for (double& v : q) v *= scale_;
-  for (size_t i = 0; i < history_.size(); ++i) {
-    const double beta = dot(history_[i].y, q) * history_[i].inverse_ys;
-    q = moved(q, alpha[i] - beta, history_[i].s);
+  for (double& v : q) v *= memory_.scale;
+  for (size_t i = 0; i < memory_.history.size(); ++i) {
+    const double beta = dot(memory_.history[i].y, q) * memory_.history[i].inverse_ys;
+    q = moved(q, alpha[i] - beta, memory_.history[i].s);
   }
-  direction_ = std::move(q);
+  memory_.direction = std::move(q);
 }
 
 double Lbfgs::step(Vector& x, const Objective& objective) {
@@ -93,24 +93,24 @@ double Lbfgs::step(Vector& x, const Objective& objective) {
   int calls = 1;
   if (largest(at.gradient) <= options_.tolerance_gradient) return before;
   for (int i = 1; i <= options_.max_iterations; ++i) {
-    ++iterations_;
+    ++memory_.iterations;
     update_direction(at.gradient);
-    previous_gradient_ = at.gradient;
+    memory_.previous_gradient = at.gradient;
     const double previous_loss = at.loss;
-    step_ = options_.learning_rate;
-    if (iterations_ == 1) {
+    memory_.step = options_.learning_rate;
+    if (memory_.iterations == 1) {
       double sum = 0;
       for (const double g : at.gradient) sum += std::fabs(g);
-      step_ *= std::min(1.0, 1 / sum);
+      memory_.step *= std::min(1.0, 1 / sum);
     }
-    const double slope = dot(at.gradient, direction_);
+    const double slope = dot(at.gradient, memory_.direction);
     if (slope > -options_.tolerance_change) break;
     const bool last = i == options_.max_iterations;
     if (options_.strong_wolfe) {
-      step_ = search(x, step_, at, slope, objective, calls);
-      x = moved(x, step_, direction_);
+      memory_.step = search(x, memory_.step, at, slope, objective, calls);
+      x = moved(x, memory_.step, memory_.direction);
     } else {
-      x = moved(x, step_, direction_);
+      x = moved(x, memory_.step, memory_.direction);
       // The loss after the last move is evaluated by the next step.
       if (!last) {
         at = evaluate(x, objective);
@@ -119,7 +119,7 @@ double Lbfgs::step(Vector& x, const Objective& objective) {
     }
     if (last || calls >= options_.max_evaluations ||
         largest(at.gradient) <= options_.tolerance_gradient ||
-        largest(direction_) * std::fabs(step_) <= options_.tolerance_change ||
+        largest(memory_.direction) * std::fabs(memory_.step) <= options_.tolerance_change ||
         std::fabs(at.loss - previous_loss) < options_.tolerance_change)
       break;
   }
@@ -134,8 +134,8 @@ double Lbfgs::search(const Vector& x, double t, Point& at, double slope, const O
   const int most = options_.max_evaluations - calls;
   const auto trial = [&](double length) {
     ++calls;
-    Point p = evaluate(moved(x, length, direction_), objective);
-    const double along = dot(p.gradient, direction_);
+    Point p = evaluate(moved(x, length, memory_.direction), objective);
+    const double along = dot(p.gradient, memory_.direction);
     return Trial{length, p.loss, std::move(p.gradient), along};
   };
   const Trial start{0, at.loss, at.gradient, slope};
@@ -172,7 +172,7 @@ double Lbfgs::search(const Vector& x, double t, Point& at, double slope, const O
   // Narrowed until both conditions hold.
   bool slow = false;
   size_t low = bracket[0].f <= bracket[1].f ? 0 : 1;
-  const double size = largest(direction_);
+  const double size = largest(memory_.direction);
   for (; !done && tries < most; ++tries) {
     const double from = std::min(bracket[0].t, bracket[1].t);
     const double to = std::max(bracket[0].t, bracket[1].t);

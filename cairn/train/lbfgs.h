@@ -31,17 +31,27 @@ class Lbfgs {
   // Moves x; returns the loss before.
   double step(std::vector<double>& x, const Objective& objective);
   // Of the objective, since the start.
-  int evaluations() const { return evaluations_; }
+  int evaluations() const { return memory_.evaluations; }
 
- private:
   using Vector = std::vector<double>;
-  struct Point {
-    double loss;
-    Vector gradient;
-  };
   struct Correction {
     Vector y, s;
     double inverse_ys;
+  };
+  // What one step leaves to the next, for checkpoints.
+  struct Memory {
+    std::deque<Correction> history;
+    Vector direction, previous_gradient;
+    double scale = 1, step = 0;
+    int iterations = 0, evaluations = 0;
+  };
+  const Memory& memory() const { return memory_; }
+  void restore(Memory memory) { memory_ = std::move(memory); }
+
+ private:
+  struct Point {
+    double loss;
+    Vector gradient;
   };
   Point evaluate(const Vector& x, const Objective& objective);
   void update_direction(const Vector& gradient);
@@ -51,10 +61,7 @@ class Lbfgs {
                 int& evaluations);
 
   LbfgsOptions options_;
-  std::deque<Correction> history_;
-  Vector direction_, previous_gradient_;
-  double scale_ = 1, step_ = 0;
-  int iterations_ = 0, evaluations_ = 0;
+  Memory memory_;
 };
 
 }  // namespace cairn

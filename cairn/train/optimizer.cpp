@@ -118,9 +118,13 @@ std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config) {
   detail::Options options(config);
   auto optimizer = detail::make_elementwise(config.name, options);
   if (!optimizer) optimizer = detail::make_structured(config.name, options);
-  if (!optimizer)
-    throw_error(fmt::format("'{}' is not an optimizer; {}", config.name,
-                            suggest(config.name, optimizer_names())));
+  if (!optimizer) {
+    std::vector<std::string> known = optimizer_names();
+    known.emplace_back("lbfgs");
+    throw_error(fmt::format("'{}' is not an optimizer{}; {}", config.name,
+                            config.name == "lbfgs" ? " of this kind: it is cairn::Lbfgs" : "",
+                            suggest(config.name, known)));
+  }
   options.check_all_read();
   return optimizer;
 }

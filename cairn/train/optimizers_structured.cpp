@@ -1,5 +1,6 @@
 // Optimizers that look at a parameter's shape: Adafactor (rows and columns), Muon (singular
 // values), SparseAdam (rows that were touched).
+#include <algorithm>
 #include <cmath>
 
 #include "cairn/graph/infer.h"
@@ -65,25 +66,46 @@ struct Adafactor : Common {
 };
 
 // torch.optim.Muon: momentum made orthogonal by Newton-Schulz iterations in bf16, as PyTorch runs
-// them.
+// them. PyTorch's takes matrices only and leaves the rest of a model to another optimizer; here
+// that is AdamW, with the same learning rate and weight decay.
 struct Muon : Common {
   double momentum, epsilon;
   int steps;
   bool match_rms;
   bool nesterov;
+  std::unique_ptr<Optimizer> rest;
   explicit Muon(Options& o)
       : Common(o, 0.1),
         momentum(o.number("momentum", 0.95)),
         epsilon(o.number("epsilon", 1e-7)),
         steps(static_cast<int>(o.number("ns_steps", 5))),
         match_rms(o.choice("adjust_lr_fn", {"original", "match_rms_adamw"}) == "match_rms_adamw"),
-        nesterov(!o.config.nesterov || o.flag("nesterov")) {}
-  std::vector<std::string> state_names() const override { return {"momentum_buffer"}; }
+        nesterov(!o.config.nesterov || o.flag("nesterov")),
+        rest(make_elementwise("adamw", o)) {}
+  std::vector<std::string> state_names() const override {
+    std::vector<std::string> names = rest->state_names();
+    names.insert(names.begin(), "momentum_buffer");
+    return names;
+  }
+  // What a parameter does not need is empty.
+  std::vector<Tensor> initial_state(const Tensor& p) const override {
+    std::vector<Tensor> state(state_names().size(), zeros({0}, p.dtype()));
+    if (p.rank() == 2) {
+      state[0] = zeros(p.shape(), p.dtype());
+    } else {
+      const auto others = rest->initial_state(p);
+      std::copy(others.begin(), others.end(), state.begin() + 1);
+    }
+    return state;
+  }
   ParameterUpdate update(const StepInputs& in, const Tensor& p, const Tensor& gradient,
                          State state) const override {
-    if (p.rank() != 2)
-      throw_error(
-          "optimizer muon takes matrices only; give vectors and embeddings to another optimizer");
+    std::vector<Tensor> next(state.begin(), state.end());
+    if (p.rank() != 2) {
+      ParameterUpdate other = rest->update(in, p, gradient, state.subspan(1));
+      std::copy(other.state.begin(), other.state.end(), next.begin() + 1);
+      return {other.parameter, next};
+    }
     const Tensor g = signed_gradient(gradient);
     const Tensor buffer = state[0] + (g - state[0]) * (1 - momentum);
     const Tensor direction = nesterov ? g + (buffer - g) * momentum : buffer;
@@ -92,8 +114,8 @@ struct Muon : Common {
     const double adjusted = match_rms ? 0.2 * std::sqrt(std::max(rows, columns))
                                       : std::sqrt(std::max(1.0, rows / columns));
     const Tensor rate = in.learning_rate * adjusted;
-    return {shrunk(in, p) - rate * cast(orthogonal(cast(direction, DType::bf16)), p.dtype()),
-            {buffer}};
+    next[0] = buffer;
+    return {shrunk(in, p) - rate * cast(orthogonal(cast(direction, DType::bf16)), p.dtype()), next};
   }
   Tensor orthogonal(const Tensor& x_in) const {
     const bool tall = x_in.size(0) > x_in.size(1);

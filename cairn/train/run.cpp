@@ -8,6 +8,7 @@
 #include "cairn/base/clock.h"
 #include "cairn/base/file.h"
 #include "cairn/train/checkpoint.h"
+#include "cairn/train/lbfgs_step.h"
 #include "cairn/train/report.h"
 #include "cairn/train/run_setup.h"
 #include "cairn/train/task.h"
@@ -30,13 +31,16 @@ int64_t total_steps(const TrainConfig& config, const Task& task) {
 // evaluated and saved.
 class Averaged {
  public:
-  explicit Averaged(TrainStep& step) : step_(step) { step_.swap_averages(); }
-  ~Averaged() { step_.swap_averages(); }
+  explicit Averaged(std::optional<TrainStep>& step) : step_(step) { swap(); }
+  ~Averaged() { swap(); }
   Averaged(const Averaged&) = delete;
   Averaged& operator=(const Averaged&) = delete;
 
  private:
-  TrainStep& step_;
+  void swap() {
+    if (step_) step_->swap_averages();
+  }
+  std::optional<TrainStep>& step_;
 };
 
 class Run {
@@ -108,8 +112,7 @@ class Run {
     const fs::path report = folder / "report.html";
     const fs::path metrics = folder / "metrics.jsonl";
     if (checkpoint) {
-      if (auto status = read_checkpoint(runtime_, *checkpoint, step_->state()); !status)
-        return status;
+      if (auto status = read_checkpoint(runtime_, *checkpoint, state()); !status) return status;
       result_.step = first_step_ = checkpoint->step;
       saved_step_ = checkpoint->step;
       if (plateau_ && checkpoint->plateau) plateau_->restore(*checkpoint->plateau);
@@ -132,29 +135,37 @@ class Run {
   // The task, the model at its first values and the step.
   Status build() {
     step_.reset();
+    lbfgs_.reset();
     auto task = make_task(config_, options_.folder);
     if (!task) return task.error();
     task_ = std::move(task).value();
     initialize(runtime_, task_->module(), config_.train.seed);
-    step_.emplace(
-        runtime_, task_->module(),
-        [this](Context& ctx, std::span<const Tensor> batch) { return task_->loss(ctx, batch); },
-        make_optimizer(optimizer_config(config_)), step_options(config_));
+    const LossFunction loss = [this](Context& ctx, std::span<const Tensor> batch) {
+      return task_->loss(ctx, batch);
+    };
+    if (const auto lbfgs = lbfgs_options(config_))
+      lbfgs_.emplace(runtime_, task_->module(), loss, *lbfgs, config_.train.seed);
+    else
+      step_.emplace(runtime_, task_->module(), loss, make_optimizer(optimizer_config(config_)),
+                    step_options(config_));
     return Nothing{};
   }
 
-  std::vector<Tensor> batch(int64_t step) {
-    std::vector<Tensor> tensors;
-    for (const HostArray& array : task_->batch(step)) tensors.push_back(runtime_.upload(array));
-    return tensors;
+  // Step `step`, from 0.
+  TrainStep::Result update(int64_t step, double rate, const EvalOptions& options = {}) {
+    std::vector<Tensor> batch;
+    for (const HostArray& array : task_->batch(step)) batch.push_back(runtime_.upload(array));
+    return lbfgs_ ? lbfgs_->step(batch, rate, step + 1, options)
+                  : step_->step(batch, rate, step + 1, options);
   }
+  std::vector<NamedTensor> state() { return lbfgs_ ? lbfgs_->state() : step_->state(); }
 
   Status one_step() {
     if (plateau_) schedule_.learning_rate = plateau_->rate();
     const double rate = rate_at(schedule_, result_.step);
     rates_.push_back(rate);
     const double start = monotonic_seconds();
-    const TrainStep::Result r = step_->step(batch(result_.step), rate, result_.step + 1);
+    const TrainStep::Result r = update(result_.step, rate);
     if (!compile_seconds_) {
       // The first step planned its graph; its time is not part of any rate.
       compile_seconds_ = monotonic_seconds() - start;
@@ -162,7 +173,8 @@ class Run {
     } else {
       window_items_ += task_->items_per_step();
     }
-    if (!std::isfinite(r.loss) || !std::isfinite(r.gradient_norm)) return explain_not_finite(r);
+    if (!r.skipped && (!std::isfinite(r.loss) || !std::isfinite(r.gradient_norm)))
+      return explain_not_finite(r);
     ++result_.step;
     const bool last = result_.step == total_;
     const bool evaluate = last || (config_.train.evaluate_every > 0 &&
@@ -170,7 +182,7 @@ class Run {
     std::optional<Task::Evaluation> evaluation;
     if (evaluate) {
       const double before = monotonic_seconds();
-      const Averaged averaged(*step_);
+      const Averaged averaged(step_);
       evaluation = task_->evaluate(runtime_);
       outside_ += monotonic_seconds() - before;
     }
@@ -224,7 +236,7 @@ class Run {
 
   void show_sample() {
     const double before = monotonic_seconds();
-    const Averaged averaged(*step_);
+    const Averaged averaged(step_);
     if (const std::string text = task_->sample(runtime_); !text.empty())
       note(fmt::format("step {}: {}", result_.step, text));
     outside_ += monotonic_seconds() - before;
@@ -237,8 +249,7 @@ class Run {
     if (auto status = lines_->sync(); !status) return status;
     CheckpointInfo info{{}, result_.step, lines_->position(), validation_, {}, config_};
     if (plateau_) info.plateau = plateau_->state();
-    auto status =
-        write_checkpoint(options_.folder, info, step_->state(), config_.train.keep_checkpoints);
+    auto status = write_checkpoint(options_.folder, info, state(), config_.train.keep_checkpoints);
     if (status) saved_step_ = result_.step;
     if (status)
       status = write_file_atomically((options_.folder / "events.out.tfevents.cairn").string(),
@@ -258,8 +269,7 @@ class Run {
     const int64_t from = found.value() ? found.value()->step : 0;
     note(fmt::format("{}; replaying from step {} to find the first value that is not finite", what,
                      from));
-    if (auto status =
-            found.value() ? read_checkpoint(runtime_, *found.value(), step_->state()) : build();
+    if (auto status = found.value() ? read_checkpoint(runtime_, *found.value(), state()) : build();
         !status)
       return status;
     try {
@@ -268,7 +278,7 @@ class Run {
         options.check_finite = s == bad;
         const double rate =
             s < first_step_ ? rate_at(schedule_, s) : rates_[static_cast<size_t>(s - first_step_)];
-        step_->step(batch(s), rate, s + 1, options);
+        update(s, rate, options);
         if (options_.interrupted && options_.interrupted())
           return Error(what + "; interrupted while looking for the first such value");
       }
@@ -283,7 +293,7 @@ class Run {
 
   Status finish() {
     {
-      const Averaged averaged(*step_);
+      const Averaged averaged(step_);
       if (auto status = task_->save(options_.folder); !status) return status;
       result_.sample = task_->sample(runtime_);
     }
@@ -298,7 +308,8 @@ class Run {
   const RunOptions& options_;
   RunResult result_;
   std::unique_ptr<Task> task_;
-  std::optional<TrainStep> step_;
+  std::optional<TrainStep> step_;  // one of these
+  std::optional<LbfgsStep> lbfgs_;
   ScheduleConfig schedule_;
   std::optional<LineWriter> lines_;
   int64_t total_ = 0;

@@ -1,5 +1,7 @@
 #include "cairn/train/run_setup.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -26,7 +28,30 @@ TrainStepOptions step_options(const TrainConfig& config) {
   options.decay_all = t.decay_all;
   options.accumulate = static_cast<int>(t.accumulate);
   options.groups = t.group;
+  options.precision = *parse_dtype(t.precision);
   options.seed = t.seed;
+  return options;
+}
+
+std::optional<LbfgsOptions> lbfgs_options(const TrainConfig& config) {
+  const TrainConfig::Train& t = config.train;
+  if (t.optimizer != "lbfgs") return std::nullopt;
+  const std::pair<const char*, bool> others[] = {{"weight_decay", t.weight_decay > 0},
+                                                 {"momentum", t.momentum > 0},
+                                                 {"epsilon", t.epsilon > 0},
+                                                 {"betas", !t.betas.empty()},
+                                                 {"clip", t.clip > 0},
+                                                 {"clip_value", t.clip_value > 0},
+                                                 {"ema", t.ema > 0},
+                                                 {"accumulate", t.accumulate > 1},
+                                                 {"precision", t.precision != "f32"},
+                                                 {"group", !t.group.empty()}};
+  for (const auto& [key, set] : others)
+    if (set)
+      throw_error(fmt::format("train.{} does not go with optimizer lbfgs; leave it out", key));
+  LbfgsOptions options;
+  options.history = 10;
+  options.strong_wolfe = true;
   return options;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cairn/train/config.h"
+#include "cairn/train/lbfgs.h"
 #include "cairn/train/optimizer.h"
 #include "cairn/train/schedule.h"
 #include "cairn/train/train_step.h"
@@ -10,6 +11,9 @@ namespace cairn {
 
 OptimizerConfig optimizer_config(const TrainConfig& config);
 TrainStepOptions step_options(const TrainConfig& config);
+// Of optimizer "lbfgs" (strong Wolfe search, history of 10); nothing for the others. Throws Error
+// naming a key that it does not go with.
+std::optional<LbfgsOptions> lbfgs_options(const TrainConfig& config);
 
 // `span` is the number of steps after the warm-up. Where the configuration is silent: gamma is 0.1,
 // or, of "exponential", what takes the rate to a hundredth in the span; step_size (of

@@ -14,6 +14,7 @@
 #include "cairn/runtime/runtime.h"
 #include "cairn/train/lbfgs.h"
 #include "cairn/transforms/vjp.h"
+#include "tests/support/checked_runtime.h"
 #include "tests/train/optimizer_golden.h"
 
 namespace cairn {
@@ -52,7 +53,7 @@ TEST_P(OptimizerGolden, FollowsPyTorch) {
   const auto names = c["parameters"].get<std::vector<std::string>>();
   const auto optimizer = make_optimizer(config_of(c));
   const double learning_rate = c["hyper_parameters"]["lr"];
-  Runtime runtime;
+  Runtime runtime(test::checked());
 
   std::vector<Tensor> parameters, state;
   std::vector<size_t> first_state;
@@ -176,7 +177,7 @@ TEST_P(LbfgsGolden, FollowsPyTorch) {
   options.strong_wolfe = h["line_search_fn"] == "strong_wolfe";
   Lbfgs optimizer(options);
 
-  Runtime runtime;
+  Runtime runtime(test::checked());
   Function loss = compile([&](std::span<const Tensor> a) {
     const Tensor p[] = {reshape(slice_axis(a[0], 0, 0, 12), {3, 4}), slice_axis(a[0], 0, 12, 16)};
     const Tensor value = loss_of(golden, {"w", "b"}, p, Tensor(), DType::f64);
@@ -215,6 +216,19 @@ TEST_P(LbfgsGolden, FollowsPyTorch) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, LbfgsGolden, testing::Values("lbfgs", "lbfgs_strong_wolfe"));
+
+// What is no matrix goes by AdamW.
+TEST(Optimizer, MuonLeavesVectorsToAdamW) {
+  Runtime runtime({.threads = 1});
+  const auto muon = make_optimizer({.name = "muon", .weight_decay = 0.1});
+  const auto adamw = make_optimizer({.name = "adamw", .weight_decay = 0.1});
+  const Tensor p = Tensor::from<float>({1, -2, 3}, {3}), g = Tensor::from<float>({2, 1, -1}, {3});
+  const StepInputs inputs{full({}, 0.1), full({}, 1.0), 0.1};
+  const auto after = [&](const Optimizer& o) {
+    return eval(runtime, o.update(inputs, p, g, o.initial_state(p)).parameter).to_vector<float>();
+  };
+  EXPECT_EQ(after(*muon), after(*adamw));
+}
 
 TEST(Optimizer, UnknownNameNamesTheNearest) {
   try {

@@ -6,6 +6,7 @@
 #include "cairn/train/checkpoint.h"
 #include "cairn/train/run_setup.h"
 #include "cairn/train/task.h"
+#include "tests/support/checked_runtime.h"
 #include "tests/train/run_fixture.h"
 
 namespace cairn {
@@ -27,7 +28,7 @@ TEST_F(RunTest, AveragesOfWeightsAreEvaluatedAndSaved) {
   // The validation loss of the averages, evaluated by themselves; and that of the weights.
   const auto evaluate = [&](const std::string& kind) {
     auto task = make_task(c, root / "averaged").value();
-    Runtime runtime({.threads = 1});
+    Runtime runtime(test::checked({.threads = 1}));
     for (const Field& f : fields(task->module(), FieldKind::parameter))
       *f.tensor = runtime.upload(state.read(kind + "." + f.path).value());
     EXPECT_TRUE(task->save(root / "averaged" / "checkpoints").ok());
@@ -74,6 +75,46 @@ TEST_F(RunTest, EverythingGoesOnBitForBit) {
   }
   // The rate did fall, or this would not test the plateau's part of a checkpoint.
   EXPECT_LT(straight.history.back().learning_rate, c.train.learning_rate);
+}
+
+// Every optimizer by its name: it learns, and goes on bit for bit.
+TEST_F(RunTest, EveryOptimizerTrainsAModelAndGoesOn) {
+  std::vector<std::string> names = optimizer_names();
+  names.emplace_back("lbfgs");
+  for (const std::string& name : names) {
+    TrainConfig c = config(8);
+    c.train.optimizer = name;
+    c.train.schedule = "constant";
+    c.train.warmup_steps = 0;
+    c.train.clip = 0;
+    c.train.learning_rate = name == "lbfgs" || name == "lars" || name == "adadelta" ? 1 : 3e-3;
+    const RunResult straight = train(c, "straight");
+    EXPECT_LT(*straight.history.back().validation_loss, straight.history.front().loss + 0.05)
+        << name;
+    int steps = 0;
+    train(c, "parts", 1, [&] { return ++steps == 5; });
+    EXPECT_TRUE(train(c, "parts").finished) << name;
+    EXPECT_EQ(bytes(root / "straight/model.safetensors"), bytes(root / "parts/model.safetensors"))
+        << name;
+    fs::remove_all(root / "straight");
+    fs::remove_all(root / "parts");
+  }
+}
+
+TEST_F(RunTest, LbfgsLearnsAndSaysWhatItDoesNotTake) {
+  TrainConfig c = config(20);
+  c.model.dropout = 0;
+  c.train.optimizer = "lbfgs";
+  c.train.learning_rate = 1;
+  c.train.schedule = "constant";
+  c.train.warmup_steps = 0;
+  c.train.batch = 32;
+  EXPECT_THAT(failure(c, "a"), HasSubstr("train.clip "));
+  c.train.clip = 0;
+  const RunResult result = train(c, "a");
+  EXPECT_LT(result.history.back().loss, 0.9 * result.history.front().loss);
+  c.train.accumulate = 2;
+  EXPECT_THAT(failure(c, "b"), HasSubstr("train.accumulate "));
 }
 
 TEST_F(RunTest, APlateauLowersTheRate) {
@@ -133,7 +174,7 @@ TEST_F(RunTest, FreshStartsOver) {
   c.train.seed = 4;
   EXPECT_THAT(failure(c, "a"), HasSubstr("train.seed (1337, now 4)"));
   std::ofstream(root / "a/mine.txt") << "not the run's";
-  Runtime runtime({.threads = 1});
+  Runtime runtime(test::checked({.threads = 1}));
   RunOptions options;
   options.folder = root / "a";
   options.fresh = true;
@@ -175,7 +216,7 @@ TEST_F(RunTest, SamplesAndEpochs) {
   const auto steps =
       static_cast<int64_t>(std::llround(0.2 * static_cast<double>(task->steps_per_epoch())));
   ASSERT_GT(steps, 8);
-  Runtime runtime({.threads = 1});
+  Runtime runtime(test::checked({.threads = 1}));
   RunOptions options;
   options.folder = root / "a";
   int64_t samples = 0;
