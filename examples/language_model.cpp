@@ -10,6 +10,8 @@
 #include <cstdio>
 #include <string>
 
+#include "options.h"
+
 using namespace cairn;
 
 int main(int argc, char** argv) try {
@@ -20,7 +22,7 @@ int main(int argc, char** argv) try {
   config.model.width = 64;
   config.data.text = {argv[1]};
   config.data.tokenizer = "bpe:512";
-  config.train.steps = argc > 2 ? std::stoll(argv[2]) : 300;
+  config.train.steps = argc > 2 ? parse_number<int64_t>("STEPS", argv[2], 1, 100'000'000) : 300;
   config.train.learning_rate = 3e-3;
   config.train.warmup_steps = 20;
   config.train.clip = 1;

@@ -15,8 +15,7 @@ struct LinearModel : Module {
   void visit(Visitor& v) override { v.module("layer", layer); }
 };
 
-// Fits the model to (x, y) by 500 steps of gradient descent on the squared error; returns the last
-// loss.
+// Fits (x, y) by 500 steps of gradient descent on the squared error; returns the last loss.
 double fit(Runtime& runtime, LinearModel& model, const Tensor& x, const Tensor& y) {
   initialize(runtime, model, 1);
   const auto loss = mean_loss([&](Context& ctx, std::span<const Tensor> batch) {
@@ -32,8 +31,7 @@ double fit(Runtime& runtime, LinearModel& model, const Tensor& x, const Tensor& 
 int main() {
   Runtime runtime;
 
-  // Functions of functions, the notes' own: a sum is a line, a product a parabola, a composition a
-  // line.
+  // The notes' own functions: a sum is a line, a product a parabola, a composition a line.
   const auto f = [](double x) { return 3 * x - 1; };
   const auto g = [](double x) { return x + 2; };
   const plot::Range range{-3, 3};

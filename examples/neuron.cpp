@@ -35,6 +35,8 @@ int main() {
                      {"silu", [](const Tensor& x) { return silu(x); }},
                      {"softplus", [](const Tensor& x) { return softplus(x); }},
                      {"elu", [](const Tensor& x) { return elu(x); }},
+                     {"selu", [](const Tensor& x) { return selu(x); }},
+                     {"log_sigmoid", [](const Tensor& x) { return log_sigmoid(x); }},
                      {"leaky_relu", [](const Tensor& x) { return leaky_relu(x, 0.1); }},
                      {"mish", [](const Tensor& x) { return mish(x); }},
                      {"hardswish", [](const Tensor& x) { return hardswish(x); }}};

@@ -3,6 +3,8 @@
 #include <cairn/io/image.h>
 #include <cairn/plot/pixels.h>
 
+#include <unistd.h>
+
 #include <cmath>
 #include <cstdio>
 
@@ -49,8 +51,8 @@ int main(int argc, char** argv) {
   const std::vector<Tensor> channels{where(inside, 1.0 - red, red),
                                      where(inside, 1.0 - green, green), row};
   const Tensor picture = eval(runtime, cast(stack(channels, 2) * 255.0, DType::u8));
-  std::printf(
-      "a picture: %s\n%s", to_string(picture.type()).c_str(),
-      plot::image_to_text(picture.host(), {.width = 96, .height = 24, .color = true}).c_str());
+  const plot::TerminalStyle style{.width = 96, .height = 24, .color = isatty(STDOUT_FILENO) == 1};
+  std::printf("a picture: %s\n%s", to_string(picture.type()).c_str(),
+              plot::image_to_text(picture.host(), style).c_str());
   if (argc > 1) io::write_png(argv[1], picture.host()).value();
 }

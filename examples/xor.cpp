@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <map>
 
+#include "options.h"
+
 using namespace cairn;
 
 struct XorNet : Module {
@@ -29,20 +31,19 @@ int main(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const bool takes_value = argv[i] != std::string("--loop");
     if (!options.count(argv[i]) || i + takes_value >= argc)
-      return std::fprintf(stderr, "xor: error: '%s' is no option or has no value\n", argv[i]), 2;
+      return std::fprintf(stderr, "error: '%s' is no option or has no value\n", argv[i]), 2;
     options[argv[i]] = takes_value ? argv[i + 1] : "yes";
     i += takes_value;
   }
   const bool bce = options["--loss"] == "bce";
-  const int epochs = std::atoi(options["--epochs"].c_str());
+  if (!bce && options["--loss"] != "mse") return std::fputs("error: --loss: mse|bce\n", stderr), 2;
   const std::string seed = options["--seed"].empty() ? (bce ? "7" : "2") : options["--seed"];
-
+  const int epochs = parse_number("--epochs", options["--epochs"], 1, 10'000'000);
   const Tensor X = Tensor::from<float>({0, 0, 0, 1, 1, 0, 1, 1}, {4, 2});
   const Tensor y = Tensor::from<float>({0, 1, 1, 0}, {4, 1});
   Runtime runtime({.threads = 1});
-  XorNet model(std::atoi(options["--hidden"].c_str()), bce);
-  initialize(runtime, model, std::stoull(seed));
-
+  XorNet model(parse_number("--hidden", options["--hidden"], 1, 1'000'000), bce);
+  initialize(runtime, model, parse_number<uint64_t>("--seed", seed, 0, UINT64_MAX));
   std::vector<double> losses;
   if (options["--loop"].empty()) {
     const auto loss = mean_loss([&](Context& ctx, auto) { return model.loss(ctx, X, y); });
@@ -68,9 +69,8 @@ int main(int argc, char** argv) {
     for (size_t i = 0; i < parameters.size(); ++i) *parameters[i].tensor = values[i];
     for (const float loss : values.back().to_vector<float>()) losses.push_back(loss);
   }
-  for (int epoch = 0; epoch < epochs; epoch += 1000)
-    std::printf("Epoch %d, Loss: %.9g\n", epoch, losses[static_cast<size_t>(epoch)]);
-
+  for (size_t epoch = 0; epoch < losses.size(); epoch += 1000)
+    std::printf("Epoch %zu, Loss: %.9g\n", epoch, losses[epoch]);
   Context inference;
   const Tensor output = model.forward(inference, X);
   std::puts("Test output:");
