@@ -3,12 +3,16 @@
 #include <fmt/format.h>
 
 #include "cairn/ops/elementwise.h"
+#include "cairn/transforms/substitute.h"
 
 namespace cairn {
 namespace {
 
-bool is_product(Op op) {
-  return op == Op::matmul || op == Op::grouped_matmul || op == Op::convolution;
+bool is_product_of_f32(const Node& node) {
+  const Op op = node.op();
+  return (op == Op::matmul || op == Op::grouped_matmul || op == Op::convolution) &&
+         node.input(0).dtype() == DType::f32 && node.input(1).dtype() == DType::f32 &&
+         node.output().dtype == DType::f32;
 }
 
 // A product of f32 on operands of type `compute`, its result in f32 again.
@@ -25,44 +29,6 @@ Tensor narrow_product(const Node& node, std::vector<Tensor> inputs, DType comput
   return cast(make(node.op(), std::move(inputs), std::move(attrs)), DType::f32);
 }
 
-std::vector<Tensor> rewritten(std::span<const Tensor> roots, DType compute) {
-  TensorMap<Tensor> map;
-  const auto now = [&](const Tensor& t) {
-    const auto found = map.find(t);
-    return found == map.end() ? t : found->second;
-  };
-  for (const Node* node : topological_order(roots)) {
-    const Origin origin(node->scope(), node->location());
-    std::vector<Tensor> inputs;
-    bool changed = false;
-    for (const Tensor& input : node->inputs()) {
-      inputs.push_back(now(input));
-      changed |= !(inputs.back() == input);
-    }
-    const auto is_f32 = [](const TensorType& type) { return type.dtype == DType::f32; };
-    std::vector<Tensor> outputs;
-    if (is_product(node->op()) && is_f32(node->input(0).type()) && is_f32(node->input(1).type()) &&
-        is_f32(node->output())) {
-      outputs = {narrow_product(*node, std::move(inputs), compute)};
-    } else {
-      Attrs attrs = node->attrs();
-      if (!attrs.has(Attr::definition))
-        for (const auto& [key, value] : node->attrs())
-          if (const auto* region = std::get_if<GraphPtr>(&value)) {
-            attrs.set(key, std::make_shared<const Graph>(with_precision(**region, compute)));
-            changed = true;
-          }
-      if (!changed) continue;
-      outputs = rebuild(*node, std::move(inputs), std::move(attrs));
-    }
-    for (size_t i = 0; i < outputs.size(); ++i)
-      map[Tensor(const_cast<Node*>(node), static_cast<int>(i))] = outputs[i];
-  }
-  std::vector<Tensor> results;
-  for (const Tensor& root : roots) results.push_back(now(root));
-  return results;
-}
-
 }  // namespace
 
 std::vector<Tensor> with_precision(std::span<const Tensor> values, DType compute) {
@@ -70,7 +36,12 @@ std::vector<Tensor> with_precision(std::span<const Tensor> values, DType compute
   if (compute != DType::f16 && compute != DType::bf16)
     throw_error(
         fmt::format("[precision] products compute in f32, f16 or bf16, not in {}", name(compute)));
-  return rewritten(values, compute);
+  const auto narrow = [compute](const Node& node,
+                                const std::vector<Tensor>& inputs) -> std::vector<Tensor> {
+    if (!is_product_of_f32(node)) return {};
+    return {narrow_product(node, inputs, compute)};
+  };
+  return detail::replace(values, narrow);
 }
 
 Graph with_precision(const Graph& graph, DType compute) {

@@ -46,6 +46,45 @@ std::vector<Tensor> substitute(std::span<const Tensor> roots, TensorMap<Tensor>&
   return results;
 }
 
+std::vector<Tensor> replace(std::span<const Tensor> roots, const Replacement& replacement,
+                            bool into_definitions) {
+  TensorMap<Tensor> map;
+  const auto now = [&](const Tensor& t) {
+    const auto found = map.find(t);
+    return found == map.end() ? t : found->second;
+  };
+  for (const Node* node : topological_order(roots)) {
+    const Origin origin(node->scope(), node->location());
+    bool changed = false;
+    std::vector<Tensor> inputs;
+    inputs.reserve(node->inputs().size());
+    for (const Tensor& input : node->inputs()) {
+      inputs.push_back(now(input));
+      changed |= !(inputs.back() == input);
+    }
+    std::vector<Tensor> outputs = replacement(*node, inputs);
+    if (outputs.empty()) {
+      Attrs attrs = node->attrs();
+      if (into_definitions || !attrs.has(Attr::definition))
+        for (const auto& [key, value] : node->attrs())
+          if (const auto* region = std::get_if<GraphPtr>(&value)) {
+            Graph inside = **region;
+            inside.outputs = replace(inside.outputs, replacement, into_definitions);
+            if (inside.outputs == (*region)->outputs) continue;
+            attrs.set(key, std::make_shared<const Graph>(std::move(inside)));
+            changed = true;
+          }
+      if (!changed) continue;
+      outputs = rebuild(*node, std::move(inputs), std::move(attrs));
+    }
+    for (size_t i = 0; i < outputs.size(); ++i)
+      map[Tensor(const_cast<Node*>(node), static_cast<int>(i))] = outputs[i];
+  }
+  std::vector<Tensor> results;
+  for (const Tensor& root : roots) results.push_back(now(root));
+  return results;
+}
+
 std::vector<const Graph*> regions(const Node& node) {
   std::vector<const Graph*> graphs;
   for (const auto& [key, value] : node.attrs())

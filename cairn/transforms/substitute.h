@@ -1,6 +1,7 @@
 // Graphs with some tensors replaced: what every walk of this folder is made of.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -15,6 +16,15 @@ namespace cairn::detail {
 // building, and keep scope and location. What lies behind a replaced tensor is not visited. Nodes
 // that were built again join `map`, so that a second call with it shares them.
 std::vector<Tensor> substitute(std::span<const Tensor> roots, TensorMap<Tensor>& map);
+
+// What becomes of an operation on its new operands; nothing: the same operation.
+using Replacement =
+    std::function<std::vector<Tensor>(const Node& node, const std::vector<Tensor>& inputs)>;
+// The roots with a replacement for every operation, in the order of building, those in regions
+// included; custom operations with a definition keep theirs unless `into_definitions`. Scope and
+// location are kept. Where nothing changes, nothing is built.
+std::vector<Tensor> replace(std::span<const Tensor> roots, const Replacement& replacement,
+                            bool into_definitions = false);
 
 // The graphs that a node holds: branches or body.
 std::vector<const Graph*> regions(const Node& node);

@@ -8,6 +8,7 @@
 #include "cairn/transforms/derivatives.h"
 #include "cairn/transforms/helpers.h"
 #include "cairn/transforms/pullback.h"
+#include "cairn/transforms/substitute.h"
 
 namespace cairn::detail {
 namespace {
@@ -20,14 +21,13 @@ Tensor select_examples(const Tensor& c, const Tensor& x, const Tensor& y) {
   return make(Op::select, std::move(all));
 }
 
-Graph without_index_errors(const Graph& graph);
-
-// The same operation on indices that are all in range. One out of range gathers what it would and
+// A gather or scatter on indices that are all in range. One that is not gathers what it would and
 // still scatters nothing: it goes to a place behind the end that is cut off.
 std::vector<Tensor> in_range(const Node& node, std::vector<Tensor> inputs) {
+  if (node.op() != Op::gather && node.op() != Op::scatter) return {};
   const int axis = static_cast<int>(node.attrs().integer(Attr::axis));
   const int64_t size = inputs[0].shape()[axis];
-  if (size == 0) return rebuild(node, std::move(inputs));
+  if (size == 0) return {};
   Tensor& indices = inputs[1];
   if (node.op() == Op::gather) {
     indices = minimum(maximum(indices, 0), size - 1);
@@ -43,35 +43,7 @@ std::vector<Tensor> in_range(const Node& node, std::vector<Tensor> inputs) {
 // A graph that reports no index out of range, for work whose results may be thrown away.
 Graph without_index_errors(const Graph& graph) {
   Graph result = graph;
-  TensorMap<Tensor> map;
-  const auto now = [&](const Tensor& t) {
-    const auto found = map.find(t);
-    return found == map.end() ? t : found->second;
-  };
-  for (const Node* node : topological_order(graph.outputs)) {
-    std::vector<Tensor> inputs;
-    bool changed = false;
-    for (const Tensor& input : node->inputs()) {
-      inputs.push_back(now(input));
-      changed |= !(inputs.back() == input);
-    }
-    Attrs attrs = node->attrs();
-    for (const auto& [key, value] : node->attrs())
-      if (const auto* region = std::get_if<GraphPtr>(&value)) {
-        attrs.set(key, std::make_shared<const Graph>(without_index_errors(**region)));
-        changed = true;
-      }
-    const Origin origin(node->scope(), node->location());
-    std::vector<Tensor> outputs;
-    if (node->op() == Op::gather || node->op() == Op::scatter) {
-      outputs = in_range(*node, std::move(inputs));
-    } else if (changed) {
-      outputs = rebuild(*node, std::move(inputs), std::move(attrs));
-    }
-    for (size_t i = 0; i < outputs.size(); ++i)
-      map[Tensor(const_cast<Node*>(node), static_cast<int>(i))] = outputs[i];
-  }
-  for (Tensor& output : result.outputs) output = now(output);
+  result.outputs = replace(graph.outputs, in_range, true);
   return result;
 }
 
