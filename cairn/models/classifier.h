@@ -10,14 +10,15 @@
 namespace cairn {
 
 struct ClassifierConfig {
-  std::string family = "mlp";           // mlp | convnet | resnet
-  Shape image = {1, 28, 28};            // [C, H, W]
-  int64_t classes = 10;                 //
-  std::vector<int64_t> hidden = {256};  // mlp, convnet: widths of the dense layers but the last
-  std::vector<int64_t> channels = {};   // convnet: of its convolutions; resnet: of its stages
-  int64_t layers = 0;                   // resnet: 6n + 2
-  double dropout = 0;                   // mlp, convnet: after each dense layer but the last
-  double mean = 0, deviation = 1;       // of the training pixels / 255, for inputs at inference
+  std::string family = "mlp";  // mlp | convnet | resnet
+  Shape image = {1, 28, 28};   // [C, H, W]
+  int64_t classes = 10;
+  // Of an mlp or convnet: widths of the dense layers but the last, and dropout after each of them.
+  std::vector<int64_t> hidden = {256};
+  double dropout = 0;
+  std::vector<int64_t> channels = {};  // of a convnet's convolutions or a resnet's three stages
+  int64_t layers = 0;                  // of a resnet: 6n + 2
+  double mean = 0, deviation = 1;      // of the training pixels / 255, for inputs at inference
 };
 
 // An mlp is dense layers with ReLU between them; a convnet has 3x3 convolutions (padding 1, ReLU)

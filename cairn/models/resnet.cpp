@@ -25,7 +25,7 @@ std::vector<ResidualBlock> stage(const ResNetConfig& c, size_t index) {
   return blocks;
 }
 
-const ResNetConfig& checked(const ResNetConfig& c) {
+void check(const ResNetConfig& c) {
   if (c.layers < 8 || c.layers > 6002 || (c.layers - 2) % 6)
     throw_error(fmt::format(
         "model.layers is {}; a resnet has 6n + 2 layers: 8, 14, 20, 32, 44, 56, 110", c.layers));
@@ -35,7 +35,6 @@ const ResNetConfig& checked(const ResNetConfig& c) {
         fmt::format("model.channels is [{}]; a resnet has three stages, each at least as wide as "
                     "the one before it, for example [16, 32, 64]",
                     fmt::join(c.channels, ", ")));
-  return c;
 }
 
 }  // namespace
@@ -68,7 +67,7 @@ Tensor ResidualBlock::forward(Context& ctx, const Tensor& x) {
 }
 
 ResNet::ResNet(const ResNetConfig& config)
-    : conv1(conv3x3(config.image_channels, checked(config).channels[0], 1)),
+    : conv1((check(config), conv3x3(config.image_channels, config.channels[0], 1))),
       bn1(config.channels[0]),
       layer1(stage(config, 0)),
       layer2(stage(config, 1)),
