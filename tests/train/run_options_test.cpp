@@ -2,6 +2,9 @@
 // samples, logs; and that all of it goes on after a stop as if there had been none.
 #include <gmock/gmock.h>
 
+#include <map>
+#include <nlohmann/json.hpp>
+
 #include "cairn/io/safetensors.h"
 #include "cairn/train/checkpoint.h"
 #include "cairn/train/run_setup.h"
@@ -115,6 +118,66 @@ TEST_F(RunTest, LbfgsLearnsAndSaysWhatItDoesNotTake) {
   EXPECT_LT(result.history.back().loss, 0.9 * result.history.front().loss);
   c.train.accumulate = 2;
   EXPECT_THAT(failure(c, "b"), HasSubstr("train.accumulate "));
+}
+
+// One launch per node in the order of building gives the bits of the planned and fused step.
+TEST_F(RunTest, EagerAndCompiledStepsGiveTheSameBits) {
+  TrainConfig c = config(3);
+  c.train.accumulate = 2;
+  c.train.ema = 0.5;
+  const auto state_after = [&](bool eager) {
+    auto task = make_task(c, root).value();
+    Runtime runtime(test::checked({.threads = 2}));
+    initialize(runtime, task->module(), 1);
+    TrainStep step(
+        runtime, task->module(),
+        [&](Context& ctx, std::span<const Tensor> b) { return task->loss(ctx, b); },
+        make_optimizer({.name = "adamw"}), step_options(c));
+    std::map<std::string, std::vector<float>> state;
+    for (int64_t i = 0; i < 3; ++i) {
+      std::vector<Tensor> batch;
+      for (const HostArray& a : task->batch(i)) batch.push_back(runtime.upload(a));
+      state["loss"].push_back(
+          static_cast<float>(step.step(batch, 1e-2, i + 1, {.eager = eager}).loss));
+    }
+    for (const NamedTensor& t : step.state()) state[t.name] = t.tensor->to_vector<float>();
+    return state;
+  };
+  EXPECT_EQ(state_after(true), state_after(false));
+}
+
+TEST_F(RunTest, AFullDeviceIsANamedErrorAndKeepsTheCheckpoint) {
+  fs::create_directories(root / "a");
+  fs::create_symlink("/dev/full", root / "a/model.safetensors");
+  const std::string text = failure(config(9), "a");
+  EXPECT_THAT(text, HasSubstr("model.safetensors"));
+  EXPECT_THAT(text, HasSubstr("No space left on device"));
+  EXPECT_EQ(latest_checkpoint(root / "a").value()->step, 7);
+  // With room again, the same command ends the run.
+  fs::remove(root / "a/model.safetensors");
+  EXPECT_TRUE(train(config(9), "a").finished);
+  train(config(9), "b");
+  EXPECT_EQ(bytes(root / "a/model.safetensors"), bytes(root / "b/model.safetensors"));
+}
+
+// The lines are what the command line's contract names.
+TEST_F(RunTest, LinesOfMetricsHaveTheirKeys) {
+  train(config(20), "a");
+  std::ifstream lines(root / "a/metrics.jsonl");
+  std::vector<int64_t> evaluated;
+  int64_t count = 0;
+  for (std::string line; std::getline(lines, line); ++count) {
+    const auto json = nlohmann::json::parse(line);
+    for (const char* key :
+         {"step", "loss", "lr", "grad_norm", "tokens", "tokens_per_s", "seconds", "memory_bytes"})
+      EXPECT_TRUE(json.contains(key) && json[key].is_number()) << key << " in " << line;
+    EXPECT_EQ(json["tokens"], json["step"].get<int64_t>() * 4 * 16);
+    EXPECT_GT(json["grad_norm"], 0);
+    EXPECT_EQ(json.contains("compile_seconds"), count == 0);
+    if (json.contains("val_loss")) evaluated.push_back(json["step"]);
+  }
+  EXPECT_EQ(evaluated, (std::vector<int64_t>{10, 20}));
+  EXPECT_EQ(count, 8);  // steps 3, 6, 9, 10, 12, 15, 18, 20
 }
 
 TEST_F(RunTest, APlateauLowersTheRate) {
