@@ -223,7 +223,7 @@ int run_accuracy(const AccuracyOptions& options, Session& session) {
     Context ctx;
     const Tensor logits = model->forward(ctx, args[0]);
     return std::vector<Tensor>{sum(cast(equal(argmax(logits), args[1]), DType::f32)),
-                               all(is_finite(max(logits, {1})))};
+                               all(isfinite(max(logits, {1})))};
   };
   Function count_correct = compile(with_precision(count, session.precision()));
   constexpr int64_t kBatch = 256;

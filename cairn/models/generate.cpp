@@ -63,7 +63,7 @@ struct Generator::State {
     const Tensor key = fold_in(a[5], a[6]);
     // A score of -inf only forbids its token; NaN anywhere makes the largest NaN.
     return std::vector<Tensor>{sample_graph(a[0], a[1], a[2], a[3], a[4], key),
-                               is_finite(max(a[0]))};
+                               isfinite(max(a[0]))};
   }};
 
   // (cache..., parameters..., ids (1, T), length, last) → cache..., logits (V) of token `last`.

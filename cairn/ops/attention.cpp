@@ -48,7 +48,7 @@ AttentionResult attention(Operand q_in, const Tensor& k_in, const Tensor& v_in,
 
   // Queries of one key head side by side: (B, G, H/G * T, D), so that keys are not repeated.
   const Tensor grouped = reshape(cast(q, wide), {B, G, H / G * T, D});
-  Tensor scores = reshape(matmul(grouped, swap_axes(cast(k, wide), -1, -2)) * scale, {B, H, T, S});
+  Tensor scores = reshape(matmul(grouped, swapaxes(cast(k, wide), -1, -2)) * scale, {B, H, T, S});
   if (options.soft_cap > 0) scores = tanh(scores / options.soft_cap) * options.soft_cap;
   if (options.bias.defined()) scores = scores + cast(options.bias, wide);
 

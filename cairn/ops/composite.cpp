@@ -71,7 +71,7 @@ Tensor log_of(std::string_view op, Operand x, double base) {
   const Tensor t = detail::as_float(op, x);
   const Tensor y = log(cast(t, DType::f64)) / std::log(base);
   const Tensor whole = round(y);
-  const Tensor is_power = logical_and(is_finite(y), equal(power(base, whole), cast(t, DType::f64)));
+  const Tensor is_power = logical_and(isfinite(y), equal(power(base, whole), cast(t, DType::f64)));
   return cast(y + stop_gradient(where(is_power, whole - y, 0.0)), t.dtype());
 }
 
@@ -218,7 +218,7 @@ Tensor logaddexp(Operand x, Operand y) {
     // differ by 0, not by NaN.
     const Tensor a_is_larger = a > b;
     const Tensor difference = where(a_is_larger, b - a, a - b);
-    const Tensor equal_infinities = logical_and(is_inf(a), equal(a, b));
+    const Tensor equal_infinities = logical_and(isinf(a), equal(a, b));
     return where(a_is_larger, a, b) + log1p(exp(where(equal_infinities, 0.0, difference)));
   });
 }
@@ -251,19 +251,19 @@ Tensor logical_not(Operand x) {
   return bitwise_xor(to_bool(x), true);
 }
 
-Tensor is_nan(Operand x) {
+Tensor isnan(Operand x) {
   const Provenance provenance(x.where());
   const Tensor t = x.value();
   const Tensor v = is_float8(t.dtype()) ? cast(t, DType::f32) : t;
   return not_equal(v, v);
 }
-Tensor is_inf(Operand x) {
+Tensor isinf(Operand x) {
   const Provenance provenance(x.where());
   const Tensor t = x.value();
   if (!is_float(t.dtype())) return not_equal(t, t);
   return equal(abs(detail::widened(t)), INFINITY);
 }
-Tensor is_finite(Operand x) {
+Tensor isfinite(Operand x) {
   const Provenance provenance(x.where());
   const Tensor t = x.value();
   if (!is_float(t.dtype())) return equal(t, t);
@@ -275,9 +275,9 @@ Tensor isclose(Operand x, Operand y, double relative, double absolute, bool equa
   const std::vector<Tensor> t = detail::floats_together("isclose", x, y);
   const Tensor a = detail::widened(t[0]);
   const Tensor b = detail::widened(t[1]);
-  const Tensor within = bitwise_and(abs(a - b) <= absolute + relative * abs(b), is_finite(b));
+  const Tensor within = bitwise_and(abs(a - b) <= absolute + relative * abs(b), isfinite(b));
   const Tensor close = bitwise_or(within, equal(a, b));
-  return equal_nan ? bitwise_or(close, bitwise_and(is_nan(a), is_nan(b))) : close;
+  return equal_nan ? bitwise_or(close, bitwise_and(isnan(a), isnan(b))) : close;
 }
 
 }  // namespace cairn

@@ -29,10 +29,10 @@ Ints per_axis(std::string_view op, std::string_view what, const Ints& given, int
 }
 
 Tensor channels_first(const Tensor& x, bool channels_last) {
-  return channels_last ? move_axis(x, -1, 1) : x;
+  return channels_last ? moveaxis(x, -1, 1) : x;
 }
 Tensor channels_back(const Tensor& x, bool channels_last) {
-  return channels_last ? move_axis(x, 1, -1) : x;
+  return channels_last ? moveaxis(x, 1, -1) : x;
 }
 
 Tensor convolve(std::string_view op, const Tensor& x, const Tensor& weight, const Tensor& bias,
@@ -117,7 +117,7 @@ Tensor conv_transpose(Operand input, const Tensor& weight, const Tensor& bias,
     merged.push_back(weight.size(i + 2));
     mirrored.push_back(i + 2);
   }
-  const Tensor seen = flip(reshape(swap_axes(reshape(weight, split), 1, 2), merged), mirrored);
+  const Tensor seen = flip(reshape(swapaxes(reshape(weight, split), 1, 2), merged), mirrored);
   return convolve(op, x, seen, bias,
                   {{Attr::strides, Ints(spatial, 1)},
                    {Attr::low, low},
@@ -191,7 +191,7 @@ Tensor max_pool(Operand input, const Ints& kernel, const PoolOptions& options) {
     for (int64_t j = 1; j < w.kernel; ++j) {
       const Tensor next = w.element(padded, j);
       const Tensor larger = less(best, next);
-      best = where(is_real ? bitwise_or(larger, is_nan(next)) : larger, next, best);
+      best = where(is_real ? bitwise_or(larger, isnan(next)) : larger, next, best);
     }
     x = best;
   }

@@ -78,7 +78,7 @@ void take_diagonals(Labelled& l) {
       fail("einsum", fmt::format("the axes of a repeated label have sizes {} and {}",
                                  l.x.size(first), l.x.size(second)));
     const int label = l.labels[i];
-    l.x = diagonal(move_axis(move_axis(l.x, first, -1), second - 1, -1));
+    l.x = diagonal(moveaxis(moveaxis(l.x, first, -1), second - 1, -1));
     l.drop(second);
     l.drop(first);
     l.labels.push_back(label);

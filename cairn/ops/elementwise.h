@@ -91,9 +91,9 @@ Tensor less_equal(Operand x, Operand y);
 Tensor greater(Operand x, Operand y);
 Tensor greater_equal(Operand x, Operand y);
 // bool; integers are finite.
-Tensor is_nan(Operand x);
-Tensor is_inf(Operand x);
-Tensor is_finite(Operand x);
+Tensor isnan(Operand x);
+Tensor isinf(Operand x);
+Tensor isfinite(Operand x);
 // |x - y| <= absolute + relative |y|, and equal infinities; two NaN only if equal_nan.
 Tensor isclose(Operand x, Operand y, double relative = 1e-5, double absolute = 1e-8,
                bool equal_nan = false);

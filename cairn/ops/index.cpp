@@ -64,9 +64,9 @@ struct Along {
     const Shape shapes[] = {left, right};
     Shape common = broadcast_shapes(op, shapes);
     common[axis] = x_.size(axis);
-    x = move_axis(broadcast_to(x_, common), axis, -1);
+    x = moveaxis(broadcast_to(x_, common), axis, -1);
     common[axis] = indices_.size(axis);
-    indices = move_axis(broadcast_to(wrapped(op, indices_, x_.size(axis)), common), axis, -1);
+    indices = moveaxis(broadcast_to(wrapped(op, indices_, x_.size(axis)), common), axis, -1);
   }
   Attrs attrs() const {
     return {{Attr::axis, int64_t{rank - 1}}, {Attr::batch_dims, int64_t{rank - 1}}};
@@ -91,7 +91,7 @@ Tensor take_along_axis(Operand input, const Tensor& indices, int axis) {
   const Along a("take_along_axis", x, indices, axis);
   std::vector<Tensor> operands{a.x, a.indices};
   vary_together(operands);
-  return move_axis(make(Op::gather, std::move(operands), a.attrs()), -1, a.axis);
+  return moveaxis(make(Op::gather, std::move(operands), a.attrs()), -1, a.axis);
 }
 
 Tensor put_along_axis(Operand input, const Tensor& indices, const Tensor& updates, int axis,
@@ -103,9 +103,9 @@ Tensor put_along_axis(Operand input, const Tensor& indices, const Tensor& update
   attrs.set(Attr::kind, std::string(kind));
   std::vector<Tensor> operands{
       a.x, a.indices,
-      move_axis(broadcast_to(cast(updates, x.dtype()), indices.shape()), a.axis, -1)};
+      moveaxis(broadcast_to(cast(updates, x.dtype()), indices.shape()), a.axis, -1)};
   vary_together(operands);
-  return move_axis(make(Op::scatter, std::move(operands), std::move(attrs)), -1, a.axis);
+  return moveaxis(make(Op::scatter, std::move(operands), std::move(attrs)), -1, a.axis);
 }
 
 Tensor index_set(Operand x, Operand i, Operand u, int axis) {
@@ -162,7 +162,7 @@ Unique unique(Operand input, int64_t size, Number fill) {
   const Tensor previous = slice_axis(order[0], 0, 0, n - 1);
   Tensor differs = not_equal(next, previous);
   if (is_float(x.dtype()))
-    differs = bitwise_and(differs, logical_not(is_nan(previous)));  // NaN is last
+    differs = bitwise_and(differs, logical_not(isnan(previous)));  // NaN is last
   const Tensor starts = concatenate(std::vector<Tensor>{ones({1}, DType::b8), differs});
   const Tensor group = cumsum(cast(starts, DType::i32), 0) - 1;  // of each sorted element
   const Tensor count = slice(group, {-1}) + 1;

@@ -39,7 +39,7 @@ Tensor classification(std::string_view op, const Tensor& x, const Tensor& target
   const Tensor wide = cast(targets, DType::i64);
   const Tensor counts = not_equal(wide, options.ignore_index);
   // gather rather than take_along_axis, for which -1 would be the last class.
-  std::vector<Tensor> operands{move_axis(x, axis, -1), expand_dims(where(counts, wide, 0), -1)};
+  std::vector<Tensor> operands{moveaxis(x, axis, -1), expand_dims(where(counts, wide, 0), -1)};
   vary_together(operands);
   const int64_t last = x.rank() - 1;
   const Tensor chosen = squeeze(

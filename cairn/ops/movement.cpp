@@ -87,21 +87,21 @@ Tensor transpose(Operand input, Ints axes) {
   return make(Op::transpose, {x}, {{Attr::axes, order}});
 }
 
-Tensor swap_axes(Operand input, int a, int b) {
+Tensor swapaxes(Operand input, int a, int b) {
   const Provenance provenance(input.where());
   const Tensor x = input.value();
   Ints order;
   for (int i = 0; i < x.rank(); ++i) order.push_back(i);
-  std::swap(order[normalize_axis("swap_axes", a, x.rank())],
-            order[normalize_axis("swap_axes", b, x.rank())]);
+  std::swap(order[normalize_axis("swapaxes", a, x.rank())],
+            order[normalize_axis("swapaxes", b, x.rank())]);
   return transpose(x, order);
 }
 
-Tensor move_axis(Operand input, int from, int to) {
+Tensor moveaxis(Operand input, int from, int to) {
   const Provenance provenance(input.where());
   const Tensor x = input.value();
-  const int source = normalize_axis("move_axis", from, x.rank());
-  const int target = normalize_axis("move_axis", to, x.rank());
+  const int source = normalize_axis("moveaxis", from, x.rank());
+  const int target = normalize_axis("moveaxis", to, x.rank());
   Ints order;
   for (int i = 0; i < x.rank(); ++i)
     if (i != source) order.push_back(i);

@@ -14,8 +14,8 @@ Tensor squeeze(Operand x, Ints axes = {});  // drops axes of size 1 (all of them
 Tensor expand_dims(Operand x, int axis);    // inserts an axis of size 1
 // axes empty: reversed order of axes, NumPy's .T.
 Tensor transpose(Operand x, Ints axes = {});
-Tensor swap_axes(Operand x, int a, int b);
-Tensor move_axis(Operand x, int from, int to);
+Tensor swapaxes(Operand x, int a, int b);
+Tensor moveaxis(Operand x, int from, int to);
 Tensor flip(Operand x, Ints axes = {});
 
 // One axis of a NumPy slice: start:stop:step, negative numbers counted from the end, step not 0.

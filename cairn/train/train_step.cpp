@@ -203,7 +203,7 @@ struct TrainStep::State {
     out.insert(out.end(), new_optimizer_state.begin(), new_optimizer_state.end());
     out.insert(out.end(), new_averages.begin(), new_averages.end());
     if (scale.defined()) {
-      const Tensor finite = is_finite(norm);
+      const Tensor finite = isfinite(norm);
       for (size_t i = 0; i < out.size(); ++i) out[i] = where(finite, out[i], args[i]);
       const Tensor steps = scaling[1] + 1.0;
       const Tensor grows = logical_and(finite, equal(steps, kStepsToGrow));

@@ -130,7 +130,7 @@ TensorFunction jacfwd(TensorFunction fn, int argnum) {
     const Tensor columns = vmap(column)(basis)[0];  // (elements of x, shape of the result)
     Shape result = columns.shape();
     result.erase(0);
-    return {reshape(move_axis(columns, 0, -1), joined(result, x.shape()))};
+    return {reshape(moveaxis(columns, 0, -1), joined(result, x.shape()))};
   };
 }
 

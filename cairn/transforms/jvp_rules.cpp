@@ -34,7 +34,7 @@ Tangents jvp_cumulative(const JvpContext& c) {
   const std::string& kind = c.node.attrs().text(Attr::kind);
   if (kind == "sum") return {cumsum(c.tangents[0], axis, reverse)};
   const auto turn = [&](const Tensor& t) {
-    const Tensor moved = move_axis(t, axis, -1);
+    const Tensor moved = moveaxis(t, axis, -1);
     return reverse ? flip(moved, {-1}) : moved;
   };
   const Tensor x = turn(c.inputs[0]);
@@ -44,15 +44,15 @@ Tangents jvp_cumulative(const JvpContext& c) {
   const Tensor result = kind == "prod"
                             ? linear_recurrence(x, exclusive_product(x, last) * t, last)
                             : take_last(t, running_index(x, turn(c.outputs[0]), kind == "max"));
-  return {move_axis(reverse ? flip(result, {-1}) : result, -1, axis)};
+  return {moveaxis(reverse ? flip(result, {-1}) : result, -1, axis)};
 }
 
 Tangents jvp_ordered(const JvpContext& c) {
   const int rank = c.inputs[0].rank();
   const int axis =
       c.node.op() == Op::sort ? static_cast<int>(c.node.attrs().integer(Attr::axis)) : rank - 1;
-  const Tensor t = take_last(move_axis(c.tangents[0], axis, -1), move_axis(c.outputs[1], axis, -1));
-  return {move_axis(t, -1, axis), Tensor()};
+  const Tensor t = take_last(moveaxis(c.tangents[0], axis, -1), moveaxis(c.outputs[1], axis, -1));
+  return {moveaxis(t, -1, axis), Tensor()};
 }
 
 // Linear in all values together; the other operands are places.

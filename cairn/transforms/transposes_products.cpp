@@ -79,13 +79,13 @@ Tensor convolution_kernel(const Linear& l, const ConvolutionShape& c) {
     high.push_back(c.out_extent(i) - c.x_extent(i) + c.w_extent(i) - c.attrs.ints(Attr::low)[i] -
                    1);
   const Tensor x = regroup(l.inputs[0], 1, c.groups, {2, 1, 0}, 1);
-  const Tensor ct = swap_axes(l.cotangents[0], 0, 1);
+  const Tensor ct = swapaxes(l.cotangents[0], 0, 1);
   Attrs attrs = c.attrs;
   attrs.set(Attr::strides, c.attrs.ints(Attr::rhs_dilation));
   attrs.set(Attr::rhs_dilation, c.attrs.ints(Attr::strides));
   attrs.set(Attr::high, high);
   const Tensor w = product(Op::convolution, {x, ct}, attrs, tangent_dtype(l.inputs[1].dtype()));
-  return swap_axes(w, 0, 1);
+  return swapaxes(w, 0, 1);
 }
 
 // mask[g, t]: whether row t belongs to group g.
@@ -119,8 +119,8 @@ Tensor transpose_matmul(const Linear& l, int operand) {
   const Tensor& ct = l.cotangents[0];
   const DType to = tangent_dtype(l.inputs[operand].dtype());
   if (operand == 0)
-    return product(Op::matmul, {ct, swap_axes(l.inputs[1], -1, -2)}, l.node.attrs(), to);
-  return product(Op::matmul, {swap_axes(l.inputs[0], -1, -2), ct}, l.node.attrs(), to);
+    return product(Op::matmul, {ct, swapaxes(l.inputs[1], -1, -2)}, l.node.attrs(), to);
+  return product(Op::matmul, {swapaxes(l.inputs[0], -1, -2), ct}, l.node.attrs(), to);
 }
 
 Tensor transpose_grouped_matmul(const Linear& l, int operand) {
@@ -128,7 +128,7 @@ Tensor transpose_grouped_matmul(const Linear& l, int operand) {
   const Tensor& w = l.inputs[1];       // (G, K, N)
   const Tensor& ct = l.cotangents[0];  // (T, N)
   if (operand == 0)
-    return product(Op::grouped_matmul, {ct, swap_axes(w, 1, 2), l.inputs[2]}, l.node.attrs(),
+    return product(Op::grouped_matmul, {ct, swapaxes(w, 1, 2), l.inputs[2]}, l.node.attrs(),
                    tangent_dtype(x.dtype()));
   // One product per group, over all rows with those of other groups as zeros: G times the work of
   // the forward product. Both sides are masked so that an inf of another group does not meet a

@@ -30,7 +30,7 @@ Cotangents vjp_cumulative(const VjpContext& c) {
   if (kind == "sum") return {cumsum(c.cotangents[0], axis, !reverse)};
   // The rest is written for a forward run along the last axis.
   const auto turn = [&](const Tensor& t) {
-    const Tensor moved = move_axis(t, axis, -1);
+    const Tensor moved = moveaxis(t, axis, -1);
     return reverse ? flip(moved, {-1}) : moved;
   };
   const Tensor x = turn(c.inputs[0]);
@@ -46,7 +46,7 @@ Cotangents vjp_cumulative(const VjpContext& c) {
   } else {
     result = add_at_last(ct, running_index(x, turn(c.outputs[0]), kind == "max"), x.shape()[last]);
   }
-  return {move_axis(reverse ? flip(result, {-1}) : result, -1, axis)};
+  return {moveaxis(reverse ? flip(result, {-1}) : result, -1, axis)};
 }
 
 // Of sort and top_k: the cotangents return to where the values came from.
@@ -56,8 +56,8 @@ Cotangents vjp_ordered(const VjpContext& c) {
   const int axis =
       c.node.op() == Op::sort ? static_cast<int>(c.node.attrs().integer(Attr::axis)) : x.rank() - 1;
   const Tensor back =
-      add_at_last(move_axis(c.cotangents[0], axis, -1), move_axis(c.outputs[1], axis, -1), x[axis]);
-  return {move_axis(back, -1, axis)};
+      add_at_last(moveaxis(c.cotangents[0], axis, -1), moveaxis(c.outputs[1], axis, -1), x[axis]);
+  return {moveaxis(back, -1, axis)};
 }
 
 Cotangents vjp_dynamic_slice(const VjpContext& c) {

@@ -132,7 +132,7 @@ Graph vmap(const Graph& graph, std::span<const BatchAxis> in_axes,
     const int axis = normalize_axis("vmap", *in_axes[i], type.shape.rank() + 1);
     type.shape.insert(axis, size);
     result.inputs.push_back(Tensor::input(type, graph.inputs[i].name()));
-    inputs.push_back({move_axis(result.inputs.back(), axis, 0), true});
+    inputs.push_back({moveaxis(result.inputs.back(), axis, 0), true});
   }
   const std::vector<detail::Batched> outputs = detail::batch_graph(graph, std::move(inputs), size);
   for (size_t i = 0; i < outputs.size(); ++i) {
@@ -145,7 +145,7 @@ Graph vmap(const Graph& graph, std::span<const BatchAxis> in_axes,
       continue;
     }
     const int axis = normalize_axis("vmap", *out_axes[i], graph.outputs[i].rank() + 1);
-    result.outputs.push_back(move_axis(batched ? value : detail::repeat(value, size), 0, axis));
+    result.outputs.push_back(moveaxis(batched ? value : detail::repeat(value, size), 0, axis));
   }
   return result;
 }

@@ -126,7 +126,7 @@ std::vector<Batched> batch_loop(const BatchContext& c) {
     const int at = static_cast<int>(i);
     Tensor value = batched[i] ? c.with_batch(at) : c.value(at);
     // The rows of a scanned operand come first.
-    if (batched[i] && i > carried && i <= carried + scanned) value = move_axis(value, 1, 0);
+    if (batched[i] && i > carried && i <= carried + scanned) value = moveaxis(value, 1, 0);
     operands.push_back(value);
   }
   if (masked) {
@@ -148,7 +148,7 @@ std::vector<Batched> batch_loop(const BatchContext& c) {
   std::vector<Batched> outputs =
       marked(rebuild(c.node, std::move(operands), std::move(attrs)), results);
   for (size_t i = carried; i < outputs.size(); ++i)
-    if (outputs[i].batched) outputs[i].value = move_axis(outputs[i].value, 1, 0);
+    if (outputs[i].batched) outputs[i].value = moveaxis(outputs[i].value, 1, 0);
   return outputs;
 }
 

@@ -42,7 +42,7 @@ Batched take_along(const Batched& x, const Tensor& indices, int axis) {
             true};
   const Tensor taken = make(Op::gather, {x.value, indices},
                             {{Attr::axis, int64_t{axis}}, {Attr::batch_dims, int64_t{0}}});
-  return {move_axis(taken, axis, 0), true};
+  return {moveaxis(taken, axis, 0), true};
 }
 
 }  // namespace
@@ -101,7 +101,7 @@ std::vector<Batched> batch_gather(const BatchContext& c) {
   const int64_t batch_dims = c.attrs().integer(Attr::batch_dims);
   if (batch_dims == 0 && !c.batched(0)) {
     const Tensor taken = rebuild(c.node, {c.value(0), c.value(1)})[0];
-    return {{move_axis(taken, static_cast<int>(axis), 0), true}};
+    return {{moveaxis(taken, static_cast<int>(axis), 0), true}};
   }
   Attrs attrs{{Attr::axis, axis + 1}, {Attr::batch_dims, batch_dims + 1}};
   if (batch_dims == 0 && !c.batched(1)) {

@@ -70,18 +70,18 @@ std::vector<Batched> batch_convolution(const BatchContext& c) {
   if (!c.batched(0)) {
     // More output channels, within each group: (B, G, O/G) to (G, B, O/G).
     const Tensor w =
-        join(join(move_axis(split_axis(c.value(1), 1, groups, outputs / groups), 0, 1), 0), 0);
+        join(join(moveaxis(split_axis(c.value(1), 1, groups, outputs / groups), 0, 1), 0), 0);
     const Tensor out = rebuild(c.node, {c.value(0), w})[0];  // (N, G B O/G, S)
     const Tensor parts = split_axis(split_axis(out, 1, groups, c.size * outputs / groups), 2,
                                     c.size, outputs / groups);
-    return {{join(move_axis(parts, 2, 0), 2), true}};
+    return {{join(moveaxis(parts, 2, 0), 2), true}};
   }
   // Every example is a group of its own (or several).
-  const Tensor x = join(move_axis(c.value(0), 0, 1), 1);  // (N, B C, S)
+  const Tensor x = join(moveaxis(c.value(0), 0, 1), 1);  // (N, B C, S)
   Attrs attrs = c.attrs();
   attrs.set(Attr::groups, groups * c.size);
   const Tensor out = rebuild(c.node, {x, join(c.value(1), 0)}, std::move(attrs))[0];  // (N, B O, S)
-  return {{move_axis(split_axis(out, 1, c.size, outputs), 1, 0), true}};
+  return {{moveaxis(split_axis(out, 1, c.size, outputs), 1, 0), true}};
 }
 
 }  // namespace cairn::detail

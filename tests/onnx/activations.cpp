@@ -22,7 +22,7 @@ Tensor celu(const OnnxCall& c) {
 // 1 at the first largest along the axis.
 Tensor hardmax(const OnnxCall& c) {
   const int axis = normalize_axis("Hardmax", c.axis(-1), c[0].rank());
-  return move_axis(one_hot(argmax(c[0], axis), c[0].size(axis), c[0].dtype()), -1, axis);
+  return moveaxis(one_hot(argmax(c[0], axis), c[0].size(axis), c[0].dtype()), -1, axis);
 }
 
 Tensor shrink(const OnnxCall& c) {

@@ -24,7 +24,7 @@ Tensor after(const OnnxCall& c, int past, const Tensor& x) {
 Tensor scores_of(const Tensor& q, const Tensor& k, const AttentionOptions& options, int64_t past,
                  int64_t steps) {
   const Tensor keys = repeat(k, q.size(1) / k.size(1), 1);
-  Tensor scores = matmul(q, swap_axes(keys, -1, -2)) * *options.scale;
+  Tensor scores = matmul(q, swapaxes(keys, -1, -2)) * *options.scale;
   if (steps >= 1 && options.soft_cap > 0)
     scores = tanh(scores / options.soft_cap) * options.soft_cap;
   if (steps >= 2 && options.bias.defined()) scores = scores + options.bias;
@@ -65,7 +65,7 @@ Tensor flex_attention(const OnnxCall& c) {
   const bool has_score_mod = c.has_attribute("score_mod"), has_prob = c.has_attribute("prob_mod");
   if (!has_score_mod && !has_prob) return attention(q, k, v, {.scale = scale}).out;
   const int64_t times = q.size(1) / k.size(1);
-  Tensor x = matmul(q, swap_axes(repeat(k, times, 1), -1, -2)) * scale;
+  Tensor x = matmul(q, swapaxes(repeat(k, times, 1), -1, -2)) * scale;
   if (has_score_mod) x = c.run("score_mod", {&x, 1})[0];
   x = softmax(x);
   if (has_prob) x = c.run("prob_mod", {&x, 1})[0];

@@ -10,15 +10,15 @@ using Binary = Tensor (*)(Operand, Operand);
 
 void add_unary(OnnxTable& table) {
   const std::map<std::string, Unary> functions = {
-      {"Abs", abs},      {"Acos", acos},       {"Acosh", acosh},
-      {"Asin", asin},    {"Asinh", asinh},     {"Atan", atan},
-      {"Atanh", atanh},  {"Ceil", ceil},       {"Cos", cos},
-      {"Cosh", cosh},    {"Erf", erf},         {"Exp", exp},
-      {"Floor", floor},  {"Log", log},         {"Neg", negate},
-      {"Round", round},  {"Sigmoid", sigmoid}, {"Sign", sign},
-      {"Sin", sin},      {"Sinh", sinh},       {"Sqrt", sqrt},
-      {"Tan", tan},      {"Tanh", tanh},       {"Reciprocal", reciprocal},
-      {"IsNaN", is_nan}, {"Not", logical_not}, {"BitwiseNot", bitwise_not}};
+      {"Abs", abs},     {"Acos", acos},       {"Acosh", acosh},
+      {"Asin", asin},   {"Asinh", asinh},     {"Atan", atan},
+      {"Atanh", atanh}, {"Ceil", ceil},       {"Cos", cos},
+      {"Cosh", cosh},   {"Erf", erf},         {"Exp", exp},
+      {"Floor", floor}, {"Log", log},         {"Neg", negate},
+      {"Round", round}, {"Sigmoid", sigmoid}, {"Sign", sign},
+      {"Sin", sin},     {"Sinh", sinh},       {"Sqrt", sqrt},
+      {"Tan", tan},     {"Tanh", tanh},       {"Reciprocal", reciprocal},
+      {"IsNaN", isnan}, {"Not", logical_not}, {"BitwiseNot", bitwise_not}};
   for (const auto& [name, f] : functions)
     table[name] = one([f = f](const OnnxCall& c) { return f(c[0]); });
 }
@@ -68,7 +68,7 @@ Tensor clip(const OnnxCall& c) {
 }
 
 Tensor is_inf_of_signs(const OnnxCall& c) {
-  Tensor result = is_inf(c[0]);
+  Tensor result = isinf(c[0]);
   if (!c.integer("detect_negative", 1)) result = logical_and(result, c[0] > 0);
   if (!c.integer("detect_positive", 1)) result = logical_and(result, c[0] < 0);
   return result;

@@ -86,7 +86,7 @@ Tensor one_hot_of(const OnnxCall& c) {
   const Tensor off = reshape(slice_axis(c[2], 0, 0, 1), {});
   const Tensor on = reshape(slice_axis(c[2], 0, 1, 2), {});
   const int axis = normalize_axis("OneHot", c.axis(-1), hot.rank());
-  return move_axis(where(hot, on, off), -1, axis);
+  return moveaxis(where(hot, on, off), -1, axis);
 }
 
 // Where a vector of bools is true, ascending. How many there are is a shape, so it is computed.

@@ -20,7 +20,7 @@ struct Layer {
       throw Unsupported("a recurrent layer of another direction, activation or with clipping");
     batch_first = c.integer("layout", 0);
     hidden = c.integer("hidden_size", 0);
-    x = batch_first ? swap_axes(c[0], 0, 1) : c[0];
+    x = batch_first ? swapaxes(c[0], 0, 1) : c[0];
     if (c.has(4))
       for (const int64_t length : c.constants(4))
         if (length != x.size(0)) throw Unsupported("sequences of different lengths");
@@ -44,7 +44,7 @@ struct Layer {
   // Y [time, direction, batch, hidden] and the last state [direction, batch, hidden], or with the
   // batch in front.
   std::vector<Tensor> results(const Tensor& states, const Tensor& last) const {
-    if (batch_first) return {expand_dims(swap_axes(states, 0, 1), 2), expand_dims(last, 1)};
+    if (batch_first) return {expand_dims(swapaxes(states, 0, 1), 2), expand_dims(last, 1)};
     return {expand_dims(states, 1), expand_dims(last, 0)};
   }
 };

@@ -66,9 +66,9 @@ std::vector<Tensor> largest_or_smallest(const OnnxCall& c) {
   const int k = static_cast<int>(c.has(1) ? c.constant(1) : static_cast<double>(c.integer("k", 1)));
   Tensor values, indices;
   if (c.integer("largest", 1)) {
-    std::tie(values, indices) = top_k(move_axis(c[0], axis, -1), k);
-    values = move_axis(values, -1, axis);
-    indices = move_axis(indices, -1, axis);
+    std::tie(values, indices) = top_k(moveaxis(c[0], axis, -1), k);
+    values = moveaxis(values, -1, axis);
+    indices = moveaxis(indices, -1, axis);
   } else {
     values = slice_axis(sort(c[0], axis), axis, 0, k);
     indices = slice_axis(argsort(c[0], axis), axis, 0, k);

@@ -30,7 +30,7 @@ TEST(Errors, NameTheOperationAndTheLine) {
       {"reshape", "6 elements do not fill shape [4,-1]", [&] { reshape(x, {4, -1}); }},
       {"squeeze", "axis 0 of [2,3] is not of size 1", [&] { squeeze(x, {0}); }},
       {"transpose", "must name every axis once", [&] { transpose(x, {1}); }},
-      {"move_axis", "axis 2 is out of range for 2 dimensions", [&] { move_axis(x, 2, 0); }},
+      {"moveaxis", "axis 2 is out of range for 2 dimensions", [&] { moveaxis(x, 2, 0); }},
       {"slice", "index 2 is out of range for axis 0 of size 2", [&] { slice(x, {2}); }},
       {"slice", "the step cannot be 0", [&] { slice(x, {Slice{0, 1, 0}}); }},
       {"slice", "3 indices for a tensor of shape [2,3]", [&] { slice(x, {0, 0, 0}); }},

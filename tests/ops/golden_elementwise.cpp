@@ -35,9 +35,9 @@ void add_elementwise(GoldenFunctions& table) {
   one("relu", exact, relu);
   one("bitwise_not", exact, bitwise_not);
   one("logical_not", exact, logical_not);
-  one("is_nan", exact, is_nan);
-  one("is_inf", exact, is_inf);
-  one("is_finite", exact, is_finite);
+  one("isnan", exact, isnan);
+  one("isinf", exact, isinf);
+  one("isfinite", exact, isfinite);
   // Ours are within 1 ulp, PyTorch's within 1 to 2.
   for (const auto& [name, f] :
        std::initializer_list<std::pair<const char*, Tensor (*)(Operand)>>{{"exp", exp},

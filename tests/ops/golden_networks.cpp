@@ -55,8 +55,8 @@ void add_products(GoldenFunctions& table) {
       const Tensor plain = f(in[0], in[1], optional_input(in, 2), options);
       // The same with the channels last.
       options.channels_last = true;
-      const Tensor last = f(move_axis(in[0], 1, -1), in[1], optional_input(in, 2), options);
-      return std::vector<Tensor>{plain, move_axis(last, -1, 1)};
+      const Tensor last = f(moveaxis(in[0], 1, -1), in[1], optional_input(in, 2), options);
+      return std::vector<Tensor>{plain, moveaxis(last, -1, 1)};
     };
   };
   table["convolution"] = {pair, convolve([](auto&&... a) { return convolution(a...); })};
@@ -76,7 +76,7 @@ void add_products(GoldenFunctions& table) {
                          options.channels_last = true;
                          return std::vector<Tensor>{
                              plain,
-                             move_axis(max_pool(move_axis(in[0], 1, -1), kernel, options), -1, 1)};
+                             moveaxis(max_pool(moveaxis(in[0], 1, -1), kernel, options), -1, 1)};
                        }};
   table["avg_pool"] = {{Bound::terms, 1, 1}, [=](Tensors in, const GoldenCase& c) {
                          PoolOptions options = pool_options(c);
@@ -85,7 +85,7 @@ void add_products(GoldenFunctions& table) {
                          options.channels_last = true;
                          return std::vector<Tensor>{
                              plain,
-                             move_axis(avg_pool(move_axis(in[0], 1, -1), kernel, options), -1, 1)};
+                             moveaxis(avg_pool(moveaxis(in[0], 1, -1), kernel, options), -1, 1)};
                        }};
   table["adaptive_avg_pool"] = {{Bound::terms, 1, 1}, [](Tensors in, const GoldenCase&) {
                                   return std::vector<Tensor>{global_avg_pool(in[0])};

@@ -200,10 +200,10 @@ void Builder::add_movement() {
       "transpose", "all axes", {2, 3, 4}, {4, 3, 2}, [](Tensors x) { return transpose(x[0]); },
       [](const Ints& i) { return Ints{i[2], i[1], i[0]}; });
   move(
-      "swap_axes", "", {2, 3, 4}, {4, 3, 2}, [](Tensors x) { return swap_axes(x[0], 0, -1); },
+      "swapaxes", "", {2, 3, 4}, {4, 3, 2}, [](Tensors x) { return swapaxes(x[0], 0, -1); },
       [](const Ints& i) { return Ints{i[2], i[1], i[0]}; });
   move(
-      "move_axis", "", {2, 3, 4}, {4, 2, 3}, [](Tensors x) { return move_axis(x[0], -1, 0); },
+      "moveaxis", "", {2, 3, 4}, {4, 2, 3}, [](Tensors x) { return moveaxis(x[0], -1, 0); },
       [](const Ints& i) { return Ints{i[1], i[2], i[0]}; });
   move(
       "slice", "an element, a step back, the rest", {3, 7, 4}, {3, 4},

@@ -61,9 +61,9 @@ UNARY = [
     ("acosh", torch.acosh, jnp.arccosh, (1.05, 9), {}),
     ("atanh", torch.atanh, jnp.arctanh, (-0.95, 0.95), {}),
     ("ndtri", torch.special.ndtri, jax.scipy.special.ndtri, (0.001, 0.999), {}),
-    ("is_nan", torch.isnan, jnp.isnan, (-3, 3), {}),
-    ("is_inf", torch.isinf, jnp.isinf, (-3, 3), {}),
-    ("is_finite", torch.isfinite, jnp.isfinite, (-3, 3), {}),
+    ("isnan", torch.isnan, jnp.isnan, (-3, 3), {}),
+    ("isinf", torch.isinf, jnp.isinf, (-3, 3), {}),
+    ("isfinite", torch.isfinite, jnp.isfinite, (-3, 3), {}),
 ]
 
 BINARY = [
