@@ -3,6 +3,9 @@
 // Sums and products of f32 and smaller are kept in f64 and rounded once; f64 and integers in their
 // own type. A full sum is one chain of additions: slow, and the same bits with any number of
 // threads.
+//
+// The loops over elements are functions of a range, compiled once for each operation and type; what
+// is around them is compiled once for all (see elementwise.cpp).
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -123,77 +126,104 @@ struct Layout {
   }
 };
 
+// What the loops of one launch share. x and out are of the launch's element type.
+struct Task {
+  const void* x;
+  void* out;
+  const Axes& kept;
+  const Axes& reduced;
+  Axes outer;         // kept or reduced axes but the last
+  int64_t width = 1;  // of the last of those axes
+};
+using Piece = void (*)(const Task& task, int64_t begin, int64_t end);
+
+void take_last_off(Task& task, const Axes& axes) {
+  task.outer = axes;
+  if (axes.sizes.empty()) return;
+  task.width = axes.sizes.back();
+  task.outer.sizes.pop_back();
+  task.outer.strides.pop_back();
+}
+
 // Rows that lie contiguous: several at a time, so that their chains of additions overlap.
+constexpr int64_t kRows = 8;
+
 template <class R, class T>
-void reduce_rows(const KernelArgs& args, const Layout& layout, const T* x, T* out) {
+void rows_piece(const Task& task, int64_t begin, int64_t end) {
   using A = Accumulator<R, T>;
-  constexpr int64_t kRows = 8;
-  const int64_t kept = layout.kept.count();
-  Axes outer = layout.reduced;
-  int64_t run = 1;
-  if (!outer.sizes.empty()) {
-    run = outer.sizes.back();
-    outer.sizes.pop_back();
-    outer.strides.pop_back();
-  }
-  const int64_t runs = outer.count();
-  const int64_t grain =
-      std::max<int64_t>(kRows, kGrain / std::max<int64_t>(run * runs, 1) / kRows * kRows);
-  args.pool.parallel_for(kept, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t o = begin; o < end; o += kRows) {
-      const int64_t rows = std::min(kRows, end - o);
-      int64_t base[kRows];
-      A sums[kRows];
-      for (int64_t r = 0; r < kRows; ++r) {
-        base[r] = layout.kept.offset(o + std::min(r, rows - 1));
-        sums[r] = R::template identity<A>();
-      }
-      for (int64_t outer_index = 0; outer_index < runs; ++outer_index) {
-        const T* line = x + outer.offset(outer_index);
-        if (rows == kRows) {
-          for (int64_t k = 0; k < run; ++k)
-            for (int64_t r = 0; r < kRows; ++r)
-              sums[r] = R::of(sums[r], static_cast<A>(load_element(line[base[r] + k])));
-        } else {
-          for (int64_t r = 0; r < rows; ++r)
-            for (int64_t k = 0; k < run; ++k)
-              sums[r] = R::of(sums[r], static_cast<A>(load_element(line[base[r] + k])));
-        }
-      }
-      for (int64_t r = 0; r < rows; ++r) out[o + r] = finish<T>(sums[r]);
+  const T* x = static_cast<const T*>(task.x);
+  T* out = static_cast<T*>(task.out);
+  const int64_t run = task.width;
+  const int64_t runs = task.outer.count();
+  for (int64_t o = begin; o < end; o += kRows) {
+    const int64_t rows = std::min(kRows, end - o);
+    int64_t base[kRows];
+    A sums[kRows];
+    for (int64_t r = 0; r < kRows; ++r) {
+      base[r] = task.kept.offset(o + std::min(r, rows - 1));
+      sums[r] = R::template identity<A>();
     }
-  });
+    for (int64_t outer_index = 0; outer_index < runs; ++outer_index) {
+      const T* line = x + task.outer.offset(outer_index);
+      if (rows == kRows) {
+        for (int64_t k = 0; k < run; ++k)
+          for (int64_t r = 0; r < kRows; ++r)
+            sums[r] = R::of(sums[r], static_cast<A>(load_element(line[base[r] + k])));
+      } else {
+        for (int64_t r = 0; r < rows; ++r)
+          for (int64_t k = 0; k < run; ++k)
+            sums[r] = R::of(sums[r], static_cast<A>(load_element(line[base[r] + k])));
+      }
+    }
+    for (int64_t r = 0; r < rows; ++r) out[o + r] = finish<T>(sums[r]);
+  }
+}
+
+void reduce_rows(const KernelArgs& args, const Layout& layout, Piece piece) {
+  Task task{args.inputs[0], args.outputs[0], layout.kept, layout.reduced};
+  take_last_off(task, layout.reduced);
+  const int64_t depth = std::max<int64_t>(task.width * task.outer.count(), 1);
+  const int64_t grain = std::max<int64_t>(kRows, kGrain / depth / kRows * kRows);
+  args.pool.parallel_for(layout.kept.count(), grain,
+                         [&](int64_t begin, int64_t end) { piece(task, begin, end); });
 }
 
 // The last axis is kept: a block of results side by side.
+constexpr int64_t kBlock = 256;
+
 template <class R, class T>
-void reduce_columns(const KernelArgs& args, const Layout& layout, const T* x, T* out) {
+void columns_piece(const Task& task, int64_t begin, int64_t end) {
   using A = Accumulator<R, T>;
-  constexpr int64_t kBlock = 256;
-  const int64_t width = layout.kept.sizes.back();
-  Axes outer = layout.kept;
-  outer.sizes.pop_back();
-  outer.strides.pop_back();
+  const T* x = static_cast<const T*>(task.x);
+  T* out = static_cast<T*>(task.out);
+  const int64_t width = task.width;
   const int64_t blocks = (width + kBlock - 1) / kBlock;
+  const int64_t depth = task.reduced.count();
+  A sums[kBlock];
+  for (int64_t piece = begin; piece < end; ++piece) {
+    const int64_t o = piece / blocks;
+    const int64_t first = piece % blocks * kBlock;
+    const int64_t columns = std::min(kBlock, width - first);
+    std::fill(sums, sums + columns, R::template identity<A>());
+    const T* base = x + task.outer.offset(o) + first;
+    for (int64_t k = 0; k < depth; ++k) {
+      const T* line = base + task.reduced.offset(k);
+      for (int64_t c = 0; c < columns; ++c)
+        sums[c] = R::of(sums[c], static_cast<A>(load_element(line[c])));
+    }
+    for (int64_t c = 0; c < columns; ++c) out[o * width + first + c] = finish<T>(sums[c]);
+  }
+}
+
+void reduce_columns(const KernelArgs& args, const Layout& layout, Piece piece) {
+  Task task{args.inputs[0], args.outputs[0], layout.kept, layout.reduced};
+  take_last_off(task, layout.kept);
+  const int64_t blocks = (task.width + kBlock - 1) / kBlock;
   const int64_t depth = layout.reduced.count();
   const int64_t grain =
-      std::max<int64_t>(1, kGrain / std::max<int64_t>(1, depth * std::min(width, kBlock)));
-  args.pool.parallel_for(outer.count() * blocks, grain, [&](int64_t begin, int64_t end) {
-    A sums[kBlock];
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t o = task / blocks;
-      const int64_t first = task % blocks * kBlock;
-      const int64_t columns = std::min(kBlock, width - first);
-      std::fill(sums, sums + columns, R::template identity<A>());
-      const T* base = x + outer.offset(o) + first;
-      for (int64_t k = 0; k < depth; ++k) {
-        const T* line = base + layout.reduced.offset(k);
-        for (int64_t c = 0; c < columns; ++c)
-          sums[c] = R::of(sums[c], static_cast<A>(load_element(line[c])));
-      }
-      for (int64_t c = 0; c < columns; ++c) out[o * width + first + c] = finish<T>(sums[c]);
-    }
-  });
+      std::max<int64_t>(1, kGrain / std::max<int64_t>(1, depth * std::min(task.width, kBlock)));
+  args.pool.parallel_for(task.outer.count() * blocks, grain,
+                         [&](int64_t begin, int64_t end) { piece(task, begin, end); });
 }
 
 template <class F>
@@ -208,30 +238,30 @@ void visit_kind(const std::string& kind, F&& f) {
     f(Min{});
 }
 
+// A tensor seen as [..., n, inner], lines along the middle.
+struct LineTask {
+  const void* x;
+  void* out;
+  int64_t n;
+  int64_t inner;
+  bool reverse;
+};
+
 template <class R, class T>
-void run_cumulative(const KernelArgs& args) {
+void cumulative_piece(const LineTask& task, int64_t begin, int64_t end) {
   using A = Accumulator<R, T>;
-  const Shape& shape = args.node.output().shape;
-  const int axis = static_cast<int>(args.node.attrs().integer(Attr::axis));
-  const bool reverse = args.node.attrs().flag(Attr::reverse);
-  int64_t inner = 1;
-  for (int i = axis + 1; i < shape.rank(); ++i) inner *= shape[i];
-  const int64_t n = shape[axis];
-  if (n == 0) return;
-  const int64_t lines = shape.elements() / n;
-  const T* x = static_cast<const T*>(args.inputs[0]);
-  T* out = static_cast<T*>(args.outputs[0]);
-  args.pool.parallel_for(lines, std::max<int64_t>(1, kGrain / n), [&](int64_t begin, int64_t end) {
-    for (int64_t line = begin; line < end; ++line) {
-      const int64_t base = line / inner * inner * n + line % inner;
-      A sum = R::template identity<A>();
-      for (int64_t k = 0; k < n; ++k) {
-        const int64_t at = base + (reverse ? n - 1 - k : k) * inner;
-        sum = R::of(sum, static_cast<A>(load_element(x[at])));
-        out[at] = finish<T>(sum);
-      }
+  const T* x = static_cast<const T*>(task.x);
+  T* out = static_cast<T*>(task.out);
+  const int64_t n = task.n;
+  for (int64_t line = begin; line < end; ++line) {
+    const int64_t base = line / task.inner * task.inner * n + line % task.inner;
+    A sum = R::template identity<A>();
+    for (int64_t k = 0; k < n; ++k) {
+      const int64_t at = base + (task.reverse ? n - 1 - k : k) * task.inner;
+      sum = R::of(sum, static_cast<A>(load_element(x[at])));
+      out[at] = finish<T>(sum);
     }
-  });
+  }
 }
 
 }  // namespace
@@ -242,31 +272,35 @@ void reduce(const KernelArgs& args) {
     std::memcpy(args.outputs[0], args.inputs[0], args.node.output().bytes());
     return;
   }
+  const Layout layout(args.node.input(0).shape(), args.node.attrs().ints(Attr::axes));
+  Piece piece = nullptr;
   visit_dtype(args.node.output().dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     visit_kind(args.node.attrs().text(Attr::kind), [&](auto kind) {
       using R = decltype(kind);
-      if constexpr (reduces<R, T>()) {
-        const Layout layout(args.node.input(0).shape(), args.node.attrs().ints(Attr::axes));
-        const T* x = static_cast<const T*>(args.inputs[0]);
-        T* out = static_cast<T*>(args.outputs[0]);
-        if (layout.last_is_reduced) {
-          reduce_rows<R>(args, layout, x, out);
-        } else {
-          reduce_columns<R>(args, layout, x, out);
-        }
-      }
+      if constexpr (reduces<R, T>())
+        piece = layout.last_is_reduced ? rows_piece<R, T> : columns_piece<R, T>;
     });
   });
+  (layout.last_is_reduced ? reduce_rows : reduce_columns)(args, layout, piece);
 }
 
 void cumulative(const KernelArgs& args) {
+  const Shape& shape = args.node.output().shape;
+  const int axis = static_cast<int>(args.node.attrs().integer(Attr::axis));
+  LineTask task{args.inputs[0], args.outputs[0], shape[axis], 1,
+                args.node.attrs().flag(Attr::reverse)};
+  for (int i = axis + 1; i < shape.rank(); ++i) task.inner *= shape[i];
+  if (task.n == 0) return;
+  void (*piece)(const LineTask&, int64_t, int64_t) = nullptr;
   visit_dtype(args.node.output().dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     visit_kind(args.node.attrs().text(Attr::kind), [&](auto kind) {
-      if constexpr (reduces<decltype(kind), T>()) run_cumulative<decltype(kind), T>(args);
+      if constexpr (reduces<decltype(kind), T>()) piece = cumulative_piece<decltype(kind), T>;
     });
   });
+  args.pool.parallel_for(shape.elements() / task.n, std::max<int64_t>(1, kGrain / task.n),
+                         [&](int64_t begin, int64_t end) { piece(task, begin, end); });
 }
 
 }  // namespace cairn::ref
