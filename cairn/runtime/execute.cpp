@@ -35,7 +35,8 @@ void run_cond(const Launch& launch, Pointers& in, Pointers& out, char* workspace
 }
 
 // Carried values alternate between the results and the workspace, such that the last step writes
-// the results; scanned operands and stacked results are read and written in place, row by row.
+// the results; one that gave its memory to its result moves to the workspace first when the first
+// step writes that. Scanned operands and stacked results are read and written in place, row by row.
 void run_loop(const Launch& launch, Pointers& in, Pointers& out, char* workspace,
               ExecutionContext& context) {
   const Node& node = *launch.node;
@@ -63,7 +64,12 @@ void run_loop(const Launch& launch, Pointers& in, Pointers& out, char* workspace
   Pointers arguments(operands);
   Pointers targets(results);
   arguments[0] = step_number;
-  for (size_t i = 0; i < carried; ++i) arguments[1 + i] = in[1 + i];
+  for (size_t i = 0; i < carried; ++i) {
+    arguments[1 + i] = in[1 + i];
+    if (in[1 + i] != out[i] || steps % 2 == 0) continue;
+    std::memcpy(spare[i], in[1 + i], node.output(static_cast<int>(i)).bytes());
+    arguments[1 + i] = spare[i];
+  }
   for (size_t i = 1 + carried + scanned; i < operands; ++i) arguments[i] = in[i];
   for (int64_t s = 0; s < steps; ++s) {
     const int64_t k = reverse ? steps - 1 - s : s;
@@ -83,7 +89,8 @@ void run_loop(const Launch& launch, Pointers& in, Pointers& out, char* workspace
   }
   if (steps == 0)
     for (size_t i = 0; i < carried; ++i)
-      std::memcpy(out[i], in[1 + i], node.output(static_cast<int>(i)).bytes());
+      if (out[i] != in[1 + i])
+        std::memcpy(out[i], in[1 + i], node.output(static_cast<int>(i)).bytes());
   for (size_t j = carried; j < results; ++j)
     std::memset(static_cast<char*>(out[j]) + static_cast<size_t>(steps) * row_bytes[j], 0,
                 static_cast<size_t>(max - steps) * row_bytes[j]);

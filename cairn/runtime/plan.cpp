@@ -97,7 +97,7 @@ class Planner {
       const Node& writer = pair.second.node();
       for (size_t i = 0; i < writer.inputs().size(); ++i)
         if (root_of(writer.input(static_cast<int>(i))) == pair.first &&
-            (pair.second.output() != 0 || !may_overwrite(writer, static_cast<int>(i))))
+            !may_overwrite(writer, static_cast<int>(i), pair.second.output()))
           return true;
       return false;
     });

@@ -23,16 +23,20 @@ Tensor root_of(Tensor t) {
   return t;
 }
 
-bool may_overwrite(const Node& node, int i) {
+bool may_overwrite(const Node& node, int i, int result) {
   const Tensor& operand = node.input(i);
-  if (operand.type().bytes() != node.output().bytes()) return false;
-  if (node.op() == Op::dynamic_update_slice || node.op() == Op::scatter) {
-    if (i != 0) return false;
-    for (size_t j = 1; j < node.inputs().size(); ++j)
-      if (root_of(node.input(static_cast<int>(j))) == root_of(operand)) return false;
+  if (operand.type().bytes() != node.output(result).bytes()) return false;
+  const bool is_carried =
+      node.op() == Op::loop && i == result + 1 && result < node.attrs().integer(Attr::carried);
+  const bool is_updated =
+      (node.op() == Op::dynamic_update_slice || node.op() == Op::scatter) && i == 0;
+  if (is_carried || is_updated) {
+    for (int j = 0; j < static_cast<int>(node.inputs().size()); ++j)
+      if (j != i && root_of(node.input(j)) == root_of(operand)) return false;
     return true;
   }
-  return node.info().trait == Trait::elementwise &&
+  return node.op() != Op::dynamic_update_slice && node.op() != Op::scatter &&
+         node.info().trait == Trait::elementwise &&
          size_of(operand.dtype()) == size_of(node.output().dtype);
 }
 

@@ -26,9 +26,10 @@ Schedule make_schedule(const Graph& graph, std::vector<std::pair<Tensor, Tensor>
 bool is_alias(const Node& node);
 // The value whose memory `t` is: itself unless an alias node made it.
 Tensor root_of(Tensor t);
-// True when result 0 of `node` may be written over operand i: every element is read before it is
-// written, or the kernel leaves in place what it does not change.
-bool may_overwrite(const Node& node, int i);
+// True when a result of `node` may be written over operand i: every element is read before it is
+// written, the kernel leaves in place what it does not change, or a loop moves the carried value
+// out of the way.
+bool may_overwrite(const Node& node, int i, int result = 0);
 // True for nodes whose value is known when the graph is called.
 bool is_given(const Node& node);
 

@@ -193,7 +193,8 @@ class PlanVerifier {
           fail(fmt::format("results {} and {} overlap", p, o));
       for (size_t i = 0; i < launch.inputs.size(); ++i) {
         if (!overlap(launch.outputs[o], launch.inputs[i])) continue;
-        if (!launch.node || o > 0 || !may_overwrite(*launch.node, static_cast<int>(i)) ||
+        if (!launch.node ||
+            !may_overwrite(*launch.node, static_cast<int>(i), static_cast<int>(o)) ||
             span(launch.outputs[o]).begin != span(launch.inputs[i]).begin)
           fail(fmt::format("result {} overwrites operand {}", o, i));
       }

@@ -103,6 +103,46 @@ TEST(Function, MustAliasTakesWhatIsHandedThrough) {
   }
 }
 
+// Carried values that are given away stay where they are, for every number of steps.
+TEST(Loop, CarriesAreDonated) {
+  Runtime runtime(test::checked());
+  Function f = compile([](std::span<const Tensor> x) {
+    return fori(x[2], {x[0], x[1]},
+                [](const Tensor&, std::span<const Tensor> s) {
+                  return std::vector<Tensor>{s[1] * 2.0, s[0] + s[1]};
+                },
+                {.max = 9});
+  });
+  for (int steps = 0; steps < 6; ++steps) {
+    double a = 1, b = 2;
+    for (int i = 0; i < steps; ++i) {
+      const double next = 2 * b;
+      b = a + b;
+      a = next;
+    }
+    std::vector<Tensor> args{
+        runtime.upload(HostArray::from<float>(std::vector<float>{1, 1, 1}, {3})),
+        runtime.upload(HostArray::from<float>(std::vector<float>{2, 2, 2}, {3})),
+        Tensor::from<int32_t>({steps}, {})};
+    const void* before[] = {args[0].buffer()->data, args[1].buffer()->data};
+    const auto out = f(runtime, std::move(args), {.must_alias = {0, 1}});
+    EXPECT_EQ(out[0].to_vector<float>(), std::vector<float>(3, static_cast<float>(a))) << steps;
+    EXPECT_EQ(out[1].to_vector<float>(), std::vector<float>(3, static_cast<float>(b))) << steps;
+    EXPECT_EQ(out[0].buffer()->data, before[0]);
+    EXPECT_EQ(out[1].buffer()->data, before[1]);
+  }
+  // The same tensor twice: only one of the two may be written over.
+  Function twice = compile([](std::span<const Tensor> x) {
+    return fori(3, {x[0], x[0]}, [](const Tensor&, std::span<const Tensor> s) {
+      return std::vector<Tensor>{s[0] + 1.0, s[0] + s[1]};
+    });
+  });
+  const auto out =
+      twice(runtime, {runtime.upload(HostArray::from<float>(std::vector<float>{1}, {1}))});
+  EXPECT_EQ(out[0].item<float>(), 4);
+  EXPECT_EQ(out[1].item<float>(), 7);
+}
+
 TEST(Loop, AnErrorEndsIt) {
   Runtime runtime(test::checked());
   const Tensor x = Tensor::from<float>({1}, {1});
