@@ -23,19 +23,24 @@ def say(text, end="\n"):
     print(text, end=end, file=sys.stderr, flush=True)
 
 
-def configure(preset, directory, log):
-    """Runs cmake when the directory is new, the presets changed, or the clone was moved."""
+def configure(preset, directory, log, tests):
+    """Runs cmake when the directory is new, the presets changed, the clone was moved, or `tests` are
+    wanted for the first time: they need packages that the program does not."""
     stamp, cache = directory / ".configured", directory / "CMakeCache.txt"
+    before = stamp.read_text() if stamp.exists() else ""
+    tests = tests or before.endswith("tests")
     wanted = hashlib.sha256((ROOT / "CMakePresets.json").read_bytes()).hexdigest()
+    wanted += " with tests" if tests else ""
     if cache.exists() and f"CMAKE_HOME_DIRECTORY:INTERNAL={ROOT}\n" not in cache.read_text():
         cache.unlink()
         shutil.rmtree(directory / "CMakeFiles", ignore_errors=True)
-    if cache.exists() and stamp.exists() and stamp.read_text() == wanted:
+    if cache.exists() and before == wanted:
         return True
     say(f"build: cmake --preset {preset}")
     with log.open("w") as out:
-        status = subprocess.run(["cmake", "--preset", preset], cwd=ROOT, stdin=subprocess.DEVNULL,
-                                stdout=out, stderr=subprocess.STDOUT).returncode
+        command = ["cmake", "--preset", preset, f"-DCAIRN_TESTS={'ON' if tests else 'OFF'}"]
+        status = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out,
+                                stderr=subprocess.STDOUT).returncode
     if status == 0:
         stamp.write_text(wanted)
     return status == 0
@@ -88,7 +93,8 @@ def build(preset, targets=()):
     log = directory / "build.log"
     with (directory / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        ok = configure(preset, directory, log) and ninja(directory, targets, log)
+        tests = not targets or any(target.startswith("tests") for target in targets)
+        ok = configure(preset, directory, log, tests) and ninja(directory, targets, log)
     if not ok:
         show_failure(log)
     return ok
