@@ -171,7 +171,7 @@ PieceCounts::PieceCounts(std::span<const std::string> special_tokens)
     return a.pattern.size() > b.pattern.size();
   });
   rules.push_back({std::string(kGpt2Pattern)});
-  index_.reset(new Index{Splitter::make(std::move(rules)).value()});
+  index_ = std::make_unique<Index>(Splitter::make(std::move(rules)).value());
 }
 PieceCounts::PieceCounts(PieceCounts&&) noexcept = default;
 PieceCounts::~PieceCounts() = default;
