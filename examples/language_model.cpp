@@ -10,7 +10,7 @@
 #include <cstdio>
 #include <string>
 
-#include "options.h"
+#include "examples/options.h"
 
 using namespace cairn;
 

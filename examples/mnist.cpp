@@ -14,7 +14,7 @@
 #include <cstdio>
 #include <string>
 
-#include "options.h"
+#include "examples/options.h"
 
 using namespace cairn;
 

@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <map>
 
-#include "options.h"
+#include "examples/options.h"
 
 using namespace cairn;
 

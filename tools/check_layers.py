@@ -99,9 +99,9 @@ def main():
                     if problem := check_layer_include(name, included, layers):
                         problems.append(f"{where}: {problem}")
             elif kind == '"':
-                if not (top == "apps" and included.startswith("apps/")):
+                if top == "cairn" or not included.startswith(f"{top}/"):
                     problems.append(f"{where}: \"{included}\": write the full name from the root, "
-                                    "and nothing outside cairn/")
+                                    f"and nothing outside cairn/ and {top}/")
             elif (top == "examples" or (top == "cairn" and is_header)) and (
                     included == "iostream" and top == "cairn"
                     or not SYSTEM_HEADERS.fullmatch(included)):

@@ -113,6 +113,7 @@ Result<std::pair<CheckpointInfo, std::string>> parse_run_json(std::string_view t
   const auto step = json["step"].get<uint64_t>();
   if (step > uint64_t{1} << 62) return Error(fmt::format("'step' is {}", step));
   info.step = static_cast<int64_t>(step);
+  if (is("data", &Json::is_string)) info.data = json["data"].get<std::string>();
   if (const Json* loss = number(json, "validation_loss"))
     info.validation_loss = loss->get<double>();
   if (is("plateau", &Json::is_object)) {
@@ -155,7 +156,8 @@ Status write_checkpoint(const fs::path& folder, const CheckpointInfo& info,
   Json json = {{"step", info.step},
                {"checksum", sum.value()},
                {"metrics_bytes", info.metrics_bytes},
-               {"config", to_toml(info.config)}};
+               {"config", to_toml(info.config)},
+               {"data", info.data}};
   if (info.validation_loss) json["validation_loss"] = *info.validation_loss;
   if (const auto& p = info.plateau) {
     json["plateau"] = {{"rate", p->rate}, {"bad", p->bad}, {"cooling", p->cooling}};
@@ -174,10 +176,19 @@ Status write_checkpoint(const fs::path& folder, const CheckpointInfo& info,
   return Nothing{};
 }
 
-Result<std::optional<CheckpointInfo>> latest_checkpoint(const fs::path& folder) {
+Result<std::optional<CheckpointInfo>> latest_checkpoint(
+    const fs::path& folder, const std::function<void(const std::string&)>& note) {
   const auto all = folders(folder / "checkpoints");
-  for (auto it = all.rbegin(); it != all.rend(); ++it)
+  for (auto it = all.rbegin(); it != all.rend(); ++it) {
     if (auto info = read_info(it->second)) return info;
+    if (note)
+      note(fmt::format("the checkpoint '{}' is damaged and passed over", it->second.string()));
+  }
+  if (!all.empty())
+    return Error(
+        fmt::format("no checkpoint in '{}' is whole; restore one, or start over with "
+                    "--fresh",
+                    (folder / "checkpoints").string()));
   return std::optional<CheckpointInfo>();
 }
 

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,6 +28,7 @@ struct CheckpointInfo {
   std::optional<double> validation_loss;
   std::optional<Plateau::State> plateau;
   TrainConfig config;
+  std::string data;  // Task::data_hash, in hexadecimal
 };
 
 // Writes checkpoints/step-N, in place of a broken one of that step, and removes the oldest beyond
@@ -36,8 +38,12 @@ Status write_checkpoint(const std::filesystem::path& folder, const CheckpointInf
 // What run.json says, without the folder, and the checksum that it names. The Error says what is
 // missing.
 Result<std::pair<CheckpointInfo, std::string>> parse_run_json(std::string_view text);
-// The newest complete checkpoint; nothing when there is none. Broken ones are passed over.
-Result<std::optional<CheckpointInfo>> latest_checkpoint(const std::filesystem::path& folder);
+// The newest complete checkpoint; nothing when none was written. Broken ones are passed over, each
+// with a note; when there is no other, that is an Error, for a run that began again would overwrite
+// what is left of it.
+Result<std::optional<CheckpointInfo>> latest_checkpoint(
+    const std::filesystem::path& folder,
+    const std::function<void(const std::string&)>& note = nullptr);
 // Fills the tensors. The Error names the tensor that is missing or has another type.
 Status read_checkpoint(Runtime& runtime, const CheckpointInfo& info,
                        std::span<const NamedTensor> state);

@@ -1,6 +1,8 @@
 #include "cairn/train/data.h"
 
 #include <fmt/format.h>
+#define XXH_INLINE_ALL  // header only: no library to link
+#include <xxhash.h>
 
 #include <algorithm>
 #include <bit>
@@ -243,6 +245,16 @@ std::vector<HostArray> ImageBatches::evaluation_batch(int64_t first, int64_t bat
                                 {DType::i32, {batch}}};
   for (int64_t row = 0; row < batch; ++row) fill(first + row, row, arrays);
   return arrays;
+}
+
+uint64_t TokenFile::hash() const {
+  const std::string_view all = bytes_.text();
+  return XXH3_64bits(all.data(), all.size());
+}
+
+uint64_t ImageBatches::hash() const {
+  return XXH3_64bits_withSeed(images_.data(), images_.bytes(),
+                              XXH3_64bits(labels_.data(), labels_.bytes()));
 }
 
 }  // namespace cairn

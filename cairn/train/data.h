@@ -35,6 +35,8 @@ class TokenFile {
   // Index of the document that token i belongs to.
   int64_t document(int64_t i) const;
   bool has_documents() const { return starts_.size() > 1; }
+  // Of the tokens and where documents begin.
+  uint64_t hash() const;
 
  private:
   SharedBytes bytes_;
@@ -82,6 +84,7 @@ class ImageBatches {
   int64_t size() const { return count_; }
   const Shape& image_shape() const { return shape_; }  // [C, H, W]
   int64_t classes() const { return classes_; }
+  uint64_t hash() const;  // of pixels and labels
   // Of the pixels / 255, over all of the images.
   double mean = 0, deviation = 1;
 

@@ -8,6 +8,7 @@
 #include "cairn/base/clock.h"
 #include "cairn/base/file.h"
 #include "cairn/train/checkpoint.h"
+#include "cairn/train/folder_lock.h"
 #include "cairn/train/lbfgs_step.h"
 #include "cairn/train/report.h"
 #include "cairn/train/run_setup.h"
@@ -89,9 +90,14 @@ class Run {
     if (error)
       return Error(
           fmt::format("cannot make the folder '{}': {}", folder.string(), error.message()));
-    auto found = latest_checkpoint(folder);
+    auto lock = FolderLock::take(folder);
+    if (!lock) return lock.error();
+    lock_.emplace(std::move(lock).value());
+    auto found = latest_checkpoint(folder, options_.on_note);
     if (!found) return found.error();
     const std::optional<CheckpointInfo>& checkpoint = found.value();
+    const fs::path report = folder / "report.html";
+    const fs::path metrics = folder / "metrics.jsonl";
     if (checkpoint) {
       const auto differences = resume_differences(checkpoint->config, config_);
       if (!differences.empty())
@@ -100,8 +106,24 @@ class Run {
                         "start over, or "
                         "another --out",
                         folder.string(), fmt::join(differences, ", ")));
+      // A finished run needs nothing any more, its data neither.
+      const TrainConfig::Train& before = checkpoint->config.train;
+      if (before.steps == config_.train.steps && before.epochs == config_.train.epochs &&
+          fs::exists(folder / "model.safetensors") && fs::exists(report)) {
+        result_.step = checkpoint->step;
+        result_.already_done = result_.finished = true;
+        result_.history = read_metrics(metrics);
+        return Nothing{};
+      }
     }
     if (auto status = build(); !status) return status;
+    data_ = fmt::format("{:016x}", task_->data_hash());
+    if (checkpoint && !checkpoint->data.empty() && checkpoint->data != data_)
+      return Error(fmt::format(
+          "'{}' holds a run on other data: what the files of [data] hold, or the "
+          "tokenizer made of it, has changed since; restore them, --fresh to start over, "
+          "or another --out",
+          folder.string()));
     total_ = total_steps(config_, *task_);
     result_.parameters = parameter_count(task_->module());
     schedule_ = schedule_config(config_, total_);
@@ -109,8 +131,6 @@ class Run {
     plateau_ = plateau_of(config_);
     if (plateau_ && config_.train.evaluate_every == 0)
       return Error("train.schedule \"plateau\" goes by evaluations: set train.evaluate_every");
-    const fs::path report = folder / "report.html";
-    const fs::path metrics = folder / "metrics.jsonl";
     if (checkpoint) {
       if (auto status = read_checkpoint(runtime_, *checkpoint, state()); !status) return status;
       result_.step = first_step_ = checkpoint->step;
@@ -247,7 +267,7 @@ class Run {
     if (saved_step_ == result_.step) return Nothing{};
     const double before = monotonic_seconds();
     if (auto status = lines_->sync(); !status) return status;
-    CheckpointInfo info{{}, result_.step, lines_->position(), validation_, {}, config_};
+    CheckpointInfo info{{}, result_.step, lines_->position(), validation_, {}, config_, data_};
     if (plateau_) info.plateau = plateau_->state();
     auto status = write_checkpoint(options_.folder, info, state(), config_.train.keep_checkpoints);
     if (status) saved_step_ = result_.step;
@@ -307,7 +327,9 @@ class Run {
   TrainConfig config_;
   const RunOptions& options_;
   RunResult result_;
+  std::optional<FolderLock> lock_;
   std::unique_ptr<Task> task_;
+  std::string data_;               // its hash
   std::optional<TrainStep> step_;  // one of these
   std::optional<LbfgsStep> lbfgs_;
   ScheduleConfig schedule_;

@@ -1,6 +1,8 @@
 #include "cairn/train/task.h"
 
 #include <fmt/format.h>
+#define XXH_INLINE_ALL  // header only: no library to link
+#include <xxhash.h>
 
 #include <cstring>
 
@@ -119,6 +121,12 @@ class LanguageTask : public Task {
     return config_.train.batch * config_.train.accumulate * config_.model.context;
   }
 
+  uint64_t data_hash() const override {
+    uint64_t hash = tokens_.hash();
+    for (const std::string& token : tokenizer_->vocabulary().tokens)
+      hash = XXH3_64bits_withSeed(token.data(), token.size(), hash);
+    return hash;
+  }
   std::optional<Evaluation> evaluate(Runtime& runtime) override {
     if (!validation_) return std::nullopt;
     double total = 0, count = 0;
@@ -233,6 +241,7 @@ class ImageTask : public Task {
   }
   std::string item_name() const override { return "samples"; }
   int64_t items_per_step() const override { return config_.train.batch * config_.train.accumulate; }
+  uint64_t data_hash() const override { return train_.hash(); }
   std::optional<Evaluation> evaluate(Runtime& runtime) override {
     if (!validation_) return std::nullopt;
     double total = 0, count = 0, right = 0;
@@ -294,7 +303,10 @@ Result<std::unique_ptr<Task>> make_language_task(const TrainConfig& config,
   auto train = tokens(config.data.text, "tokens.bin");
   if (!train) return train.error();
   if (train.value().size() < 2)
-    return Error(fmt::format("{}: the text is empty", config.data.text[0]));
+    return Error(fmt::format("{}: the text is {}", config.data.text[0],
+                             train.value().size() == 0
+                                 ? "empty"
+                                 : "too short: it has 1 token, and training needs at least 2"));
   std::optional<TokenFile> validation;
   if (!config.data.validation_text.empty()) {
     auto read = tokens(config.data.validation_text, "validation_tokens.bin");

@@ -30,6 +30,8 @@ class Task {
     double loss;
     std::optional<double> accuracy;
   };
+  // Of what it learns from: data and tokenizer. A run goes on only with the same.
+  virtual uint64_t data_hash() const = 0;
   // Over the whole validation part; nothing when there is none.
   virtual std::optional<Evaluation> evaluate(Runtime& runtime) = 0;
   // A sample of what the model does, for people; empty where that makes no sense.

@@ -31,7 +31,7 @@ class RunTest : public testing::Test {
     for (int i = 0; i < 4000; ++i)
       out << static_cast<char>('a' + random() % 3 * (i % 5 + 1)) << (i % 11 == 0 ? " " : "");
   }
-  ~RunTest() override { fs::remove_all(root); }
+  void TearDown() override { fs::remove_all(root); }
 
   TrainConfig config(int64_t steps) const {
     TrainConfig c = parse_config(R"(

@@ -296,5 +296,52 @@ TEST_F(RunTest, TheConfigurationIsCheckedHoweverItWasMade) {
   EXPECT_THAT(failure(c, "a"), HasSubstr("train.seed"));
 }
 
+// A finished run needs its data no more, and stays as it is.
+TEST_F(RunTest, AFinishedRunNeedsNoData) {
+  const TrainConfig c = config(8);
+  train(c, "out");
+  const auto when = fs::last_write_time(root / "out/model.safetensors");
+  fs::remove(root / "text.txt");
+  const RunResult again = train(c, "out");
+  EXPECT_TRUE(again.already_done);
+  EXPECT_EQ(again.step, 8);
+  EXPECT_EQ(fs::last_write_time(root / "out/model.safetensors"), when);
+}
+
+// The same path with another text behind it, or letters that make another tokenizer.
+TEST_F(RunTest, OtherDataIsNotTheSameRun) {
+  train(config(8), "out");
+  std::string text = bytes(root / "text.txt");
+  for (const auto& change : std::vector<std::function<void(std::string&)>>{
+           [](std::string& t) { std::reverse(t.begin(), t.end()); },
+           [](std::string& t) { std::replace(t.begin(), t.end(), 'a', 'z'); }}) {
+    std::string other = text;
+    change(other);
+    std::ofstream(root / "text.txt") << other;
+    EXPECT_THAT(failure(config(12), "out"), testing::HasSubstr("holds a run on other data"));
+  }
+  std::ofstream(root / "text.txt") << text;
+  EXPECT_EQ(train(config(12), "out").step, 12);
+}
+
+// Where every checkpoint is damaged, starting over would overwrite what is left.
+TEST_F(RunTest, DamagedCheckpointsAreNoFreshStart) {
+  train(config(8), "out");
+  for (const auto& entry : fs::directory_iterator(root / "out/checkpoints"))
+    fs::resize_file(entry.path() / "state.safetensors", 1000);
+  const std::string metrics = bytes(root / "out/metrics.jsonl");
+  EXPECT_THAT(failure(config(12), "out"), testing::HasSubstr("no checkpoint in"));
+  EXPECT_EQ(bytes(root / "out/metrics.jsonl"), metrics);
+}
+
+TEST_F(RunTest, TwoRunsInOneFolderAreRefused) {
+  std::string second;
+  train(config(4), "out", 1, [&] {
+    second = failure(config(4), "out");
+    return false;
+  });
+  EXPECT_THAT(second, testing::HasSubstr("another run is at work"));
+}
+
 }  // namespace
 }  // namespace cairn
