@@ -263,7 +263,8 @@ int run(const Options& options, Session& session) {
   if (record.steps == 0) {
     session.note("timing a few steps");
     // A tenth of the time goes to evaluation and slower moments of the machine.
-    record.steps = steps_for(*runtime, config, folder, record.minutes * 60 * 0.9).value();
+    const double seconds = record.minutes * 60 * 0.9;
+    record.steps = steps_with_progress(session, *runtime, config, folder, seconds);
     write_record(folder, record);
   }
   config.train.steps = record.steps;

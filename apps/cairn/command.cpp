@@ -102,7 +102,7 @@ void add_common(CLI::App& app, CommonOptions& common) {
                      common.device = text;
                    }));
   grouped(add_text(app, "--precision", "TYPE",
-                   "f32, bf16 or f16: what a model computes in (default: f32)",
+                   "f32, bf16 or f16: what products are computed in (default: f32)",
                    [&common](const std::string& text) {
                      check_precision(text);
                      common.precision = text;

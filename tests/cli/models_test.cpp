@@ -48,6 +48,20 @@ TEST_F(ModelsTest, TextOfIds) {
             run({"tokenize", "--model", "llama", "--ids", ids.substr(1, ids.size() - 2)}).out);
 }
 
+// Planning a model of one layer takes as long as dozens of its tokens. The best of a few runs, as
+// other load only makes a speed lower.
+TEST_F(ModelsTest, SpeedsLeavePlanningOut) {
+  double prompt = 0, decode = 0;
+  for (int i = 0; i < 5; ++i) {
+    const auto json = generate({"--ids", "5", "--max-tokens", "24", "--temperature", "0",
+                                "--ignore-eos", "--json"})
+                          .json();
+    prompt = std::max(prompt, json["prompt_tokens_per_s"].get<double>());
+    decode = std::max(decode, json["tokens_per_s"].get<double>());
+  }
+  EXPECT_GT(prompt, decode / 5);
+}
+
 TEST_F(ModelsTest, OneSeedOneText) {
   const auto ids = [&](const char* seed, const char* threads) {
     return generate({"--ids", "5", "--max-tokens", "12", "--temperature", "1.5", "--top-k", "0",

@@ -216,6 +216,21 @@ TEST_F(TrainTest, SizesAreBounded) {
   EXPECT_TRUE(fails(train({"--set", "model.width=1000000000000"}), 1, "at most"));
 }
 
+TEST_F(TrainTest, TooLittleText) {
+  write("story.txt", "");
+  EXPECT_TRUE(fails(train(), 1, "is empty"));
+  write("story.txt", "x");
+  EXPECT_TRUE(fails(train(), 1, "too short"));
+}
+
+TEST_F(TrainTest, Precision) {
+  for (const char* type : {"f32", "bf16", "f16"}) {
+    const Ran ran = run({"train", "shakespeare.toml", "--out", type, "--precision", type});
+    EXPECT_EQ(ran.status, 0) << ran.err;
+  }
+  EXPECT_NE(read("f32/model.safetensors"), read("bf16/model.safetensors"));
+}
+
 // The configuration of CLI.md, which examples/ ships, on another text.
 TEST_F(TrainTest, TheExampleOfShakespeare) {
   const std::string file = CAIRN_SOURCE_DIR "/examples/shakespeare.toml";
