@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <type_traits>
 
 template <class T>
 T parse_number(const std::string& name, const std::string& text, T least, T most) {
