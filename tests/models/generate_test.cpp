@@ -175,16 +175,18 @@ TEST_F(GeneratorTest, PrefillInAnyPiecesIsTheWholePass) {
 
 TEST_F(GeneratorTest, AThousandTokensMakeNoNewPlan) {
   Generator generator(runtime, *model, 1200);
-  const SamplingOptions options{.temperature = 1, .seed = 1};
-  const auto one = [&] {
-    const int32_t next = generator.sample(options);
+  // Temperature, the other options and the seed are data.
+  const auto one = [&](int i) {
+    const int32_t next = generator.sample(
+        {.temperature = 0.5 + 0.001 * i, .top_k = 1 + i % 7, .seed = static_cast<uint64_t>(i)});
     generator.feed(std::span(&next, 1));
   };
   generator.feed(ids);
-  one();
-  const int64_t plans = runtime.stats().plans_made;
-  for (int i = 0; i < 1000; ++i) one();
-  EXPECT_EQ(runtime.stats().plans_made, plans);
+  one(0);
+  const RuntimeStats before = runtime.stats();
+  for (int i = 1; i <= 1000; ++i) one(i);
+  EXPECT_EQ(runtime.stats().plans_made, before.plans_made);
+  EXPECT_EQ(runtime.stats().schedules_made, before.schedules_made);
   EXPECT_EQ(generator.length(), 1151);
 }
 
