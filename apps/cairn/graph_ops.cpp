@@ -130,7 +130,11 @@ std::vector<std::string> dtypes_of(Op op) {
       case TypeClass::any: yes = true; break;
       case TypeClass::number: yes = dtype != DType::b8 && !is_float8(dtype); break;
       case TypeClass::floating: yes = is_float(dtype) && !is_float8(dtype); break;
-      case TypeClass::integer: yes = !is_float(dtype); break;
+      case TypeClass::integer:
+        // A shifted bool is refused by inference.
+        yes = !is_float(dtype) &&
+              (dtype != DType::b8 || (op != Op::shift_left && op != Op::shift_right));
+        break;
       case TypeClass::own: yes = accepts(op, dtype); break;
     }
     if (yes) names.emplace_back(cairn::name(dtype));

@@ -2,7 +2,8 @@
 //
 // Buffers are of three kinds. Arguments and results are buffers of their own; everything between
 // lives at a fixed offset of one arena. The planned peak is the sum of the three in requested bytes
-// rounded to 64, and the executor allocates exactly that.
+// rounded to 64, and the executor allocates exactly that. (One tensor given as two arguments counts
+// twice: a plan is made of types.)
 //
 // A plan is immutable and may run in several threads at once: an execution brings its own arena.
 #pragma once

@@ -188,6 +188,7 @@ std::shared_ptr<Plan> Runtime::State::make(const GraphCode& code, std::span<cons
   ++plans_made;
   if (on_graph) on_graph(close(outputs, numbering));
   // Before the first message: ranks with different graphs would take each other's for their own.
+  // Ranks that run one program make the same plans in the same order.
   if (!mesh.empty()) {
     std::set<std::string> axes;
     add_mesh_axes(outputs, axes);

@@ -75,19 +75,16 @@ struct Order {
   }
 };
 
-// Nodes that read the memory of `root`, through aliases too.
-std::vector<int> readers_of(const Order& order, const Node* root) {
-  std::vector<const Node*> memory{root};
-  std::vector<int> readers;
-  for (size_t i = 0; i < order.nodes.size(); ++i) {
-    const Node* node = order.nodes[i];
-    bool reads = false;
-    for (const Tensor& t : node->inputs())
-      reads |= std::find(memory.begin(), memory.end(), t.node_pointer()) != memory.end();
-    if (!reads) continue;
-    if (is_alias(*node)) memory.push_back(node);
-    readers.push_back(static_cast<int>(i));
-  }
+// For each argument the places of the nodes that read its memory, through aliases too, in order.
+std::unordered_map<const Node*, std::vector<int>> readers_of_arguments(const Order& order) {
+  std::unordered_map<const Node*, std::vector<int>> readers;
+  for (size_t i = 0; i < order.nodes.size(); ++i)
+    for (const Tensor& t : order.nodes[i]->inputs()) {
+      const Node* root = root_of(t).node_pointer();
+      if (!is_given(*root)) continue;
+      std::vector<int>& list = readers[root];
+      if (list.empty() || list.back() != static_cast<int>(i)) list.push_back(static_cast<int>(i));
+    }
   return readers;
 }
 
@@ -96,13 +93,22 @@ std::vector<int> readers_of(const Order& order, const Node* root) {
 Schedule make_schedule(const Graph& graph, std::vector<std::pair<Tensor, Tensor>>& overwrites) {
   Order order(graph);
   std::vector<std::pair<Tensor, Tensor>> kept;
+  auto readers_of = overwrites.empty() ? std::unordered_map<const Node*, std::vector<int>>()
+                                       : readers_of_arguments(order);
+  // As long as every edge leads forward in the order of building, what stands before the writer
+  // does not come after it; a training step needs no walk then.
+  bool forward = true;
   for (auto& pair : overwrites) {
     const int writer = order.place.at(pair.second.node_pointer());
-    const std::vector<int> readers = readers_of(order, pair.first.node_pointer());
-    const std::vector<bool> later = order.descendants(writer);
-    if (std::any_of(readers.begin(), readers.end(),
-                    [&](int r) { return later[static_cast<size_t>(r)]; }))
-      continue;
+    const std::vector<int>& readers = readers_of[pair.first.node_pointer()];
+    const bool stand_before = readers.empty() || readers.back() <= writer;
+    if (!forward || !stand_before) {
+      const std::vector<bool> later = order.descendants(writer);
+      if (std::any_of(readers.begin(), readers.end(),
+                      [&](int r) { return later[static_cast<size_t>(r)]; }))
+        continue;
+    }
+    forward &= stand_before;
     // Readers that stand before the writer get an edge too: another pair may move them.
     for (int reader : readers)
       if (reader != writer) order.after[static_cast<size_t>(reader)].push_back(writer);
