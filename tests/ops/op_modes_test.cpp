@@ -109,37 +109,69 @@ TEST(OpCases, EagerAndThreadsGiveTheSameBits) {
   }
 }
 
-// Two examples, the second with its elements in reverse order, mapped at once and one by one.
+// Operands that are the transposes of others, with their axes in reverse order in memory: the same
+// bits.
+TEST(OpCases, OperandsInAnotherOrderOfMemory) {
+  int turned = 0;
+  for (const Case& c : all_cases()) {
+    SCOPED_TRACE(c.name);
+    const std::vector<Tensor> leaves = c.leaves(c.dtypes.front());
+    std::vector<Tensor> others = leaves;
+    for (Tensor& t : others)
+      if (t.rank() >= 2) t = transpose(eval(runtime(), transpose(t)));
+    if (others == leaves) continue;
+    const std::vector<HostArray> expected = hosts(runtime(), c.call(leaves));
+    const std::vector<HostArray> got = hosts(runtime(), c.call(others));
+    for (size_t i = 0; i < expected.size(); ++i)
+      EXPECT_EQ(std::memcmp(got[i].data(), expected[i].data(), expected[i].bytes()), 0)
+          << "output " << i;
+    ++turned;
+  }
+  EXPECT_GT(turned, 500);
+}
+
+// Two examples, the second with its elements in reverse order, mapped at once and one by one: of
+// all operands, and of each operand by itself while the others are shared.
 TEST(OpCases, VmapEqualsALoop) {
   int mapped = 0;
   for (const Case& c : all_cases()) {
     if (!c.maps || c.inputs.empty()) continue;
-    SCOPED_TRACE(c.name);
     Case other = c;
     for (CaseInput& input : other.inputs)
       if (!input.fixed) std::reverse(input.array.v.begin(), input.array.v.end());
     const DType dtype = c.dtypes.front();
-    const std::vector<Tensor> first = c.leaves(dtype), second = other.leaves(dtype);
-    std::vector<Tensor> both;
-    for (size_t i = 0; i < first.size(); ++i)
-      both.push_back(stack(std::vector<Tensor>{first[i], second[i]}));
-    const std::vector<HostArray> together = hosts(runtime(), vmap(c.call)(both));
-    const std::vector<HostArray> ones[] = {hosts(runtime(), c.call(first)),
-                                           hosts(runtime(), c.call(second))};
-    for (size_t i = 0; i < together.size(); ++i) {
-      const Array all = untyped(together[i]);
-      for (size_t example : {0, 1}) {
-        const Array alone = untyped(ones[example][i]);
-        Array part(alone.shape);
-        std::copy_n(all.v.begin() + static_cast<int64_t>(example) * part.size(), part.size(),
-                    part.v.begin());
-        expect_within(c, together[i].dtype(), part, alone,
-                      "output " + std::to_string(i) + " of example " + std::to_string(example));
+    const std::vector<Tensor> first = c.leaves(dtype), reversed = other.leaves(dtype);
+    const size_t count = first.size();
+    for (size_t only = 0; only <= count; ++only) {
+      if (only == 0 && count == 1) continue;  // the same as all
+      const auto is_mapped = [&](size_t i) { return only == count || i == only; };
+      SCOPED_TRACE(c.name + (only == count ? "" : ", operand " + std::to_string(only)));
+      std::vector<Tensor> second = first, both;
+      std::vector<BatchAxis> axes;
+      for (size_t i = 0; i < count; ++i) {
+        if (is_mapped(i)) second[i] = reversed[i];
+        both.push_back(is_mapped(i) ? stack(std::vector<Tensor>{first[i], second[i]}) : first[i]);
+        axes.push_back(is_mapped(i) ? BatchAxis(0) : std::nullopt);
       }
+      const std::vector<HostArray> together = hosts(runtime(), vmap(c.call, axes)(both));
+      const std::vector<HostArray> ones[] = {hosts(runtime(), c.call(first)),
+                                             hosts(runtime(), c.call(second))};
+      for (size_t i = 0; i < together.size(); ++i) {
+        EXPECT_EQ(together[i].dtype(), ones[0][i].dtype()) << "output " << i;
+        const Array all = untyped(together[i]);
+        for (size_t example : {0, 1}) {
+          const Array alone = untyped(ones[example][i]);
+          Array part(alone.shape);
+          std::copy_n(all.v.begin() + static_cast<int64_t>(example) * part.size(), part.size(),
+                      part.v.begin());
+          expect_within(c, together[i].dtype(), part, alone,
+                        "output " + std::to_string(i) + " of example " + std::to_string(example));
+        }
+      }
+      ++mapped;
     }
-    ++mapped;
   }
-  EXPECT_GT(mapped, 700);
+  EXPECT_GT(mapped, 1500);
 }
 
 }  // namespace
