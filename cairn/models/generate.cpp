@@ -25,13 +25,13 @@ Tensor sample_graph(const Tensor& logits, const Tensor& temperature, const Tenso
   const Tensor greedy = argmax(logits, 0);
   const Tensor scaled = logits / maximum(temperature, 1e-6);
   // Sorted by probability; a token is kept when it is among the first k, when those before it have
-  // less than top_p, and when it is likely enough beside the first.
+  // less than top_p of what these k have, and when it is likely enough beside the first.
   const Tensor order = argsort(scaled, 0, true);
-  const Tensor sorted = take(scaled, order, 0);
-  const Tensor p = softmax(sorted, 0);
-  const Tensor before = cumsum(p, 0) - p;
   const Tensor rank = iota({V}, 0);
   Tensor kept = bitwise_or(less_equal(top_k, 0), rank < top_k);
+  const Tensor sorted = where(kept, take(scaled, order, 0), -INFINITY);
+  const Tensor p = softmax(sorted, 0);
+  const Tensor before = cumsum(p, 0) - p;
   kept = bitwise_and(kept, bitwise_or(before < top_p, equal(rank, 0)));
   kept = bitwise_and(kept, p >= slice_axis(p, 0, 0, 1) * min_p);
   const Tensor choice = categorical(key, where(kept, sorted, -INFINITY));

@@ -17,8 +17,9 @@ namespace cairn {
 struct SamplingOptions {
   double temperature = 0;  // 0: the most likely token
   int top_k = 0;           // of the k most likely; 0: all
-  double top_p = 1;        // of the most likely that together have at least this probability
-  double min_p = 0;        // of those at least this times as likely as the most likely
+  // Of the most likely that together have at least this share of the probability that top_k leaves.
+  double top_p = 1;
+  double min_p = 0;  // of those at least this times as likely as the most likely
   uint64_t seed = 0;
 };
 

@@ -116,6 +116,9 @@ TEST_F(SamplingTest, AllTogether) {
   // top-k keeps 2, 4, 0, 5; top-p of 0.9 too; min-p of 0.3 drops 5.
   expect_shares(shares({.temperature = 1, .top_k = 4, .top_p = 0.9, .min_p = 0.3}),
                 {0.2, 0, 0.4, 0, 0.25, 0}, "together");
+  // Of the two that top-k keeps the first has 0.4 / 0.65 = 0.62, enough for 0.6.
+  expect_shares(shares({.temperature = 1, .top_k = 2, .top_p = 0.6}, 20), {0, 0, 1, 0, 0, 0},
+                "top-p of what top-k leaves");
 }
 
 TEST_F(SamplingTest, ASeedAndAPositionGiveOneToken) {
