@@ -83,7 +83,7 @@ Ran run_process(std::vector<std::string> arguments, const RunOptions& options) {
       dup2(err[1], 2);
     }
     for (int fd = 3; fd < 64; ++fd) close(fd);
-    signal(SIGINT, SIG_DFL);
+    for (const int number : {SIGINT, SIGTERM, SIGHUP}) signal(number, SIG_DFL);  // nohup, `&`
     std::vector<char*> argv;
     for (std::string& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);
