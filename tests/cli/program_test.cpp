@@ -325,14 +325,14 @@ TEST_F(CommandLineTest, Version) {
 
 // What needs values says so before it does anything; what plans or computes nothing works.
 TEST_F(CommandLineTest, TheNullDeviceComputesNothing) {
+  const std::string pictures = "t10k-images-idx3-ubyte.gz --labels t10k-labels-idx1-ubyte.gz";
   const std::vector<std::string> refused = {
       "demo story.txt --steps 4 --out out",
       "train shakespeare.toml --out out",
       "generate --model llama --ids 1",
       "eval logits --model llama --ids 1 --out out.npy",
       "eval perplexity --model llama --file story.txt",
-      "eval accuracy --model classifier --images t10k-images-idx3-ubyte.gz --labels "
-      "t10k-labels-idx1-ubyte.gz",
+      "eval accuracy --model classifier --images " + pictures,
       "inspect classifier --activations dense.0 --input t10k-images-idx3-ubyte.gz"};
   for (const std::string& command : refused) {
     SCOPED_TRACE(command);
