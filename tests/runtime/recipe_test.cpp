@@ -341,7 +341,7 @@ TEST(Recipe, DonationsFollowTheSizes) {
 
 // Two results of one structure, planned by turns from several threads.
 TEST(Recipe, ServesSeveralThreads) {
-  Runtime runtime(test::checked({"ref", 1}));
+  Runtime runtime({"ref", 1});  // not checked: what one thread allocates is not told from another's
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t)
     threads.emplace_back([&, t] {
