@@ -141,8 +141,11 @@ std::string CliTest::read(const std::string& name) const {
 }
 
 void CliTest::SetUp() {
-  char name[] = "/tmp/cairn_cli_XXXXXX";
-  folder_ = mkdtemp(name);
+  folder_ =
+      fs::temp_directory_path() / ("cairn-cli-" + std::to_string(getpid()) + "-" +
+                                   testing::UnitTest::GetInstance()->current_test_info()->name());
+  fs::remove_all(folder_);
+  fs::create_directories(folder_);
   const auto floats = [](std::vector<float> values, Shape shape) {
     return HostArray::from<float>(values, shape);
   };
