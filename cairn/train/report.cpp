@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "cairn/base/cpu_features.h"
+#include "cairn/base/probe.h"
 #include "cairn/plot/report.h"
 #include "cairn/plot/terminal.h"
 
@@ -73,8 +74,12 @@ std::string training_report(const TrainConfig& config, const RunResult& result, 
       curve("gradient norm", result.history, [](const Metrics& m) { return m.gradient_norm; }));
   if (!result.sample.empty()) report.samples.push_back({"What the model writes", result.sample});
   report.configuration = to_toml(config);
-  report.machine = {{"threads", fmt::format("{}", threads)},
-                    {"processor level", std::string(name(detect_cpu_target()))}};
+  const MachineInfo machine = machine_info();
+  report.machine = {
+      {"processor", machine.cpu_name},
+      {"memory", fmt::format("{:.1f} GiB", static_cast<double>(machine.memory_bytes) / 0x1p30)},
+      {"threads", fmt::format("{}", threads)},
+      {"processor level", std::string(name(detect_cpu_target()))}};
   report.footer = "Made by cairn.";
   return plot::to_html(report);
 }

@@ -5,6 +5,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "cairn/base/probe.h"
 #include "cairn/io/safetensors.h"
 #include "cairn/train/checkpoint.h"
 #include "cairn/train/run_setup.h"
@@ -341,6 +342,16 @@ TEST_F(RunTest, TwoRunsInOneFolderAreRefused) {
     return false;
   });
   EXPECT_THAT(second, testing::HasSubstr("another run is at work"));
+}
+
+TEST_F(RunTest, TheReportNamesTheMachine) {
+  train(config(3), "out");
+  const std::string report = bytes(root / "out/report.html");
+  EXPECT_NE(report.find(machine_info().cpu_name), std::string::npos);
+  for (const char* part : {"processor", "GiB", "threads", "What the model writes", "<svg"})
+    EXPECT_NE(report.find(part), std::string::npos) << part;
+  for (const char* link : {"src=\"http", "href=\"http", "url(http", "@import"})
+    EXPECT_EQ(report.find(link), std::string::npos) << "not self-contained: " << link;
 }
 
 }  // namespace
