@@ -15,9 +15,9 @@
 namespace cairn {
 namespace {
 
-using test::read_bytes;
-using test::TemporaryFolder;
-using test::write_bytes;
+using io::read_bytes;
+using io::TemporaryFolder;
+using io::write_bytes;
 using testing::HasSubstr;
 
 // RLIMIT_FSIZE for the life of the object, with SIGXFSZ ignored as the program does.

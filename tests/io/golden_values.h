@@ -9,7 +9,7 @@
 #include "cairn/core/host_array.h"
 #include "tests/support/test_data.h"
 
-namespace cairn::test {
+namespace cairn::io {
 
 inline double golden_value(DType dtype, int64_t k) {
   if (dtype == DType::b8) return k % 3 == 0;
@@ -48,7 +48,7 @@ inline void expect_golden(const HostArray& actual, DType dtype, const Shape& sha
 }
 
 inline std::string golden_file(const std::string& name) {
-  return golden_path("files/" + name).string();
+  return test::golden_path("files/" + name).string();
 }
 
-}  // namespace cairn::test
+}  // namespace cairn::io

@@ -8,8 +8,6 @@
 namespace cairn::io {
 namespace {
 
-using test::TemporaryFolder;
-using test::write_bytes;
 using testing::HasSubstr;
 
 std::span<const std::byte> bytes_of(std::string_view text) {

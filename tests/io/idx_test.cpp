@@ -8,10 +8,6 @@
 namespace cairn::io {
 namespace {
 
-using test::expect_equal;
-using test::golden_array;
-using test::read_bytes;
-using test::TemporaryFolder;
 using testing::HasSubstr;
 
 std::string error_of(std::string text) {

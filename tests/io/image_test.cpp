@@ -14,9 +14,6 @@
 namespace cairn::io {
 namespace {
 
-using test::expect_equal;
-using test::golden_file;
-using test::read_bytes;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -101,7 +98,7 @@ TEST(Png, PngSuite) {
 }
 
 TEST(Png, RoundTrip) {
-  test::TemporaryFolder folder;
+  TemporaryFolder folder;
   for (const int64_t channels : {1, 2, 3, 4}) {
     for (const auto& [height, width] : {std::pair(1, 1), std::pair(7, 5), std::pair(64, 33)}) {
       const HostArray image = picture({height, width, channels});

@@ -10,12 +10,6 @@
 namespace cairn::io {
 namespace {
 
-using test::expect_equal;
-using test::expect_golden;
-using test::golden_array;
-using test::golden_file;
-using test::read_bytes;
-using test::TemporaryFolder;
 using testing::ElementsAre;
 using testing::HasSubstr;
 

@@ -9,10 +9,6 @@
 namespace cairn::io {
 namespace {
 
-using test::golden_file;
-using test::TemporaryFolder;
-using test::write_bytes;
-
 std::string kind(const std::string& path) {
   const auto probe = probe_file(path);
   if (!probe) return probe.error().what();

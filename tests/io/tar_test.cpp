@@ -9,8 +9,6 @@
 namespace cairn::io {
 namespace {
 
-using test::golden_file;
-using test::read_bytes;
 using testing::HasSubstr;
 
 std::string error_of(const std::string& bytes) {
@@ -55,9 +53,9 @@ TEST(Tar, LongNamesOfEachFormat) {
 }
 
 TEST(Tar, Compressed) {
-  test::TemporaryFolder folder;
+  TemporaryFolder folder;
   const std::string tar = read_bytes(golden_file("pax.tar"));
-  test::write_bytes(folder / "a.tar.gz", gzip(std::as_bytes(std::span(tar.data(), tar.size()))));
+  write_bytes(folder / "a.tar.gz", gzip(std::as_bytes(std::span(tar.data(), tar.size()))));
   EXPECT_EQ(TarFile::open(folder / "a.tar.gz").value().entries().size(), 4u);
   EXPECT_THAT(TarFile::open(folder / "a.tar.gz", 100).error().what(), HasSubstr("more than 100"));
 }

@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-namespace cairn::test {
+namespace cairn::io {
 
 class TemporaryFolder {
  public:
@@ -40,4 +40,4 @@ inline std::string read_bytes(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-}  // namespace cairn::test
+}  // namespace cairn::io

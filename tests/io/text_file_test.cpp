@@ -14,8 +14,6 @@
 namespace cairn::io {
 namespace {
 
-using test::TemporaryFolder;
-using test::write_bytes;
 using testing::ElementsAre;
 using testing::HasSubstr;
 

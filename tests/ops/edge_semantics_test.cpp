@@ -15,6 +15,7 @@
 #include "cairn/runtime/runtime.h"
 #include "tests/ops/op_cases.h"
 #include "tests/support/checked_runtime.h"
+#include "tests/support/message_of.h"
 
 namespace cairn::test {
 namespace {
@@ -478,21 +479,12 @@ TEST(EdgeSemantics, CountsBelowZero) {
   expect_same(eval(runtime(), out[1]).host(), {0, 0}, "stacked rows");
 }
 
-std::string message(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
-}
-
 // The index as it was given, the tensor and the line of the program.
 TEST(EdgeSemantics, IndicesOutOfRangeAreReported) {
   const Tensor x = Tensor::from<float>({1, 2, 3}, {3}).named("weights");
   for (const int64_t index : {3, 7, -4, -100}) {
     const int line = __LINE__ + 1;
-    const std::string text = message([&] { eval(runtime(), take(x, index)); });
+    const std::string text = message_of([&] { eval(runtime(), take(x, index)); });
     EXPECT_NE(text.find("[gather] index " + std::to_string(index) +
                         " is out of range for axis 0 of f32[3] 'weights'"),
               std::string::npos)
@@ -500,7 +492,7 @@ TEST(EdgeSemantics, IndicesOutOfRangeAreReported) {
     EXPECT_NE(text.find("edge_semantics_test.cpp:" + std::to_string(line)), std::string::npos)
         << text;
     const int next = __LINE__ + 1;
-    const std::string scattered = message([&] { eval(runtime(), index_add(x, index, 1.0)); });
+    const std::string scattered = message_of([&] { eval(runtime(), index_add(x, index, 1.0)); });
     EXPECT_NE(scattered.find("[scatter] index " + std::to_string(index)), std::string::npos)
         << scattered;
     EXPECT_NE(scattered.find("edge_semantics_test.cpp:" + std::to_string(next)), std::string::npos)
@@ -512,7 +504,7 @@ TEST(EdgeSemantics, IndicesOutOfRangeAreReported) {
   many[500] = 9;
   Runtime threads(test::checked({"ref", 4}));
   for (int i = 0; i < 5; ++i) {
-    const std::string text = message([&] {
+    const std::string text = message_of([&] {
       eval(threads, take(x, Tensor::from<int32_t>(std::span<const int32_t>(many), {100000})));
     });
     EXPECT_NE(text.find("index 8 is out of range"), std::string::npos) << text;

@@ -13,6 +13,7 @@
 #include "cairn/ops/nn.h"
 #include "cairn/ops/reduce.h"
 #include "cairn/transforms/jvp.h"
+#include "tests/support/message_of.h"
 #include "tests/transforms/numeric.h"
 #include "tests/transforms/op_cases.h"
 
@@ -149,16 +150,6 @@ TEST(Scatter, TheLastOfRepeatedIndicesWins) {
   const Tensor x = leaf({1, 2, 3}, {3}), u = leaf({4, 5, 6}, {3});
   EXPECT_THAT(value(grad(set, 0)(x, u)), ElementsAre(0, 0, 30));
   EXPECT_THAT(value(grad(set, 1)(x, u)), ElementsAre(0, 20, 10));
-}
-
-template <class F>
-std::string message_of(F f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "nothing was thrown";
 }
 
 TEST(Missing, SaysWhatToDo) {

@@ -9,6 +9,7 @@
 #include "cairn/ops/movement.h"
 #include "cairn/ops/reduce.h"
 #include "cairn/transforms/vmap.h"
+#include "tests/support/message_of.h"
 #include "tests/transforms/numeric.h"
 
 namespace cairn::test {
@@ -18,16 +19,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 Tensor scalar(double x) { return Tensor::from<double>({x}, {}); }
-
-template <class F>
-std::string message_of(F f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "nothing was thrown";
-}
 
 TEST(Grad, OfAFunctionOfOneTensor) {
   EXPECT_EQ(number(grad([](Tensor x) { return x * x * x; })(scalar(2))), 12);
