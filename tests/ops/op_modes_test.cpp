@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <map>
 
 #include "cairn/core/communicator.h"
 #include "cairn/ops/elementwise.h"
@@ -130,48 +131,60 @@ TEST(OpCases, OperandsInAnotherOrderOfMemory) {
   EXPECT_GT(turned, 500);
 }
 
-// Two examples, the second with its elements in reverse order, mapped at once and one by one: of
-// all operands, and of each operand by itself while the others are shared.
+// Two examples, mapped at once and one by one.
+void expect_vmap_equals_a_loop(const Case& c, const std::vector<Tensor>& first,
+                               const std::vector<Tensor>& second,
+                               const std::vector<BatchAxis>& axes) {
+  std::vector<Tensor> both;
+  for (size_t i = 0; i < first.size(); ++i)
+    both.push_back(axes[i] ? stack(std::vector<Tensor>{first[i], second[i]}) : first[i]);
+  const std::vector<HostArray> together = hosts(runtime(), vmap(c.call, axes)(both));
+  const std::vector<HostArray> ones[] = {hosts(runtime(), c.call(first)),
+                                         hosts(runtime(), c.call(second))};
+  for (size_t i = 0; i < together.size(); ++i) {
+    EXPECT_EQ(together[i].dtype(), ones[0][i].dtype()) << "output " << i;
+    const Array all = untyped(together[i]);
+    for (size_t example : {0, 1}) {
+      const Array alone = untyped(ones[example][i]);
+      Array part(alone.shape);
+      std::copy_n(all.v.begin() + static_cast<int64_t>(example) * part.size(), part.size(),
+                  part.v.begin());
+      expect_within(c, together[i].dtype(), part, alone,
+                    "output " + std::to_string(i) + " of example " + std::to_string(example));
+    }
+  }
+}
+
+// The second example has its elements in reverse order: in all operands, and in each operand by
+// itself while the others are shared. In every type of the row.
 TEST(OpCases, VmapEqualsALoop) {
-  int mapped = 0;
+  std::map<DType, int> mapped;
   for (const Case& c : all_cases()) {
     if (!c.maps || c.inputs.empty()) continue;
     Case other = c;
     for (CaseInput& input : other.inputs)
       if (!input.fixed) std::reverse(input.array.v.begin(), input.array.v.end());
-    const DType dtype = c.dtypes.front();
-    const std::vector<Tensor> first = c.leaves(dtype), reversed = other.leaves(dtype);
-    const size_t count = first.size();
-    for (size_t only = 0; only <= count; ++only) {
-      if (only == 0 && count == 1) continue;  // the same as all
-      const auto is_mapped = [&](size_t i) { return only == count || i == only; };
-      SCOPED_TRACE(c.name + (only == count ? "" : ", operand " + std::to_string(only)));
-      std::vector<Tensor> second = first, both;
-      std::vector<BatchAxis> axes;
-      for (size_t i = 0; i < count; ++i) {
-        if (is_mapped(i)) second[i] = reversed[i];
-        both.push_back(is_mapped(i) ? stack(std::vector<Tensor>{first[i], second[i]}) : first[i]);
-        axes.push_back(is_mapped(i) ? BatchAxis(0) : std::nullopt);
-      }
-      const std::vector<HostArray> together = hosts(runtime(), vmap(c.call, axes)(both));
-      const std::vector<HostArray> ones[] = {hosts(runtime(), c.call(first)),
-                                             hosts(runtime(), c.call(second))};
-      for (size_t i = 0; i < together.size(); ++i) {
-        EXPECT_EQ(together[i].dtype(), ones[0][i].dtype()) << "output " << i;
-        const Array all = untyped(together[i]);
-        for (size_t example : {0, 1}) {
-          const Array alone = untyped(ones[example][i]);
-          Array part(alone.shape);
-          std::copy_n(all.v.begin() + static_cast<int64_t>(example) * part.size(), part.size(),
-                      part.v.begin());
-          expect_within(c, together[i].dtype(), part, alone,
-                        "output " + std::to_string(i) + " of example " + std::to_string(example));
+    const size_t count = c.inputs.size();
+    for (const DType dtype : c.dtypes) {
+      const std::vector<Tensor> first = c.leaves(dtype), reversed = other.leaves(dtype);
+      for (size_t only = 0; only <= count; ++only) {
+        if (only == 0 && count == 1) continue;  // the same as all
+        SCOPED_TRACE(label(c, dtype) + (only == count ? "" : ", operand " + std::to_string(only)));
+        std::vector<Tensor> second = first;
+        std::vector<BatchAxis> axes(count);
+        for (size_t i = 0; i < count; ++i) {
+          if (only != count && i != only) continue;
+          second[i] = reversed[i];
+          axes[i] = 0;
         }
+        expect_vmap_equals_a_loop(c, first, second, axes);
+        ++mapped[dtype];
       }
-      ++mapped;
     }
   }
-  EXPECT_GT(mapped, 1500);
+  EXPECT_GT(mapped[DType::f64], 1500);
+  for (const DType dtype : kIntegers) EXPECT_GT(mapped[dtype], 100) << name(dtype);
+  EXPECT_GT(mapped[DType::b8], 50);
 }
 
 }  // namespace
