@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <unordered_set>
 
 #include "cairn/graph/infer.h"
@@ -35,6 +36,16 @@ std::vector<Tensor> rebuild(const Node& node, std::vector<Tensor> inputs, Attrs 
   return node.name().empty() ? outputs : all_outputs(outputs[0].named(node.name()));
 }
 
+bool same(std::span<const Tensor> a, std::span<const Tensor> b) {
+  return std::ranges::equal(a, b, SameTensor());
+}
+
+size_t index_of(std::span<const Tensor> tensors, const Tensor& t) {
+  const auto at = std::find_if(tensors.begin(), tensors.end(),
+                               [&](const Tensor& other) { return same(other, t); });
+  return static_cast<size_t>(at - tensors.begin());
+}
+
 std::vector<Tensor> call(const Graph& graph, std::span<const Tensor> args) {
   if (args.size() != graph.inputs.size())
     throw_error(fmt::format("[call] graph '{}' takes {} arguments, {} were given", graph.name,
@@ -55,7 +66,7 @@ std::vector<Tensor> call(const Graph& graph, std::span<const Tensor> args) {
     inputs.reserve(node->inputs().size());
     for (const Tensor& input : node->inputs()) {
       const auto found = map.find(input);
-      if (found != map.end() && !(found->second == input)) changed = true;
+      if (found != map.end() && !same(found->second, input)) changed = true;
       inputs.push_back(found == map.end() ? input : found->second);
     }
     // What does not depend on the arguments stays shared.

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "cairn/graph/tensor.h"
@@ -61,7 +62,15 @@ struct TensorHash {
     return std::hash<const void*>()(t.node_pointer()) * 31 + static_cast<size_t>(t.output());
   }
 };
+struct SameTensor {
+  bool operator()(const Tensor& a, const Tensor& b) const { return same(a, b); }
+};
 template <class T>
-using TensorMap = std::unordered_map<Tensor, T, TensorHash>;
+using TensorMap = std::unordered_map<Tensor, T, TensorHash, SameTensor>;
+using TensorSet = std::unordered_set<Tensor, TensorHash, SameTensor>;
+// Whether the lists hold the same results of the same nodes.
+bool same(std::span<const Tensor> a, std::span<const Tensor> b);
+// The first place of `t` itself in `tensors`, tensors.size() when it is not there.
+size_t index_of(std::span<const Tensor> tensors, const Tensor& t);
 
 }  // namespace cairn

@@ -133,7 +133,7 @@ class Printer {
   std::unordered_map<std::string, int> taken_;
   std::vector<std::string> claimed_;  // in order, so that a region gives its names back
   int next_automatic_ = 0;
-  std::unordered_map<Tensor, std::string, TensorHash> output_names_;
+  TensorMap<std::string> output_names_;
   std::unordered_set<const Graph*> searched_;
 };
 
@@ -260,7 +260,7 @@ std::string Printer::operands_text(const Node& node, size_t count, const Names& 
 bool are_implied(const Node& node, size_t first, size_t first_operand) {
   const auto inputs = node.inputs();
   NodeMap<size_t> position;  // of a region's input among the operands
-  std::unordered_set<Tensor, TensorHash> distinct;
+  TensorSet distinct;
   for (size_t i = first; i < inputs.size(); ++i)
     if (!has_value(inputs[i]) || !distinct.insert(inputs[i]).second) return false;
   size_t named = first;

@@ -9,9 +9,6 @@
 
 namespace cairn {
 
-// Allocates a node without checks; make() and the leaf constructors call it.
-Node* new_node(Op op, std::vector<Tensor> inputs, Attrs attrs, std::vector<TensorType> outputs);
-
 namespace {
 
 const std::string kNoName;

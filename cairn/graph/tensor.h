@@ -110,7 +110,9 @@ class Tensor {
   const Node& node() const;
   Node* node_pointer() const { return node_; }
   int output() const { return output_; }
-  friend bool operator==(const Tensor& a, const Tensor& b) {
+  // True when both are the same output of the same node. `==` of tensors (ops/elementwise.h) is
+  // elementwise, as in NumPy.
+  friend bool same(const Tensor& a, const Tensor& b) {
     return a.node_ == b.node_ && a.output_ == b.output_;
   }
 
@@ -162,6 +164,9 @@ class Node {
   ScopePath scope_;
 };
 
+// A node without references as it is given: nothing is checked or inferred. For the parts of the
+// library that rebuild nodes whose types they know; others call make().
+Node* new_node(Op op, std::vector<Tensor> inputs, Attrs attrs, std::vector<TensorType> outputs);
 // Builds a node: checks operands and attributes, infers the types of its results. Throws Error with
 // the operation, the shapes and the source line.
 Tensor make(Op op, std::vector<Tensor> inputs, Attrs attrs = {});

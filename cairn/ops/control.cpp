@@ -40,7 +40,7 @@ class Branch {
   void capture(std::vector<Tensor>& captured) const {
     const auto add = [&](const Tensor& t) {
       if (is_inside(t.node()) || is_constant(t.node())) return;
-      if (std::find(captured.begin(), captured.end(), t) == captured.end()) captured.push_back(t);
+      if (index_of(captured, t) == captured.size()) captured.push_back(t);
     };
     for (const Node* node : nodes_)
       for (const Tensor& input : node->inputs()) add(input);
@@ -64,7 +64,7 @@ class Branch {
       bool changed = false;
       for (const Tensor& input : node->inputs()) {
         inputs.push_back(replaced(input));
-        changed |= !(inputs.back() == input);
+        changed |= !same(inputs.back(), input);
       }
       if (!changed) continue;
       const std::vector<Tensor> built = rebuild(*node, std::move(inputs));

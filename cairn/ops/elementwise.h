@@ -131,6 +131,9 @@ inline Tensor& operator+=(Tensor& x, Operand y) { return x = x + y; }
 inline Tensor& operator-=(Tensor& x, Operand y) { return x = x - y; }
 inline Tensor& operator*=(Tensor& x, Operand y) { return x = x * y; }
 inline Tensor& operator/=(Tensor& x, Operand y) { return x = x / y; }
+// Elementwise too: whether two handles are one node's is same(x, y).
+inline Tensor operator==(Operand x, Operand y) { return equal(x, y); }
+inline Tensor operator!=(Operand x, Operand y) { return not_equal(x, y); }
 inline Tensor operator<(Operand x, Operand y) { return less(x, y); }
 inline Tensor operator<=(Operand x, Operand y) { return less_equal(x, y); }
 inline Tensor operator>(Operand x, Operand y) { return greater(x, y); }

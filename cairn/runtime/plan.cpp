@@ -96,7 +96,7 @@ class Planner {
     std::erase_if(overwrites_, [](const auto& pair) {
       const Node& writer = pair.second.node();
       for (size_t i = 0; i < writer.inputs().size(); ++i)
-        if (root_of(writer.input(static_cast<int>(i))) == pair.first &&
+        if (same(root_of(writer.input(static_cast<int>(i))), pair.first) &&
             !may_overwrite(writer, static_cast<int>(i), pair.second.output()))
           return true;
       return false;
@@ -124,9 +124,9 @@ class Planner {
       }
       buffer_of_[root] = buffer;
       for (const auto& [argument, result] : overwrites_)
-        if (result == root)
+        if (same(result, root))
           for (size_t i = 0; i < graph.inputs.size(); ++i)
-            if (graph.inputs[i] == argument) plan_->donor.back() = static_cast<int>(i);
+            if (same(graph.inputs[i], argument)) plan_->donor.back() = static_cast<int>(i);
       if (plan_->donor.back() < 0)
         plan_->result_bytes += round_up_to_alignment(root.type().bytes());
     }

@@ -13,9 +13,6 @@
 
 namespace cairn {
 
-// Of graph/tensor.cpp: a node whose types are known.
-Node* new_node(Op op, std::vector<Tensor> inputs, Attrs attrs, std::vector<TensorType> outputs);
-
 namespace {
 
 // A region may hang in several places, and there again: more nodes than this are not followed.

@@ -32,7 +32,7 @@ bool may_overwrite(const Node& node, int i, int result) {
       (node.op() == Op::dynamic_update_slice || node.op() == Op::scatter) && i == 0;
   if (is_carried || is_updated) {
     for (int j = 0; j < static_cast<int>(node.inputs().size()); ++j)
-      if (j != i && root_of(node.input(j)) == root_of(operand)) return false;
+      if (j != i && same(root_of(node.input(j)), root_of(operand))) return false;
     return true;
   }
   return node.op() != Op::dynamic_update_slice && node.op() != Op::scatter &&

@@ -241,8 +241,8 @@ class PlanVerifier {
     if (launch.regions.size() != regions.size())
       fail(fmt::format("{} plans for {} regions", launch.regions.size(), regions.size()));
     for (size_t i = 0; i < regions.size(); ++i)
-      if (launch.regions[i]->graph.inputs != regions[i]->inputs ||
-          launch.regions[i]->graph.outputs != regions[i]->outputs)
+      if (!same(launch.regions[i]->graph.inputs, regions[i]->inputs) ||
+          !same(launch.regions[i]->graph.outputs, regions[i]->outputs))
         fail(fmt::format("plan {} is of another region", i));
   }
 

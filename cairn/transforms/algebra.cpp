@@ -67,7 +67,7 @@ Replacement elementwise(const Node& node) {
       break;
     case Op::select:
       if (const auto c = number_of(in(0))) return {c->as_double() != 0 ? in(1) : in(2)};
-      if (in(1) == in(2)) return {in(1)};
+      if (same(in(1), in(2))) return {in(1)};
       break;
     default: break;
   }

@@ -145,7 +145,7 @@ Graph remove_dead(const Graph& graph, int64_t& rewrites) {
     std::vector<Tensor> inputs;
     for (const Tensor& input : node->inputs()) {
       inputs.push_back(now(input));
-      changed |= !(inputs.back() == input);
+      changed |= !same(inputs.back(), input);
     }
     const auto old = [&](size_t i) { return Tensor(const_cast<Node*>(node), static_cast<int>(i)); };
     std::vector<bool> reads;
@@ -172,7 +172,7 @@ Graph remove_dead(const Graph& graph, int64_t& rewrites) {
         }
       }
       for (size_t i = 0; i < trimmed.outputs.size(); ++i)
-        if (!(trimmed.outputs[i] == old(trimmed.old_outputs[i])))
+        if (!same(trimmed.outputs[i], old(trimmed.old_outputs[i])))
           map[old(trimmed.old_outputs[i])] = trimmed.outputs[i];
     } else if (changed) {
       const std::vector<Tensor> outputs = rebuild(*node, std::move(inputs));

@@ -42,7 +42,7 @@ bool same_definition(const Attrs& a, const Attrs& b) {
 }
 
 bool equal_nodes(const Node& a, const Node& b) {
-  return a.op() == b.op() && std::ranges::equal(a.inputs(), b.inputs()) &&
+  return a.op() == b.op() && same(a.inputs(), b.inputs()) &&
          same_attributes(a.attrs(), b.attrs()) && same_definition(a.attrs(), b.attrs());
 }
 

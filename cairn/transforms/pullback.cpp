@@ -81,7 +81,7 @@ Pushed push(std::span<const Tensor> roots, const TensorMap<Tensor>& seeds) {
     for (const Tensor& input : node->inputs()) {
       inputs.push_back(value(input));
       given.push_back(tangent(input));
-      changed |= !(inputs.back() == input);
+      changed |= !same(inputs.back(), input);
       any |= given.back().defined();
     }
     // What follows a rebuilt loop or branch is rebuilt too, so that the order of building stays.
@@ -97,7 +97,7 @@ Pushed push(std::span<const Tensor> roots, const TensorMap<Tensor>& seeds) {
       if (any) pushed.tangents = push_node(*node, inputs, pushed.outputs, given);
     }
     for (size_t i = 0; i < old.size(); ++i) {
-      if (!(pushed.outputs[i] == old[i])) values[old[i]] = pushed.outputs[i];
+      if (!same(pushed.outputs[i], old[i])) values[old[i]] = pushed.outputs[i];
       if (i < pushed.tangents.size() && pushed.tangents[i].defined())
         tangents.try_emplace(old[i], pushed.tangents[i]);
     }

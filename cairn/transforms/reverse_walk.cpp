@@ -56,7 +56,7 @@ ReverseWalk::ReverseWalk(std::span<const Tensor> roots, std::span<const Tensor> 
     bool changed = false, any = false, bytes = false;
     for (const Tensor& input : node->inputs()) {
       inputs.push_back(now(input));
-      changed |= !(inputs.back() == input);
+      changed |= !same(inputs.back(), input);
       active_inputs.push_back(active(inputs.back()));
       any |= active_inputs.back();
       bytes |= active_inputs.back() && input.dtype() == DType::u8;

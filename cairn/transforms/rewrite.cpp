@@ -75,7 +75,7 @@ Graph rewrite_graph(const Graph& graph, const std::vector<CountedRule>& rules, b
   // transposed weight would wait in memory from the start of the step.
   bool changed = false;
   for (const Node* node : order) {
-    for (const Tensor& input : node->inputs()) changed |= !(now(input) == input);
+    for (const Tensor& input : node->inputs()) changed |= !same(now(input), input);
     const bool has_regions = node->op() == Op::cond || node->op() == Op::loop;
     Attrs attrs;
     if (has_regions) {

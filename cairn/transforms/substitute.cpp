@@ -34,7 +34,7 @@ std::vector<Tensor> substitute(std::span<const Tensor> roots, TensorMap<Tensor>&
     inputs.reserve(node->inputs().size());
     for (const Tensor& input : node->inputs()) {
       inputs.push_back(now(input));
-      changed |= !(inputs.back() == input);
+      changed |= !same(inputs.back(), input);
     }
     if (!changed) continue;
     const std::vector<Tensor> outputs = rebuild(*node, std::move(inputs));
@@ -60,7 +60,7 @@ std::vector<Tensor> replace(std::span<const Tensor> roots, const Replacement& re
     inputs.reserve(node->inputs().size());
     for (const Tensor& input : node->inputs()) {
       inputs.push_back(now(input));
-      changed |= !(inputs.back() == input);
+      changed |= !same(inputs.back(), input);
     }
     std::vector<Tensor> outputs = replacement(*node, inputs);
     if (outputs.empty()) {
@@ -70,7 +70,7 @@ std::vector<Tensor> replace(std::span<const Tensor> roots, const Replacement& re
           if (const auto* region = std::get_if<GraphPtr>(&value)) {
             Graph inside = **region;
             inside.outputs = replace(inside.outputs, replacement, into_definitions);
-            if (inside.outputs == (*region)->outputs) continue;
+            if (same(inside.outputs, (*region)->outputs)) continue;
             attrs.set(key, std::make_shared<const Graph>(std::move(inside)));
             changed = true;
           }

@@ -101,8 +101,8 @@ std::vector<bool> active_operands(const Graph& body, int carried, std::vector<bo
     const auto reached = dependents(body.outputs, sources);
     for (int i = 0; i < carried; ++i) {
       const Tensor& out = body.outputs[static_cast<size_t>(i)];
-      const bool depends = reached.contains(out.node_pointer()) ||
-                           std::find(sources.begin(), sources.end(), out) != sources.end();
+      const bool depends =
+          reached.contains(out.node_pointer()) || index_of(sources, out) < sources.size();
       if (!depends || !is_float(out.dtype()) || active[static_cast<size_t>(i) + 1]) continue;
       active[static_cast<size_t>(i) + 1] = true;
       grown = true;
@@ -131,9 +131,8 @@ class Residuals {
       const Tensor t = stack.back();
       stack.pop_back();
       const Node& node = t.node();
-      if (const auto at = std::find(body_.inputs.begin(), body_.inputs.end(), t);
-          at != body_.inputs.end()) {
-        const int operand = static_cast<int>(at - body_.inputs.begin());
+      if (const size_t at = index_of(body_.inputs, t); at < body_.inputs.size()) {
+        const int operand = static_cast<int>(at);
         if (operand > 0 && operand <= carried_) {
           keep(t, kept);
         } else if (operand > carried_ && operand <= carried_ + scanned_) {
@@ -154,7 +153,7 @@ class Residuals {
 
  private:
   void keep(const Tensor& t, std::vector<Tensor>& list) {
-    if (std::find(list.begin(), list.end(), t) == list.end()) list.push_back(t);
+    if (index_of(list, t) == list.size()) list.push_back(t);
   }
   const Graph& body_;
   int carried_, scanned_;
@@ -223,8 +222,7 @@ TapedLoop tape_loop(const Node& loop, std::vector<Tensor> inputs,
   for (const Tensor& t : residuals.kept)
     back.inputs.push_back(replace(t, fmt::format("r{}", back.inputs.size())));
   const auto operand_of = [&](const Tensor& t) {
-    return static_cast<int>(std::find(body.inputs.begin(), body.inputs.end(), t) -
-                            body.inputs.begin());
+    return static_cast<int>(index_of(body.inputs, t));
   };
   for (const Tensor& t : residuals.scanned_reads) {
     tape.scanned_reads.push_back(operand_of(t));

@@ -59,7 +59,7 @@ std::vector<Batched> batch_graph(const Graph& graph, std::vector<Batched> inputs
     bool changed = false, any = false;
     for (const Tensor& input : node->inputs()) {
       operands.push_back(now(input));
-      changed |= !(operands.back().value == input);
+      changed |= !same(operands.back().value, input);
       any |= operands.back().batched;
     }
     if (!changed && !any) continue;

@@ -39,7 +39,7 @@ std::vector<Tensor> loop_of(const OnnxCall& c) {
            [&](const Tensor& k, std::span<const Tensor> carried, std::span<const Tensor>) -> Step {
              const Tensor head[] = {cast(k, DType::i64), condition};
              std::vector<Tensor> results = c.run("body", joined(head, carried));
-             if (!(results[0] == condition)) throw Unsupported("a loop that a condition ends");
+             if (!same(results[0], condition)) throw Unsupported("a loop that a condition ends");
              results.erase(results.begin());
              return split_results(results, carried.size());
            },

@@ -407,23 +407,26 @@ TEST(EdgeSemantics, ItemsAreExactOrErrors) {
 TEST(EdgeSemantics, OperatorsAreTheFunctionsOfTheirNames) {
   Tensor x = Tensor::from<int32_t>({7, -7}, {2});
   const Tensor y = Tensor::from<int32_t>({2, 3}, {2});
-  const auto same = [](const Tensor& a, const Tensor& b) {
+  const auto expect_equal = [](const Tensor& a, const Tensor& b) {
     EXPECT_EQ(eval(runtime(), cast(a, DType::i64)).to_vector<int64_t>(),
               eval(runtime(), cast(b, DType::i64)).to_vector<int64_t>());
   };
-  same(x % y, remainder(x, y));
-  same(x & y, bitwise_and(x, y));
-  same(x | y, bitwise_or(x, y));
-  same(x ^ y, bitwise_xor(x, y));
-  same(~x, bitwise_not(x));
-  same(!x, logical_not(x));
-  same(x << y, shift_left(x, y));
-  same(x >> y, shift_right(x, y));
+  expect_equal(x % y, remainder(x, y));
+  expect_equal(x & y, bitwise_and(x, y));
+  expect_equal(x | y, bitwise_or(x, y));
+  expect_equal(x ^ y, bitwise_xor(x, y));
+  expect_equal(~x, bitwise_not(x));
+  expect_equal(!x, logical_not(x));
+  expect_equal(x << y, shift_left(x, y));
+  expect_equal(x >> y, shift_right(x, y));
+  expect_equal(x == y + 5, equal(x, y + 5));
+  expect_equal(x != 7, not_equal(x, 7));
+  expect_equal(7 == x, Tensor::from<int32_t>({1, 0}, {2}));
   const Tensor before = x;
   x += y;
   x *= 3;
   x -= 1;
-  same(x, (before + y) * 3 - 1);
+  expect_equal(x, (before + y) * 3 - 1);
 }
 
 TEST(EdgeSemantics, Order) {
