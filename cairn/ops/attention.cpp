@@ -1,6 +1,7 @@
 // Attention as plain primitives: the definition that fused kernels are held to.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "cairn/ops/elementwise.h"
@@ -44,7 +45,9 @@ AttentionResult attention(Operand q_in, const Tensor& k_in, const Tensor& v_in,
   const int64_t B = q.size(0), H = q.size(1), T = q.size(2), D = q.size(3);
   const int64_t G = k.size(1), S = k.size(2);
   const DType wide = q.dtype() == DType::f64 ? DType::f64 : DType::f32;
-  const double scale = options.scale.value_or(1 / std::sqrt(static_cast<double>(D)));
+  // Heads of no width have the scores 0, not 0 / 0.
+  const double scale =
+      options.scale.value_or(1 / std::sqrt(static_cast<double>(std::max<int64_t>(D, 1))));
 
   // Queries of one key head side by side: (B, G, H/G * T, D), so that keys are not repeated.
   const Tensor grouped = reshape(cast(q, wide), {B, G, H / G * T, D});

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "cairn/ops/elementwise.h"
@@ -110,7 +111,7 @@ Tensor variance(Operand x, Ints axes, int correction, bool keep_dims) {
   return in_wide("variance", x, [&](const Tensor& w) {
     const Tensor deviation = w - mean(w, axes, true);
     return sum(deviation * deviation, axes, keep_dims) /
-           (reduced_elements("variance", w, axes) - correction);
+           std::max(reduced_elements("variance", w, axes) - correction, 0.0);
   });
 }
 

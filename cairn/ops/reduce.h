@@ -16,7 +16,7 @@ Tensor min(Operand x, Ints axes = {}, bool keep_dims = false);
 // f16 and bf16 are summed in f32; integers give f32, those of 32 and 64 bits computed in f64.
 Tensor mean(Operand x, Ints axes = {}, bool keep_dims = false);
 // Sum of squared deviations over n - correction (PyTorch's correction = 1 is not the default here;
-// NumPy's 0 is).
+// NumPy's 0 is). NaN where n is not more than correction.
 Tensor variance(Operand x, Ints axes = {}, int correction = 0, bool keep_dims = false);
 Tensor standard_deviation(Operand x, Ints axes = {}, int correction = 0, bool keep_dims = false);
 Tensor any(Operand x, Ints axes = {}, bool keep_dims = false);

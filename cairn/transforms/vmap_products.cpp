@@ -23,6 +23,13 @@ Tensor split_axis(const Tensor& x, int i, int64_t first, int64_t rest) {
   return reshape(x, shape);
 }
 
+// One example of zeros, made of none.
+Tensor an_example(const Tensor& none) {
+  Ints low(none.rank(), 0);
+  low[0] = 1;
+  return squeeze(pad(none, low, Ints(none.rank(), 0)), {0});
+}
+
 }  // namespace
 
 std::vector<Batched> batch_matmul(const BatchContext& c) {
@@ -45,8 +52,10 @@ std::vector<Batched> batch_grouped_matmul(const BatchContext& c) {
   // An example's sizes may add up to more than its rows; clip so that no group reaches into the
   // next.
   const Tensor ends = minimum(cumsum(maximum(sizes, 0), 1), static_cast<int32_t>(rows));
-  const Tensor starts = pad(ends, {0, 1}, {0, -1});
-  const Tensor total = slice_axis(ends, 1, ends.shape()[1] - 1, ends.shape()[1]);  // (B, 1)
+  const int64_t groups = ends.shape()[1];
+  const Tensor bounds = pad(ends, {0, 1}, {0, 0});  // (B, G + 1), from 0
+  const Tensor starts = slice_axis(bounds, 1, 0, groups);
+  const Tensor total = slice_axis(bounds, 1, groups, groups + 1);  // (B, 1)
   const Tensor all_sizes[] = {ends - starts, static_cast<int32_t>(rows) - total};
   const Tensor rest = pad(w, {0, 0, 0, 0}, {0, 1, 0, 0});
   const Tensor product =
@@ -62,9 +71,10 @@ std::vector<Batched> batch_convolution(const BatchContext& c) {
   const int64_t groups = c.attrs().integer(Attr::groups);
   const int64_t n = c.example(0)[0];
   const int64_t outputs = c.example(1)[0];
-  if (!c.batched(1)) {
-    // More images.
-    const Tensor out = rebuild(c.node, {join(c.value(0), 0), c.value(1)})[0];
+  if (!c.batched(1) || (c.size == 0 && c.batched(0))) {
+    // More images. Where there are no examples any weights do, and there cannot be 0 groups.
+    const Tensor w = c.batched(1) ? an_example(c.value(1)) : c.value(1);
+    const Tensor out = rebuild(c.node, {join(c.value(0), 0), w})[0];
     return {{split_axis(out, 0, c.size, n), true}};
   }
   if (!c.batched(0)) {
