@@ -23,7 +23,8 @@ Arrays naive_attention(const Array& q, const Array& k, const Array& v,
       double sum = 0;
       for (int64_t d = 0; d < D; ++d)
         sum += q[q.at({i[0], i[1], i[2], d})] * k[k.at({i[0], i[1] / group, s, d})];
-      scores.push_back(score({i[0], i[1], i[2], s}, sum / std::sqrt(static_cast<double>(D))));
+      scores.push_back(score({i[0], i[1], i[2], s},
+                             sum / std::sqrt(static_cast<double>(std::max<int64_t>(D, 1)))));
       top = std::max(top, scores.back());
     }
     if (!sinks.empty()) top = std::max(top, sinks[static_cast<size_t>(i[1])]);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "cairn/base/philox.h"
 #include "cairn/graph/scalar.h"
@@ -95,11 +96,14 @@ namespace {
 double rounded(double value, DType dtype) {
   return visit_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
-      return static_cast<double>(cast_element<T>(static_cast<int64_t>(value)));  // integers wrap
-    } else {
-      return static_cast<double>(load_element(cast_element<T>(value)));
+    if constexpr (std::is_integral_v<T>) {
+      // An infinity is what a largest or smallest one of no elements is: the last of the type.
+      using Limits = std::numeric_limits<T>;
+      if (std::isinf(value)) return static_cast<double>(value > 0 ? Limits::max() : Limits::min());
+      if (!std::is_same_v<T, bool>)  // integers wrap
+        return static_cast<double>(cast_element<T>(static_cast<int64_t>(value)));
     }
+    return static_cast<double>(load_element(cast_element<T>(value)));
   });
 }
 

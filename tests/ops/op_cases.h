@@ -24,8 +24,10 @@ struct Array {
   Array() = default;
   explicit Array(Shape s) : shape(s), v(static_cast<size_t>(s.elements())) {}
   Array(Shape s, std::vector<double> values) : shape(s), v(std::move(values)) {}
-  double& operator[](int64_t i) { return v[static_cast<size_t>(i)]; }
-  double operator[](int64_t i) const { return v[static_cast<size_t>(i)]; }
+  // Throws std::out_of_range beyond the elements: a reference made for one shape says so for
+  // others.
+  double& operator[](int64_t i) { return v.at(static_cast<size_t>(i)); }
+  double operator[](int64_t i) const { return v.at(static_cast<size_t>(i)); }
   int64_t size() const { return static_cast<int64_t>(v.size()); }
   // Offset of an index tuple.
   int64_t at(const Ints& index) const;

@@ -165,13 +165,15 @@ void add_control(std::vector<Case>& cases) {
         return std::vector<Tensor>{end.carried[0], end.stacked[0]};
       };
       c.reference = [reverse](const Arrays& in) {
-        Array x = in[1], stacked({5, 2});
-        const int64_t n = std::min<int64_t>(5, static_cast<int64_t>(in[0][0]));
+        Array x = in[1], stacked(in[2].shape);
+        const int64_t rows = in[2].shape[0], columns = in[2].shape[1];
+        const int64_t n = std::min(rows, static_cast<int64_t>(in[0][0]));
         for (int64_t step = 0; step < n; ++step) {
           const int64_t k = reverse ? n - 1 - step : step;
-          for (int64_t i = 0; i < 2; ++i) {
-            x[i] = x[i] * in[2][2 * k + i] + in[3][i] + static_cast<double>(k);
-            stacked[2 * k + i] = x[i] * in[2][2 * k + i];
+          for (int64_t i = 0; i < columns; ++i) {
+            const double row = in[2][columns * k + i];
+            x[i] = x[i] * row + in[3][i] + static_cast<double>(k);
+            stacked[columns * k + i] = x[i] * row;
           }
         }
         return Arrays{x, stacked};

@@ -186,10 +186,17 @@ Arrays naive_matmul(const Arrays& in) {
 }
 
 // XLA's conv_general_dilated, by its definition.
-Reference naive_convolution(Ints strides, Ints low, Ints lhs, Ints rhs, int64_t groups,
-                            Shape shape) {
+Reference naive_convolution(Ints strides, Ints low, Ints high, Ints lhs, Ints rhs, int64_t groups) {
   return [=](const Arrays& in) {
     const Array &x = in[0], &w = in[1];
+    // A size dilated by d.
+    const auto spread = [](int64_t size, int64_t d) { return size ? (size - 1) * d + 1 : 0; };
+    Shape shape{x.shape[0], w.shape[0]};
+    for (int i = 0; i < strides.size(); ++i) {
+      const int64_t room =
+          low[i] + spread(x.shape[i + 2], lhs[i]) + high[i] - spread(w.shape[i + 2], rhs[i]);
+      shape.push_back(room < 0 ? 0 : room / strides[i] + 1);
+    }
     Array out(shape);
     for_each_index(shape, [&](const Ints& at) {
       double sum = 0;
@@ -236,7 +243,8 @@ void Builder::add_products() {
         Array out({in[0].shape[0], in[1].shape[2]});
         int64_t row = 0;
         for (int64_t g = 0; g < in[2].size(); ++g)
-          for (int64_t end = row + static_cast<int64_t>(in[2][g]); row < end; ++row)
+          for (int64_t end = row + static_cast<int64_t>(in[2][g]);
+               row < std::min(end, out.shape[0]); ++row)
             for (int64_t n = 0; n < out.shape[1]; ++n)
               for (int64_t k = 0; k < in[0].shape[1]; ++k)
                 out[out.at({row, n})] += in[0][in[0].at({row, k})] * in[1][in[1].at({g, k, n})];
@@ -246,7 +254,7 @@ void Builder::add_products() {
   grouped.dtypes = products;
 
   const auto convolve = [&](const std::string& label, Shape x, Shape w, Ints strides, Ints low,
-                            Ints high, Ints lhs, Ints rhs, int64_t groups, Shape out) {
+                            Ints high, Ints lhs, Ints rhs, int64_t groups) {
     Case& c = add_case(cases, Op::convolution, label, {{reals(x)}, {reals(w, -2, 2, 2)}},
                        {{Attr::strides, strides},
                         {Attr::low, low},
@@ -254,19 +262,19 @@ void Builder::add_products() {
                         {Attr::lhs_dilation, lhs},
                         {Attr::rhs_dilation, rhs},
                         {Attr::groups, groups}},
-                       naive_convolution(strides, low, lhs, rhs, groups, out));
+                       naive_convolution(strides, low, high, lhs, rhs, groups));
     c.bound = pair;
     c.dtypes = products;
   };
-  convolve("1d", {2, 3, 8}, {4, 3, 3}, {1}, {0}, {0}, {1}, {1}, 1, {2, 4, 6});
+  convolve("1d", {2, 3, 8}, {4, 3, 3}, {1}, {0}, {0}, {1}, {1}, 1);
   convolve("strides and padding", {1, 2, 7, 6}, {3, 2, 3, 2}, {2, 1}, {1, 0}, {2, 3}, {1, 1},
-           {1, 1}, 1, {1, 3, 4, 8});
-  convolve("groups", {2, 4, 5}, {6, 2, 2}, {1}, {1}, {1}, {1}, {1}, 2, {2, 6, 6});
-  convolve("dilations", {1, 2, 5}, {2, 2, 3}, {2}, {3}, {1}, {3}, {2}, 1, {1, 2, 7});
-  convolve("cropped", {1, 1, 9}, {1, 1, 2}, {1}, {-2}, {-1}, {1}, {1}, 1, {1, 1, 5});
+           {1, 1}, 1);
+  convolve("groups", {2, 4, 5}, {6, 2, 2}, {1}, {1}, {1}, {1}, {1}, 2);
+  convolve("dilations", {1, 2, 5}, {2, 2, 3}, {2}, {3}, {1}, {3}, {2}, 1);
+  convolve("cropped", {1, 1, 9}, {1, 1, 2}, {1}, {-2}, {-1}, {1}, {1}, 1);
   convolve("3d", {1, 2, 3, 2, 4}, {2, 2, 2, 1, 3}, {1, 1, 1}, {0, 0, 1}, {0, 0, 0}, {1, 1, 1},
-           {1, 1, 1}, 1, {1, 2, 2, 2, 3});
-  convolve("window larger than x", {1, 1, 2}, {1, 1, 4}, {1}, {0}, {0}, {1}, {1}, 1, {1, 1, 0});
+           {1, 1, 1}, 1);
+  convolve("window larger than x", {1, 1, 2}, {1, 1, 4}, {1}, {0}, {0}, {1}, {1}, 1);
 }
 
 }  // namespace
