@@ -28,7 +28,7 @@ struct Folder {
   static void put(const fs::path& file, std::string_view bytes) {
     FILE* out = fopen(file.c_str(), "wb");
     CAIRN_ASSERT(out != nullptr);
-    fwrite(bytes.data(), 1, bytes.size(), out);
+    if (!bytes.empty()) fwrite(bytes.data(), 1, bytes.size(), out);  // data() may be null
     fclose(out);
   }
 };
