@@ -116,9 +116,8 @@ int run(const Options& options, Session& session) {
   Generator generator(*runtime, *model.transformer,
                       prompt_size + std::min(context - prompt_size, options.max_tokens),
                       session.precision());
-  // Planning is no part of a speed: the prompt's first tokens are fed once to have the plan.
-  generator.feed(std::span(prompt).first(std::min(prompt.size(), Generator::kChunk)));
-  generator.reset();
+  // Planning is no part of a speed.
+  generator.prepare(prompt.size());
   const double start = monotonic_seconds();
   generator.feed(prompt);
   const double prompt_seconds = monotonic_seconds() - start;

@@ -28,7 +28,7 @@ struct MachineInfo {
   int hardware_threads = 1;
   std::vector<CacheInfo> caches;  // of the first core; empty where the system hides them
   uint64_t memory_bytes = 0;
-  uint64_t memory_available_bytes = 0;
+  uint64_t memory_available_bytes = 0;  // available_memory(), or 0
 };
 // From /proc and /sys.
 MachineInfo machine_info();

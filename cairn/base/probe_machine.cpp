@@ -5,6 +5,7 @@
 #include <fstream>
 #include <string>
 
+#include "cairn/base/memory.h"
 #include "cairn/base/probe.h"
 
 namespace cairn {
@@ -79,7 +80,7 @@ MachineInfo machine_info() {
   info.cores = physical_cores();
   info.hardware_threads = static_cast<int>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
   info.memory_bytes = parse_bytes(line_value("/proc/meminfo", "MemTotal"));
-  info.memory_available_bytes = parse_bytes(line_value("/proc/meminfo", "MemAvailable"));
+  info.memory_available_bytes = available_memory().value_or(0);
   for (int i = 0;; ++i) {
     const std::string folder = "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(i) + "/";
     const std::string level = first_line(folder + "level");

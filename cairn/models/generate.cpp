@@ -4,13 +4,18 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
+#include "cairn/base/memory.h"
+#include "cairn/graph/graph.h"
+#include "cairn/graph/numbering.h"
 #include "cairn/ops/elementwise.h"
 #include "cairn/ops/index.h"
 #include "cairn/ops/movement.h"
 #include "cairn/ops/nn.h"
 #include "cairn/ops/random.h"
 #include "cairn/ops/reduce.h"
+#include "cairn/runtime/plan_memory.h"
 #include "cairn/transforms/precision.h"
 
 namespace cairn {
@@ -54,17 +59,58 @@ struct Generator::State {
   Runtime& runtime;
   Transformer& model;
   int64_t capacity;
+  DType precision;
   std::vector<Field> fields;
   std::vector<Tensor> cache;  // keys and values of layer 0, of layer 1, ...
   int64_t length = 0;
   Tensor logits;  // (V) of the last token
-  Function step;
   Function sampler{[](std::span<const Tensor> a) {
     const Tensor key = fold_in(a[5], a[6]);
     // A score of -inf only forbids its token; NaN anywhere makes the largest NaN.
     return std::vector<Tensor>{sample_graph(a[0], a[1], a[2], a[3], a[4], key),
                                isfinite(max(a[0]))};
   }};
+
+  // Keys and values of no token yet. Chunks are written whole, so there is room for the padding of
+  // the last one.
+  std::vector<Tensor> empty_cache() const {
+    std::vector<Tensor> all;
+    for (const KvCache& c : model.empty_cache(1, capacity + kChunk))
+      all.insert(all.end(), {c.keys, c.values});
+    return all;
+  }
+
+  // The step over a chunk of so many tokens: it takes the arguments of build() and, after them,
+  // what the model captures. Made once, and before it is timed where somebody asks for that
+  // (prepare), which a Function does not do for arguments of which some are given away: the cache.
+  struct Step {
+    std::shared_ptr<const Plan> plan;
+    std::vector<Tensor> leaves;
+  };
+  std::map<int64_t, Step> steps;
+  const Step& step(int64_t chunk) {
+    if (const auto found = steps.find(chunk); found != steps.end()) return found->second;
+    std::vector<TensorType> types;
+    for (const Tensor& t : cache) types.push_back(t.type());
+    std::vector<bool> donated(types.size(), true);
+    for (const Field& f : fields) types.push_back(f.tensor->type());
+    size_t held = 0;
+    for (const TensorType& type : types) held += type.bytes();
+    types.push_back({DType::i32, {1, chunk}});
+    types.insert(types.end(), 2, {DType::i32, {}});
+    donated.resize(types.size(), false);
+    const Graph graph = trace(
+        with_precision([this](std::span<const Tensor> args) { return build(args); }, precision),
+        types);
+    Step made;
+    for (const Node* node : topological_order(graph.outputs))
+      if (node->op() == Op::leaf) made.leaves.emplace_back(const_cast<Node*>(node), 0);
+    made.plan = runtime.plan(without_leaves(graph), donated, false);
+    check_memory(runtime.backend(), *made.plan, held,
+                 fmt::format("feeding {} tokens beside a cache of {}", chunk, capacity),
+                 "use fewer tokens");
+    return steps.emplace(chunk, std::move(made)).first->second;
+  }
 
   // (cache..., parameters..., ids (1, T), length, last) → cache..., logits (V) of token `last`.
   std::vector<Tensor> build(std::span<const Tensor> args) {
@@ -85,28 +131,30 @@ struct Generator::State {
 };
 
 Generator::Generator(Runtime& runtime, Transformer& model, int64_t capacity, DType precision)
-    : state_(new State{runtime, model, capacity, fields(model), {}, 0, {}, {}}) {
+    : state_(new State{runtime, model, capacity, precision, fields(model), {}, 0, {}}) {
   if (model.config().position == PositionKind::learned && capacity > model.config().context)
     throw_error(fmt::format("a cache of {} tokens does not fit the model's context of {}", capacity,
                             model.config().context));
-  const auto build = [state = state_.get()](std::span<const Tensor> args) {
-    return state->build(args);
-  };
-  state_->step = Function(with_precision(build, precision));
+  double bytes = 0;
+  for (const Tensor& t : state_->empty_cache()) bytes += static_cast<double>(t.type().bytes());
+  if (runtime.backend().executes())
+    check_memory(bytes, fmt::format("a cache of {} tokens", capacity), "use fewer tokens");
   reset();
 }
 Generator::~Generator() = default;
 
 void Generator::reset() {
   State& s = *state_;
-  // Chunks are written whole, so the cache has room for the padding of the last one.
-  std::vector<Tensor> empty;
-  for (const KvCache& c : s.model.empty_cache(1, s.capacity + kChunk))
-    empty.insert(empty.end(), {c.keys, c.values});
-  s.cache = eval(s.runtime, empty);
+  s.cache = eval(s.runtime, s.empty_cache());
   s.runtime.separate(s.cache);
   s.length = 0;
   s.logits = {};
+}
+
+void Generator::prepare(size_t tokens) {
+  constexpr auto kWhole = static_cast<size_t>(kChunk);
+  if (tokens > 1) state_->step(kChunk);
+  if (tokens % kWhole == 1) state_->step(1);
 }
 
 int64_t Generator::length() const { return state_->length; }
@@ -124,12 +172,15 @@ void Generator::feed(std::span<const int32_t> ids) {
                               s.model.config().vocabulary));
   while (!ids.empty()) {
     const int64_t count = std::min<int64_t>(static_cast<int64_t>(ids.size()), kChunk);
+    const int64_t chunk = count == 1 ? 1 : kChunk;
+    const State::Step& step = s.step(chunk);
     std::vector<Tensor> args = std::move(s.cache);
     for (const Field& f : s.fields) args.push_back(*f.tensor);
-    args.push_back(ids_tensor(ids.first(static_cast<size_t>(count)), count == 1 ? 1 : kChunk));
+    args.push_back(ids_tensor(ids.first(static_cast<size_t>(count)), chunk));
     args.push_back(Tensor::from<int32_t>({static_cast<int32_t>(s.length)}, {}));
     args.push_back(Tensor::from<int32_t>({static_cast<int32_t>(count - 1)}, {}));
-    std::vector<Tensor> results = s.step(s.runtime, std::move(args));
+    args.insert(args.end(), step.leaves.begin(), step.leaves.end());
+    std::vector<Tensor> results = s.runtime.run(step.plan, std::move(args));
     s.logits = std::move(results.back());
     results.pop_back();
     s.cache = std::move(results);
@@ -164,7 +215,12 @@ Tensor full_logits(Runtime& runtime, Transformer& model, std::span<const int32_t
   Context ctx;
   const Tensor h = model.hidden(ctx, ids_tensor(ids, static_cast<int64_t>(ids.size())));
   const Tensor outputs[] = {squeeze(model.logits(ctx, h), {0}), squeeze(h, {0})};
-  const auto values = eval(runtime, with_precision(outputs, precision));
+  const std::vector<Tensor> wanted = with_precision(outputs, precision);
+  // The plan that eval finds then; its arguments are the weights and the ids, which are there.
+  const auto plan = runtime.cached_plan(wanted, number_nodes(wanted), false);
+  check_memory(runtime.backend(), *plan, plan->argument_bytes,
+               fmt::format("one pass over {} tokens", ids.size()), "use fewer tokens");
+  const auto values = eval(runtime, wanted);
   if (hidden) *hidden = values[1];
   return values[0];
 }

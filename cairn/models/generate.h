@@ -30,10 +30,13 @@ class Generator {
 
   // `capacity`: tokens that the cache holds; at most the model's context where positions are
   // learned. `precision`: what products are computed in: f32, bf16 or f16; weights and cache stay
-  // f32.
+  // f32. Throws Error when there is no memory for the cache.
   Generator(Runtime& runtime, Transformer& model, int64_t capacity, DType precision = DType::f32);
   ~Generator();
 
+  // Makes the plans that feeding so many tokens takes, and computes nothing: for who measures what
+  // follows. Throws Error when there is no memory for running them.
+  void prepare(size_t tokens);
   // Forgets all tokens.
   void reset();
   int64_t length() const;  // tokens in the cache
@@ -52,6 +55,7 @@ class Generator {
 };
 
 // f32 (T, V) and, when `hidden` is not null, (T, C) after the final norm: one pass over all ids.
+// Throws Error when there is no memory for it.
 Tensor full_logits(Runtime& runtime, Transformer& model, std::span<const int32_t> ids,
                    Tensor* hidden = nullptr, DType precision = DType::f32);
 

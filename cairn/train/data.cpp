@@ -25,6 +25,13 @@ PhiloxKey key_of(uint64_t seed, int64_t epoch) {
                  static_cast<uint64_t>(epoch));
 }
 
+// Uninitialised arrays of these types.
+std::vector<HostArray> arrays_of(std::span<const TensorType> types) {
+  std::vector<HostArray> arrays;
+  for (const TensorType& type : types) arrays.emplace_back(type.dtype, type.shape);
+  return arrays;
+}
+
 struct Header {
   char magic[8];
   uint64_t width, tokens, documents;
@@ -130,11 +137,13 @@ TextBatches::TextBatches(const TokenFile& tokens, int64_t begin, int64_t end, in
   windows_ = std::max<int64_t>((end - begin - 1 - context) / context, 1);
 }
 
+std::vector<TensorType> TextBatches::batch_types(int64_t batch) const {
+  return std::vector<TensorType>(tokens_.has_documents() ? 3 : 2,
+                                 {DType::i32, Shape{batch, context_}});
+}
+
 std::vector<HostArray> TextBatches::empty(int64_t batch) const {
-  std::vector<HostArray> arrays;
-  for (int i = 0; i < (tokens_.has_documents() ? 3 : 2); ++i)
-    arrays.emplace_back(DType::i32, Shape{batch, context_});
-  return arrays;
+  return arrays_of(batch_types(batch));
 }
 
 void TextBatches::fill(int64_t start, int64_t row, std::vector<HostArray>& arrays,
@@ -230,9 +239,12 @@ void ImageBatches::fill(int64_t image, int64_t row, std::vector<HostArray>& arra
   label = labels_.span<uint8_t>()[static_cast<size_t>(image)];
 }
 
+std::vector<TensorType> ImageBatches::batch_types(int64_t batch) const {
+  return {{DType::f32, {batch, shape_[0], shape_[1], shape_[2]}}, {DType::i32, {batch}}};
+}
+
 std::vector<HostArray> ImageBatches::batch(int64_t step, int64_t batch, uint64_t seed) const {
-  std::vector<HostArray> arrays{{DType::f32, {batch, shape_[0], shape_[1], shape_[2]}},
-                                {DType::i32, {batch}}};
+  std::vector<HostArray> arrays = arrays_of(batch_types(batch));
   for (int64_t row = 0; row < batch; ++row) {
     const int64_t sample = step * batch + row;
     fill(permuted(sample % count_, count_, seed, sample / count_), row, arrays);
@@ -241,8 +253,7 @@ std::vector<HostArray> ImageBatches::batch(int64_t step, int64_t batch, uint64_t
 }
 
 std::vector<HostArray> ImageBatches::evaluation_batch(int64_t first, int64_t batch) const {
-  std::vector<HostArray> arrays{{DType::f32, {batch, shape_[0], shape_[1], shape_[2]}},
-                                {DType::i32, {batch}}};
+  std::vector<HostArray> arrays = arrays_of(batch_types(batch));
   for (int64_t row = 0; row < batch; ++row) fill(first + row, row, arrays);
   return arrays;
 }

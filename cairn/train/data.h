@@ -13,6 +13,7 @@
 
 #include "cairn/base/file.h"
 #include "cairn/core/host_array.h"
+#include "cairn/graph/tensor.h"
 #include "cairn/text/tokenizer.h"
 
 namespace cairn {
@@ -56,6 +57,7 @@ class TextBatches {
   // document, segments i32 [batch, context]. A target in another document than its token is -100
   // (ignored).
   std::vector<HostArray> batch(int64_t step, int64_t batch) const;
+  std::vector<TensorType> batch_types(int64_t batch) const;
   // Window i of those that lie side by side from the start, for evaluation; past the last: all
   // -100.
   std::vector<HostArray> evaluation_batch(int64_t first, int64_t batch) const;
@@ -79,6 +81,7 @@ class ImageBatches {
  public:
   static Result<ImageBatches> open(const std::string& images, const std::string& labels);
   std::vector<HostArray> batch(int64_t step, int64_t batch, uint64_t seed) const;
+  std::vector<TensorType> batch_types(int64_t batch) const;
   // Images first..first+batch-1 in order; labels past the end are -100.
   std::vector<HostArray> evaluation_batch(int64_t first, int64_t batch) const;
   int64_t size() const { return count_; }

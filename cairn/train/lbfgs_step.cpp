@@ -124,6 +124,16 @@ TrainStep::Result LbfgsStep::step(std::span<const Tensor> batch, double learning
   return before;
 }
 
+std::shared_ptr<const Plan> LbfgsStep::plan(std::span<const TensorType> batch) {
+  std::vector<TensorType> types;
+  for (const std::vector<Field>* part : {&parameters_, &states_})
+    for (const Field& field : *part) types.push_back(field.tensor->type());
+  types.insert(types.end(), batch.begin(), batch.end());
+  types.push_back({DType::i64, {}});
+  types.push_back(key_.type());
+  return function_.plan(runtime_, types, false);
+}
+
 std::vector<NamedTensor> LbfgsStep::state() {
   std::vector<NamedTensor> all;
   for (const std::vector<Field>* part : {&parameters_, &states_})

@@ -20,6 +20,8 @@ class LbfgsStep {
                          const EvalOptions& options = {});
   // "model.PATH", "optimizer.lbfgs.vectors", "optimizer.lbfgs.scalars": what a checkpoint holds.
   std::vector<NamedTensor> state();
+  // The plan of loss and gradient for a batch of these types; computes nothing.
+  std::shared_ptr<const Plan> plan(std::span<const TensorType> batch);
 
  private:
   std::vector<Tensor> build(std::span<const Tensor> args);

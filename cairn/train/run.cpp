@@ -7,6 +7,8 @@
 
 #include "cairn/base/clock.h"
 #include "cairn/base/file.h"
+#include "cairn/base/memory.h"
+#include "cairn/runtime/plan_memory.h"
 #include "cairn/train/checkpoint.h"
 #include "cairn/train/folder_lock.h"
 #include "cairn/train/lbfgs_step.h"
@@ -117,6 +119,7 @@ class Run {
       }
     }
     if (auto status = build(); !status) return status;
+    compare_memory();
     data_ = fmt::format("{:016x}", task_->data_hash());
     if (checkpoint && !checkpoint->data.empty() && checkpoint->data != data_)
       return Error(fmt::format(
@@ -159,6 +162,10 @@ class Run {
     auto task = make_task(config_, options_.folder);
     if (!task) return task.error();
     task_ = std::move(task).value();
+    if (!compared_ && runtime_.backend().executes())
+      check_memory(state_bytes(config_, task_->module()),
+                   "what training keeps of this model, weights and optimizer state,",
+                   "lower model.layers, model.width, model.hidden or model.context");
     initialize(runtime_, task_->module(), config_.train.seed);
     const LossFunction loss = [this](Context& ctx, std::span<const Tensor> batch) {
       return task_->loss(ctx, batch);
@@ -169,6 +176,27 @@ class Run {
       step_.emplace(runtime_, task_->module(), loss, make_optimizer(optimizer_config(config_)),
                     step_options(config_));
     return Nothing{};
+  }
+
+  // Plans the step, and compares what it takes with what there is: before its batch is made, and
+  // once, as a replay finds its own first try still in memory.
+  void compare_memory() {
+    const double start = monotonic_seconds();
+    const std::vector<TensorType> batch = task_->batch_types();
+    const auto plan = lbfgs_ ? lbfgs_->plan(batch) : step_->plan(batch);
+    plan_seconds_ = monotonic_seconds() - start;
+    size_t held = 0;
+    for (const NamedTensor& t : state()) held += t.tensor->type().bytes();
+    const TrainConfig::Train& t = config_.train;
+    const bool text = task_->item_name() == "tokens";
+    check_memory(
+        runtime_.backend(), *plan, held,
+        fmt::format("a step of train.batch = {}{}{}", t.batch,
+                    t.accumulate > 1 ? fmt::format(", train.accumulate = {}", t.accumulate) : "",
+                    text ? fmt::format(", model.context = {}", config_.model.context) : ""),
+        text ? "lower train.batch (train.accumulate makes up for it) or model.context"
+             : "lower train.batch; train.accumulate makes up for it");
+    compared_ = true;
   }
 
   // Step `step`, from 0.
@@ -187,9 +215,10 @@ class Run {
     const double start = monotonic_seconds();
     const TrainStep::Result r = update(result_.step, rate);
     if (!compile_seconds_) {
-      // The first step planned its graph; its time is not part of any rate.
-      compile_seconds_ = monotonic_seconds() - start;
-      outside_ += *compile_seconds_;
+      // The first step may still plan; its time is not part of any rate.
+      const double seconds = monotonic_seconds() - start;
+      compile_seconds_ = plan_seconds_ + seconds;
+      outside_ += seconds;
     } else {
       window_items_ += task_->items_per_step();
     }
@@ -340,6 +369,8 @@ class Run {
   std::vector<double> rates_;  // learning rates since then, for a replay
   std::optional<int64_t> saved_step_;
   std::optional<double> validation_;  // of the last step, where it was evaluated
+  double plan_seconds_ = 0;
+  bool compared_ = false;  // memory, with what is planned
   std::optional<double> compile_seconds_;
   double began_ = 0, window_start_ = 0, outside_ = 0;
   int64_t window_items_ = 0;

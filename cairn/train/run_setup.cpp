@@ -55,6 +55,23 @@ std::optional<LbfgsOptions> lbfgs_options(const TrainConfig& config) {
   return options;
 }
 
+double state_bytes(const TrainConfig& config, Module& module) {
+  const auto bytes = [](const Tensor& t) { return static_cast<double>(t.type().bytes()); };
+  double total = 0, parameters = 0;
+  for (const Field& f : fields(module)) total += bytes(*f.tensor);
+  for (const Field& f : fields(module, FieldKind::parameter)) parameters += bytes(*f.tensor);
+  if (config.train.ema > 0) total += parameters;
+  if (const auto lbfgs = lbfgs_options(config)) {
+    // In f64: the parameters, two vectors, and two for each step of the history.
+    const double vectors = 3 + 2.0 * lbfgs->history;
+    return total + vectors * sizeof(double) * static_cast<double>(parameter_count(module));
+  }
+  const auto optimizer = make_optimizer(optimizer_config(config));
+  for (const Field& f : fields(module, FieldKind::parameter))
+    for (const Tensor& t : optimizer->initial_state(*f.tensor)) total += bytes(t);
+  return total;
+}
+
 ScheduleConfig schedule_config(const TrainConfig& config, int64_t total_steps) {
   const TrainConfig::Train& t = config.train;
   const long span = std::max<long>(total_steps - t.warmup_steps, 1);

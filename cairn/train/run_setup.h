@@ -15,6 +15,10 @@ TrainStepOptions step_options(const TrainConfig& config);
 // naming a key that it does not go with.
 std::optional<LbfgsOptions> lbfgs_options(const TrainConfig& config);
 
+// Bytes of what training keeps from step to step: the module's fields, the optimizer's state and
+// averages. The module need not be initialised.
+double state_bytes(const TrainConfig& config, Module& module);
+
 // `span` is the number of steps after the warm-up. Where the configuration is silent: gamma is 0.1,
 // or, of "exponential", what takes the rate to a hundredth in the span; step_size (of
 // warm_restarts: the first cycle) is a third of the span; milestones are at a half and three

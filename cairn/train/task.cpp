@@ -6,6 +6,7 @@
 
 #include <cstring>
 
+#include "cairn/base/memory.h"
 #include "cairn/base/names.h"
 #include "cairn/models/classifier.h"
 #include "cairn/models/classifier_files.h"
@@ -52,6 +53,27 @@ std::vector<HostArray> micro_batches(const TrainConfig& config, int64_t step, F 
     }
   }
   return stacked;
+}
+
+// The types of that, given those of one micro-batch.
+std::vector<TensorType> stacked_types(const TrainConfig& config, std::vector<TensorType> types) {
+  if (config.train.accumulate > 1)
+    for (TensorType& type : types) type.shape.insert(0, config.train.accumulate);
+  return types;
+}
+
+// Throws Error when there is no memory for the arrays of a step: on the host, and uploaded.
+// `context`: of text, else nothing.
+void check_batch(const TrainConfig& config, double bytes_per_row, std::optional<int64_t> context) {
+  constexpr double kCopies = 2;
+  const TrainConfig::Train& t = config.train;
+  const double rows = static_cast<double>(t.batch) * static_cast<double>(t.accumulate);
+  check_memory(
+      kCopies * rows * bytes_per_row,
+      fmt::format("train.batch = {}, train.accumulate = {}{}: the data of a step", t.batch,
+                  t.accumulate, context ? fmt::format(", model.context = {}", *context) : ""),
+      context ? "lower train.batch, train.accumulate or model.context"
+              : "lower train.batch or train.accumulate");
 }
 
 // Evaluation of a module as a function of its fields and a batch: sums of loss, count and right
@@ -111,6 +133,9 @@ class LanguageTask : public Task {
   std::vector<HostArray> batch(int64_t step) override {
     return micro_batches(config_, step,
                          [&](int64_t s) { return train_->batch(s, config_.train.batch); });
+  }
+  std::vector<TensorType> batch_types() const override {
+    return stacked_types(config_, train_->batch_types(config_.train.batch));
   }
   int64_t steps_per_epoch() const override {
     return std::max<int64_t>(
@@ -236,6 +261,9 @@ class ImageTask : public Task {
       return train_.batch(s, config_.train.batch, config_.train.seed);
     });
   }
+  std::vector<TensorType> batch_types() const override {
+    return stacked_types(config_, train_.batch_types(config_.train.batch));
+  }
   int64_t steps_per_epoch() const override {
     return std::max<int64_t>(train_.size() / (config_.train.batch * config_.train.accumulate), 1);
   }
@@ -290,6 +318,9 @@ Result<std::unique_ptr<Task>> make_language_task(const TrainConfig& config,
   if (config.data.text.empty())
     return Error(
         fmt::format("data.text: family '{}' needs text files to train on", config.model.family));
+  constexpr double kArrays = 3;  // ids, targets and, of several documents, segments
+  check_batch(config, kArrays * sizeof(int32_t) * static_cast<double>(config.model.context),
+              config.model.context);
   auto tokenizer = make_tokenizer(config.data);
   if (!tokenizer) return tokenizer.error();
   const auto tokens = [&](const std::vector<std::string>& files,
@@ -323,6 +354,8 @@ Result<std::unique_ptr<Task>> make_image_task(const TrainConfig& config) {
         fmt::format("data.images and data.labels: family '{}' needs both", config.model.family));
   auto train = ImageBatches::open(config.data.images, config.data.labels);
   if (!train) return train.error();
+  check_batch(config, sizeof(float) * static_cast<double>(train.value().image_shape().elements()),
+              std::nullopt);
   std::optional<ImageBatches> validation;
   if (!config.data.validation_images.empty()) {
     auto read = ImageBatches::open(config.data.validation_images, config.data.validation_labels);

@@ -21,6 +21,8 @@ class Task {
   virtual Loss loss(Context& ctx, std::span<const Tensor> batch) = 0;
   // The batch of a step (from 0); with accumulation, micro-batches along a leading axis.
   virtual std::vector<HostArray> batch(int64_t step) = 0;
+  // The types of its arrays, for planning before there is one.
+  virtual std::vector<TensorType> batch_types() const = 0;
   virtual int64_t steps_per_epoch() const = 0;
   // "tokens" or "samples", and how many a step has.
   virtual std::string item_name() const = 0;
@@ -41,7 +43,7 @@ class Task {
 };
 
 // Reads the data (tokens are kept in `folder`) and builds the model, not yet initialised. The Error
-// names the file or key.
+// names the file or key, also of a batch for which there is no memory.
 Result<std::unique_ptr<Task>> make_task(const TrainConfig& config,
                                         const std::filesystem::path& folder);
 

@@ -282,6 +282,19 @@ void TrainStep::swap_averages() {
 
 std::shared_ptr<const Plan> TrainStep::plan() const { return state_->function.last_plan(); }
 
+std::shared_ptr<const Plan> TrainStep::plan(std::span<const TensorType> batch) {
+  State& s = *state_;
+  std::vector<TensorType> types;
+  for (const NamedTensor& t : state()) types.push_back(t.tensor->type());
+  // As step() calls it: the state is given away; the numbers are arrays of the host, which stay.
+  std::vector<bool> donated(types.size(), true);
+  types.insert(types.end(), batch.begin(), batch.end());
+  types.insert(types.end(), 2, {DType::f32, {}});
+  types.push_back(s.key.type());
+  donated.resize(types.size(), false);
+  return s.runtime.plan(s.function.graph(types), donated, false);
+}
+
 TrainStep::Result TrainStep::step(std::span<const Tensor> batch, double learning_rate, int64_t step,
                                   const EvalOptions& options) {
   State& s = *state_;

@@ -77,6 +77,9 @@ class TrainStep {
   void swap_averages();
   // The plan of the last step; null before the first.
   std::shared_ptr<const Plan> plan() const;
+  // The plan of a step on a batch of these types, which the caller keeps. Computes nothing; a step
+  // that follows need not search for its schedule again.
+  std::shared_ptr<const Plan> plan(std::span<const TensorType> batch);
 
  private:
   struct State;

@@ -216,6 +216,15 @@ TEST_F(TrainTest, SizesAreBounded) {
   EXPECT_TRUE(fails(train({"--set", "model.width=1000000000000"}), 1, "at most"));
 }
 
+TEST_F(TrainTest, BatchesBeyondMemoryAreRefused) {
+  for (const char* batch : {"100000000", "1000000000"}) {
+    const Ran ran = train({"--set", std::string("train.batch=") + batch});
+    EXPECT_TRUE(fails(ran, 1, std::string("train.batch = ") + batch));
+    EXPECT_NE(ran.err.find(" GiB are available; lower train.batch"), std::string::npos) << ran.err;
+    EXPECT_LT(ran.max_resident_bytes, int64_t{1} << 30);
+  }
+}
+
 TEST_F(TrainTest, TooLittleText) {
   write("story.txt", "");
   EXPECT_TRUE(fails(train(), 1, "is empty"));

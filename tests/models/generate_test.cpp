@@ -193,6 +193,22 @@ TEST_F(GeneratorTest, AThousandTokensMakeNoNewPlan) {
   EXPECT_EQ(generator.length(), 1151);
 }
 
+// What is prepared is what feeding needs, and nothing is computed for it.
+TEST_F(GeneratorTest, PreparedItMakesNoPlanAnyMore) {
+  for (const size_t tokens : {size_t{1}, size_t{2}, size_t{64}, size_t{65}, size_t{150}}) {
+    Runtime fresh({.threads = 1});
+    Generator generator(fresh, *model, 200);
+    const RuntimeStats before = fresh.stats();
+    generator.prepare(tokens);
+    const RuntimeStats prepared = fresh.stats();
+    EXPECT_EQ(prepared.executions, before.executions);
+    EXPECT_GT(prepared.plans_made, before.plans_made);
+    generator.feed(std::span(ids).first(tokens));
+    EXPECT_EQ(fresh.stats().plans_made, prepared.plans_made) << tokens;
+    EXPECT_EQ(fresh.stats().executions - before.executions, static_cast<int64_t>(tokens + 63) / 64);
+  }
+}
+
 TEST_F(GeneratorTest, MistakesNameTheNumbers) {
   Generator generator(runtime, *model, 10);
   EXPECT_THROW(generator.sample({}), Error);

@@ -344,6 +344,43 @@ TEST_F(RunTest, TwoRunsInOneFolderAreRefused) {
   EXPECT_THAT(second, testing::HasSubstr("another run is at work"));
 }
 
+// What does not fit into memory is refused, by name and with both figures, before any of it is
+// made: the data of a step, weights with the optimizer's state, and the planned peak of a step.
+TEST_F(RunTest, WhatDoesNotFitIntoMemoryIsRefused) {
+  const auto refused = [&](const TrainConfig& c, const std::string& what) {
+    const std::string text = failure(c, "large");
+    EXPECT_THAT(text, testing::MatchesRegex(".* takes [0-9.]+ GiB of memory, and [0-9.]+ GiB are "
+                                            "available; lower .*"));
+    EXPECT_THAT(text, HasSubstr(what));
+  };
+  TrainConfig c = config(2);
+  c.train.batch = c.train.accumulate = 1'000'000'000;
+  refused(c,
+          "train.batch = 1000000000, train.accumulate = 1000000000, model.context = 16: the data");
+  c = config(2);
+  c.model.context = 100'000'000;
+  c.train.batch = 100'000;
+  refused(c, "model.context = 100000000: the data of a step");
+  c = config(2);
+  c.model.width = 1 << 22;
+  refused(c, "weights and optimizer state");
+  c.train.optimizer = "lbfgs";
+  c.train.clip = 0;
+  refused(c, "weights and optimizer state");
+  // The data of these steps take 77 MB, the products of all pairs of positions 400 GB and more; and
+  // for L-BFGS as for the others.
+  c = config(2);
+  c.model.context = 100'000;
+  c.train.batch = 32;
+  refused(c, "a step of train.batch = 32, model.context = 100000 takes");
+  c.train.accumulate = 2;
+  refused(c, "a step of train.batch = 32, train.accumulate = 2, model.context = 100000 takes");
+  c.train.accumulate = 1;
+  c.train.optimizer = "lbfgs";
+  c.train.clip = 0;
+  refused(c, "a step of train.batch = 32, model.context = 100000 takes");
+}
+
 TEST_F(RunTest, TheReportNamesTheMachine) {
   train(config(3), "out");
   const std::string report = bytes(root / "out/report.html");

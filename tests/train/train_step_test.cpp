@@ -56,6 +56,23 @@ TEST(TrainStep, AWrongBatchLeavesTheStateAlone) {
   EXPECT_EQ(p.tensors[0].to_vector<float>(), (std::vector<float>{0, 1}));
 }
 
+// A plan made ahead is the one that the step runs, so that its peak is known before there is a
+// batch.
+TEST(TrainStep, PlannedAheadItIsThePlanOfTheStep) {
+  Runtime runtime(test::checked({.threads = 1}));
+  Parameters p;
+  p.add(runtime, "w", Tensor::from<float>({1, 2}, {2}));
+  TrainStep step(runtime, p, given_gradients(p), make_optimizer({.name = "adam"}));
+  const std::vector<Tensor> batch{Tensor::from<float>({1, 1}, {2})};
+  const TensorType types[] = {batch[0].type()};
+  const auto ahead = step.plan(types);
+  const RuntimeStats before = runtime.stats();
+  step.step(batch, 0.5, 1);
+  EXPECT_EQ(runtime.stats().schedules_made, before.schedules_made);
+  EXPECT_TRUE(same_plan(*ahead, *step.plan()));
+  EXPECT_EQ(ahead->donor, step.plan()->donor);
+}
+
 // A two-layer network on fixed data; gives the losses of its steps.
 std::vector<double> losses_in(DType precision, int steps, int accumulate = 1) {
   Runtime runtime(test::checked({.threads = 1}));
