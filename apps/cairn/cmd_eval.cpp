@@ -16,6 +16,7 @@
 #include "cairn/ops/movement.h"
 #include "cairn/ops/nn.h"
 #include "cairn/ops/reduce.h"
+#include "cairn/runtime/plan_memory.h"
 #include "cairn/train/data.h"
 #include "cairn/transforms/precision.h"
 
@@ -49,10 +50,20 @@ int run_logits(const LogitsOptions& options, Session& session) {
   const HostArray result = (options.hidden ? hidden : logits).host();
   io::write_npy(options.out, result).value();
   const Shape& shape = result.shape();
+  const auto numbers = result.span<float>();
+  const auto bad =
+      std::count_if(numbers.begin(), numbers.end(), [](float x) { return !std::isfinite(x); });
+  // Written all the same: which they are is what people then look for.
+  if (bad > 0)
+    session.warn(
+        fmt::format("{} of the {} numbers in '{}' are NaN or infinite: the model's weights "
+                    "are damaged, or too large for what they are computed in",
+                    bad, numbers.size(), options.out));
   if (session.common.json) {
     print_json(session.out, {{"dtype", "f32"},
                              {"shape", std::vector<int64_t>(shape.begin(), shape.end())},
-                             {"out", options.out}});
+                             {"out", options.out},
+                             {"not_finite", bad}});
   } else {
     session.note(fmt::format("{}{} is in {}", options.hidden ? "hidden states, f32" : "logits, f32",
                              to_string(shape), options.out));
@@ -126,6 +137,13 @@ int run_perplexity(const PerplexityOptions& options, Session& session) {
   Function other_scores;
   if (other) other_scores = scores_of(*other->transformer, session.precision());
   Function compare = comparison();
+  for (Function* pass : {&scores, other ? &other_scores : nullptr}) {
+    if (!pass) continue;
+    const std::vector<TensorType> types(2, {DType::i32, {context}});
+    const auto plan = pass->plan(*runtime, types, false);
+    check_memory(runtime->backend(), *plan, plan->argument_bytes,
+                 fmt::format("one pass over a window of {} tokens", context), "lower --context");
+  }
 
   // Every token but the first is predicted once: windows of `context` tokens advance by `stride`,
   // and each counts the targets that no window before it has. The last window is filled up; what

@@ -20,10 +20,15 @@ HostArray read_picture(const std::string& path, const Shape& wanted) {
   if (probe.kind == io::FileKind::idx) {
     const HostArray all = io::read_idx(path).value();
     const Shape& shape = all.shape();
-    if (all.dtype() != DType::u8 || shape.rank() != 3 || shape[0] == 0 || wanted[0] != 1)
-      throw_error(fmt::format("'{}' holds no gray pictures: {}{}", path, name(all.dtype()),
-                              to_string(shape)));
-    pixels = HostArray(DType::u8, {1, shape[1], shape[2]}, all.owner(), all.data());
+    // [N, height, width] or [N, channels, height, width], as in training.
+    if (all.dtype() != DType::u8 || shape.rank() < 3 || shape.rank() > 4 || shape[0] == 0)
+      throw_error(
+          fmt::format("'{}' holds no pictures: {}{}; expected u8 [N, height, width] or [N, "
+                      "channels, height, width]",
+                      path, name(all.dtype()), to_string(shape)));
+    const Shape first =
+        shape.rank() == 3 ? Shape{1, shape[1], shape[2]} : Shape{shape[1], shape[2], shape[3]};
+    pixels = HostArray(DType::u8, first, all.owner(), all.data());
   } else {
     io::ImageOptions options;
     options.channels = wanted[0] == 1 ? 1 : 3;

@@ -77,6 +77,11 @@ void Session::note(std::string_view text) const {
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
+void Session::warn(std::string_view what) const {
+  const std::string line = fmt::format("cairn: warning: {}\n", what);
+  std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
 void Session::complain(std::string_view what) const {
   const std::string line = fmt::format("cairn: error: {}\n", what);
   std::fwrite(line.data(), 1, line.size(), stderr);

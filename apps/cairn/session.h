@@ -78,6 +78,8 @@ class Session {
   DType precision() const;
   // A line on stderr; nothing with --quiet.
   void note(std::string_view text) const;
+  // "cairn: warning: ..." on stderr, with --quiet too: the results are not what they seem.
+  void warn(std::string_view what) const;
   // "cairn: error: ..." on stderr.
   void complain(std::string_view what) const;
   Progress progress() const { return {err_terminal, common.quiet}; }

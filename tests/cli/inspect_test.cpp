@@ -2,6 +2,7 @@
 #include <filesystem>
 
 #include "cairn/io/gzip.h"
+#include "cairn/io/idx.h"
 #include "cairn/io/image.h"
 #include "cairn/io/npy.h"
 #include "cairn/io/safetensors.h"
@@ -235,6 +236,37 @@ TEST_F(InspectTest, ActivationsOfAClassifier) {
       fails(run({"inspect", "classifier", "--activations", "dense.0"}), 2, "belong together"));
   EXPECT_TRUE(fails(run({"inspect", "llama", "--activations", "x", "--input", "picture.png"}), 1,
                     "no image classifier"));
+}
+
+// Pictures of three channels, [N, C, H, W]: the first one, as a picture file of the same gives it.
+TEST_F(InspectTest, ActivationsOfAColourPicture) {
+  fs::create_directory(path("colour"));
+  write("colour/config.json",
+        R"({"model_type": "cairn_mlp", "image": [3, 1, 2], "classes": 6, "hidden": [],)"
+        R"( "channels": [], "mean": 0.0, "deviation": 1.0})");
+  HostArray identity(DType::f32, {6, 6});
+  const auto weight = identity.mutable_span<float>();
+  for (size_t i = 0; i < 36; ++i) weight[i] = i % 7 == 0 ? 1.0f : 0.0f;
+  const std::vector<io::NamedArray> dense = {
+      {"dense.0.weight", identity},
+      {"dense.0.bias", HostArray::from<float>(std::vector<float>(6, 0.0f), {6})}};
+  io::write_safetensors(path("colour/model.safetensors"), dense).value();
+  // Red 0 and 10, green 20 and 30, blue 40 and 50; then another picture.
+  const std::vector<uint8_t> planes = {0, 10, 20, 30, 40, 50, 9, 9, 9, 9, 9, 9};
+  io::write_idx(path("colour.idx"), HostArray::from<uint8_t>(planes, {2, 3, 1, 2})).value();
+  const std::vector<uint8_t> pixels = {0, 20, 40, 10, 30, 50};
+  io::write_png(path("colour.png"), HostArray::from<uint8_t>(pixels, {1, 2, 3})).value();
+  const auto show = [&](const char* input, const char* out) {
+    return run({"inspect", "colour", "--activations", "dense.0", "--input", input, "--out", out});
+  };
+  const Ran idx = show("colour.idx", "idx.png");
+  EXPECT_EQ(idx.status, 0) << idx.err;
+  EXPECT_EQ(show("colour.png", "png.png").status, 0);
+  EXPECT_EQ(read("idx.png"), read("png.png"));
+  io::write_idx(path("gray.idx"), HostArray::from<uint8_t>(planes, {6, 1, 2})).value();
+  EXPECT_TRUE(fails(show("gray.idx", "x.png"), 1, "the model takes [3,1,2]"));
+  io::write_idx(path("flat.idx"), HostArray::from<uint8_t>(planes, {6, 2})).value();
+  EXPECT_TRUE(fails(show("flat.idx", "x.png"), 1, "holds no pictures: u8[6,2]"));
 }
 
 }  // namespace

@@ -171,6 +171,39 @@ TEST_F(ModelsTest, ScoresThatAreNotNumbersAreAnError) {
   EXPECT_TRUE(fails(run({"eval", "accuracy", "--model", "classifier", "--images",
                          "t10k-images-idx3-ubyte.gz", "--labels", "t10k-labels-idx1-ubyte.gz"}),
                     1, "not finite"));
+  // Logits are written as they are, and it is said how many are no numbers.
+  const Ran logits = run({"eval", "logits", "--model", "llama", "--ids", "1,2,3", "--out", "l.npy",
+                          "--quiet", "--json"});
+  const auto bad = logits.json()["not_finite"];
+  EXPECT_EQ(bad, 3 * 257);
+  EXPECT_NE(
+      logits.err.find("cairn: warning: 771 of the 771 numbers in 'l.npy' are NaN or infinite"),
+      std::string::npos)
+      << logits.err;
+  for (int i = 0; i < 3 * 257; ++i)
+    EXPECT_FALSE(std::isfinite(io::read_npy(path("l.npy")).value().at(i)));
+}
+
+// A context that the positions allow and the memory does not: refused before anything is computed.
+TEST_F(ModelsTest, SizesBeyondMemoryAreRefused) {
+  auto json = nlohmann::ordered_json::parse(read("llama/config.json"));
+  json["max_position_embeddings"] = 2000000000;
+  write("llama/config.json", json.dump());
+  const auto refused = [](const Ran& ran, const std::string& what) {
+    EXPECT_TRUE(fails(ran, 1, what));
+    EXPECT_NE(ran.err.find(" GiB are available; "), std::string::npos) << ran.err;
+  };
+  refused(generate({"--ids", "1", "--max-tokens", "1999999998"}), "a cache of 1999999999 tokens");
+  refused(run({"eval", "perplexity", "--model", "llama", "--file", "story.txt", "--context",
+               "1000000"}),
+          "one pass over a window of 1000000 tokens takes");
+  std::string ids = "[1";
+  for (int i = 1; i < 300000; ++i) ids += ",1";
+  write("ids.json", ids + "]");
+  refused(run({"eval", "logits", "--model", "llama", "--ids", "@ids.json", "--out", "l.npy"}),
+          "one pass over 300000 tokens takes");
+  EXPECT_FALSE(std::filesystem::exists(path("l.npy")));
+  EXPECT_EQ(generate({"--ids", "1", "--max-tokens", "2"}).status, 0);
 }
 
 // Sizes that no file holds end before anything of that size is built.

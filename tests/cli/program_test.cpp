@@ -495,12 +495,17 @@ TEST_F(CommandLineTest, InterruptedIs130) {
   const Ran terminated = cairn({"probe", "--seconds", "100"},
                                {.folder = path(""), .interrupt_after = 1, .signal = SIGTERM});
   EXPECT_EQ(terminated.status, 143);
-  // Interrupted, a trace is still whole.
+  // Interrupted, a trace is still whole. It has begun when it says how many runs there were.
   const Ran trace = cairn({"trace", "t.json", "graph", "run", "step.graph", "--in", "x=x.npy",
                            "w=w.npy", "lr=lr.npy", "--repeat", "1000000000"},
-                          {.folder = path(""), .interrupt_after = 1});
+                          {.folder = path(""), .interrupt_on = " of 1000000000"});
   EXPECT_EQ(trace.status, 130) << trace.err;
-  EXPECT_GT(nlohmann::json::parse(read("t.json"))["traceEvents"].size(), 10u);
+  const size_t said = trace.err.find("run ");
+  ASSERT_NE(said, std::string::npos) << trace.err;
+  const long runs = std::stol(trace.err.substr(said + 4));
+  // Of each run two launches: the product, and scaling.
+  EXPECT_GE(nlohmann::json::parse(read("t.json"))["traceEvents"].size(),
+            static_cast<size_t>(2 * runs));
 }
 
 }  // namespace
