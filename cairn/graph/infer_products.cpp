@@ -24,12 +24,16 @@ namespace {
 
 constexpr std::string_view kReductions[] = {"sum", "prod", "max", "min"};
 
+void check_not_float8(const InferContext& c) {
+  if (is_float8(c.dtype(0)))
+    c.fail("8-bit floats take part in cast, quantize and matmul only; cast first");
+}
+
 void check_kind(const InferContext& c) {
   const std::string& kind = c.attrs.text(Attr::kind);
   if (std::find(std::begin(kReductions), std::end(kReductions), kind) == std::end(kReductions))
     c.fail(fmt::format("kind={} is not one of sum, prod, max, min", kind));
-  if (is_float8(c.dtype(0)))
-    c.fail("8-bit floats take part in cast, quantize and matmul only; cast first");
+  check_not_float8(c);
   if (c.dtype(0) == DType::b8 && (kind == "sum" || kind == "prod"))
     c.fail(fmt::format("{} takes numbers, not bool; cast first, or use max (any) and min (all)",
                        kind));
@@ -139,6 +143,7 @@ Types infer_cumulative(const InferContext& c) {
 }
 
 Types infer_arg_reduce(const InferContext& c) {
+  check_not_float8(c);
   const std::string& kind = c.attrs.text(Attr::kind);
   if (kind != "max" && kind != "min") c.fail(fmt::format("kind={} is not max or min", kind));
   Shape out = c.shape(0);
@@ -150,12 +155,14 @@ Types infer_arg_reduce(const InferContext& c) {
 }
 
 Types infer_sort(const InferContext& c) {
+  check_not_float8(c);
   const int axis = c.axis(c.shape(0).rank());
   check_index_range(c, c.shape(0)[axis]);
   return {c.result(c.dtype(0), c.shape(0)), c.result(DType::i32, c.shape(0))};
 }
 
 Types infer_top_k(const InferContext& c) {
+  check_not_float8(c);
   Shape out = c.shape(0);
   if (out.rank() < 1) c.fail("needs at least one dimension");
   const int64_t k = c.attrs.integer(Attr::k);

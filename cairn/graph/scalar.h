@@ -176,6 +176,22 @@ T remainder(T x, T y) {
   }
 }
 template <class T>
+T power(T x, T y) {
+  if constexpr (std::is_floating_point_v<T>) {
+    return static_cast<T>(math::pow(static_cast<double>(x), static_cast<double>(y)));
+  } else {
+    if (y < 0)  // the quotient 1 / x^|y|
+      return x == 1 || (x == static_cast<T>(-1) && y % 2 == 0) ? T(1)
+             : x == 0 || x == static_cast<T>(-1)               ? static_cast<T>(-1)
+                                                               : T(0);
+    T result = 1;
+    const auto times = [](auto a, auto b) { return a * b; };
+    for (; y != 0; y = static_cast<T>(y / 2), x = wrap(x, x, times))
+      if (y % 2 != 0) result = wrap(result, x, times);
+    return result;
+  }
+}
+template <class T>
 T shift_left(T x, T y) {
   if (y < 0 || y >= T(kBits<T>)) return 0;
   return wrap(x, y, [](auto a, auto b) { return a << b; });
@@ -213,7 +229,7 @@ CAIRN_SCALAR2(subtract, detail::wrap(x, y, [](auto a, auto b) { return a - b; })
 CAIRN_SCALAR2(multiply, detail::wrap(x, y, [](auto a, auto b) { return a * b; }))
 CAIRN_SCALAR2(divide, detail::divide(x, y))
 CAIRN_SCALAR2(remainder, detail::remainder(x, y))
-CAIRN_SCALAR2(power, static_cast<T>(math::pow(static_cast<double>(x), static_cast<double>(y))))
+CAIRN_SCALAR2(power, detail::power(x, y))
 CAIRN_SCALAR2(atan2, static_cast<T>(math::atan2(static_cast<double>(x), static_cast<double>(y))))
 CAIRN_SCALAR2(maximum, detail::maximum(x, y))
 CAIRN_SCALAR2(minimum, detail::minimum(x, y))
@@ -293,7 +309,8 @@ constexpr bool applies() {
     return !kFloat && !std::is_same_v<T, bool>;
   else if constexpr (kOp == Op::negate || kOp == Op::abs || kOp == Op::sign || kOp == Op::add ||
                      kOp == Op::subtract || kOp == Op::multiply || kOp == Op::divide ||
-                     kOp == Op::remainder || kOp == Op::maximum || kOp == Op::minimum)
+                     kOp == Op::remainder || kOp == Op::power || kOp == Op::maximum ||
+                     kOp == Op::minimum)
     return !std::is_same_v<T, bool>;
   else
     return kFloat;

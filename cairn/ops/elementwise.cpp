@@ -63,7 +63,7 @@ Tensor subtract(Operand x, Operand y) { return binary(Op::subtract, x, y); }
 Tensor multiply(Operand x, Operand y) { return binary(Op::multiply, x, y); }
 Tensor divide(Operand x, Operand y) { return real_binary(Op::divide, x, y); }
 Tensor fmod(Operand x, Operand y) { return binary(Op::remainder, x, y); }
-Tensor power(Operand x, Operand y) { return real_binary(Op::power, x, y); }
+Tensor power(Operand x, Operand y) { return binary(Op::power, x, y); }
 Tensor atan2(Operand y, Operand x) { return real_binary(Op::atan2, y, x); }
 Tensor maximum(Operand x, Operand y) { return binary(Op::maximum, x, y); }
 Tensor minimum(Operand x, Operand y) { return binary(Op::minimum, x, y); }

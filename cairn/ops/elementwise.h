@@ -64,6 +64,7 @@ Tensor floor_divide(Operand x, Operand y);
 Tensor fmod(Operand x, Operand y);
 // Sign of y, as Python's %; integers: x%0 = x.
 Tensor remainder(Operand x, Operand y);
+// x^y; two integers give an integer, which wraps.
 Tensor power(Operand x, Operand y);
 Tensor atan2(Operand y, Operand x);
 // sqrt(x^2 + y^2) without overflow between; inf when either is infinite.

@@ -55,12 +55,6 @@ void add_binary(OnnxTable& table) {
   });
 }
 
-// x^y in x's type. cairn's power is of floats: integers go through f64, which is exact below 2^53.
-Tensor onnx_power(const Tensor& x, const Tensor& y) {
-  const DType wide = is_float(x.dtype()) ? x.dtype() : DType::f64;
-  return cast(power(cast(x, wide), cast(y, wide)), x.dtype());
-}
-
 Tensor clip(const OnnxCall& c) {
   if (c.has(1) && c.has(2)) return clamp(c[0], c[1], c[2]);
   if (c.has(1)) return maximum(c[0], c[1]);
@@ -92,7 +86,7 @@ void add_elementwise(OnnxTable& table) {
   table["Mod"] = one([](const OnnxCall& c) {
     return c.integer("fmod", 0) ? fmod(c[0], c[1]) : remainder(c[0], c[1]);
   });
-  table["Pow"] = one([](const OnnxCall& c) { return onnx_power(c[0], c[1]); });
+  table["Pow"] = one([](const OnnxCall& c) { return cast(power(c[0], c[1]), c[0].dtype()); });
   table["BitShift"] = one([](const OnnxCall& c) {
     return c.text("direction", "") == "LEFT" ? shift_left(c[0], c[1]) : shift_right(c[0], c[1]);
   });

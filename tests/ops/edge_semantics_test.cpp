@@ -220,6 +220,7 @@ void check_integers() {
   expect_integers<T>(Op::divide,
                      {{7, 0, kAllBits}, {0, 0, kAllBits}, {kMax, 2, static_cast<T>(kMax / 2)}});
   expect_integers<T>(Op::remainder, {{7, 0, 7}, {kMax, 2, 1}, {0, 5, 0}});
+  expect_integers<T>(Op::power, {{3, 4, 81}, {0, 0, 1}, {2, kWidth, 0}, {kMax, 1, kMax}});
   expect_integers<T>(Op::shift_left,
                      {{1, static_cast<T>(kWidth - 1), static_cast<T>(uint64_t{1} << (kWidth - 1))},
                       {1, kWidth, 0},
@@ -235,6 +236,13 @@ void check_integers() {
     expect_integers<T>(Op::abs, {{kMin, kMin}, {-5, 5}});
     expect_integers<T>(Op::divide, {{kMin, -1, kMin}, {-7, 2, -3}, {7, -2, -3}, {-7, 0, -1}});
     expect_integers<T>(Op::remainder, {{kMin, -1, 0}, {-7, 2, -1}, {7, -2, 1}, {-7, 0, -7}});
+    expect_integers<T>(Op::power, {{-2, 3, -8},
+                                   {2, -1, 0},
+                                   {1, -5, 1},
+                                   {-1, -5, -1},
+                                   {-1, -4, 1},
+                                   {0, -1, -1},
+                                   {kMin, kMin, 0}});
     expect_integers<T>(Op::shift_left, {{5, -1, 0}});
     expect_integers<T>(Op::shift_right,
                        {{-8, 1, -4}, {-8, kWidth, -1}, {-8, -1, -1}, {8, -1, 0}, {-1, 100, -1}});

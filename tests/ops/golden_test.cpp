@@ -69,8 +69,8 @@ void expect_close(const HostArray& got, const HostArray& golden, const Bound& bo
                   const Size& size, const std::string& what) {
   ASSERT_EQ(to_string(got.shape()), to_string(golden.shape())) << what;
   ASSERT_EQ(is_float(got.dtype()), is_float(golden.dtype())) << what;
-  if (!is_float(got.dtype())) ASSERT_EQ(name(got.dtype()), name(golden.dtype())) << what;
   if (!is_float(got.dtype())) {
+    ASSERT_EQ(name(got.dtype()), name(golden.dtype())) << what;
     EXPECT_EQ(std::memcmp(got.data(), golden.data(), got.bytes()), 0) << what;
     return;
   }
@@ -161,7 +161,7 @@ TEST_P(Golden, Gradients) {
     ++count;
   }
   const std::string file = GetParam();
-  if (file != "casts" && file != "integers") EXPECT_GT(count, 5);
+  EXPECT_GE(count, file == "casts" || file == "integers" ? 0 : 6);
 }
 
 INSTANTIATE_TEST_SUITE_P(Files, Golden, ::testing::ValuesIn(kFiles),

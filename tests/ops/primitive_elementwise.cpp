@@ -114,6 +114,9 @@ void Builder::add_binary() {
   two(
       Op::power, kTwo, positive, reals(s, -2, 2), [](double a, double b) { return std::pow(a, b); },
       kFloats);
+  two(
+      Op::power, {}, wholes(s, -3, 3), wholes(s, 0, 4),
+      [](double a, double b) { return std::pow(a, b); }, kIntegers, 0);
   two(Op::atan2, kTwo, x, y, [](double a, double b) { return std::atan2(a, b); }, kFloats);
   two(Op::maximum, {}, x, y, [](double a, double b) { return std::max(a, b); }, numbers);
   two(Op::minimum, {}, x, y, [](double a, double b) { return std::min(a, b); }, numbers);

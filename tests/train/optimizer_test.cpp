@@ -222,7 +222,9 @@ TEST_P(LbfgsGolden, FollowsPyTorch) {
   EXPECT_EQ(optimizer.evaluations(),
             static_cast<int>(golden.file.read(name + ".evaluations").value().at(0)));
   // No step is idle: the shortest is far longer than what may be wrong after all of them.
-  if (steps.back() == 100) EXPECT_GT(least_move, 1000 * bound);
+  if (steps.back() == 100) {
+    EXPECT_GT(least_move, 1000 * bound);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, LbfgsGolden,

@@ -77,8 +77,9 @@ TEST(Precision, BackwardProductsAreNarrowAndEverythingElseIsNot) {
   const std::vector<Tensor> both{loss(x), grad(loss)(x)};
   EXPECT_EQ(product_types(both), kOnlyBf16);
   for (const Node* node : topological_order(both))
-    if (node->op() == Op::reduce || node->op() == Op::exp || node->op() == Op::tanh)
+    if (node->op() == Op::reduce || node->op() == Op::exp || node->op() == Op::tanh) {
       EXPECT_EQ(node->output().dtype, DType::f32) << name(node->op());
+    }
   // bf16 has 8 bits: three products in a row stay within a few units of 2^-8 of the largest.
   const auto exact = [&](const Tensor& t) {
     return sum(logsumexp(softmax(matmul(tanh(matmul(t, w)), transpose(w))), {1}));
