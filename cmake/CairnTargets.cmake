@@ -30,6 +30,23 @@ macro(cairn_read_layers)
   endforeach()
 endmacro()
 
+# One text, TEXT.inc, compiled for three levels of x86-64 by STEM_baseline, _avx2 and _avx512.cpp, of
+# which the program chooses one when it runs. Paths from the root; FLAGS are for all three.
+# -Wno-psabi: vectors are passed between inlined functions only.
+function(cairn_compile_for_levels stem text flags)
+  foreach(level baseline avx2 avx512)
+    set(march)
+    if(level STREQUAL "avx2")
+      set(march -march=x86-64-v3)
+    elseif(level STREQUAL "avx512")
+      set(march -march=x86-64-v4)
+    endif()
+    set_source_files_properties(${CMAKE_SOURCE_DIR}/${stem}_${level}.cpp PROPERTIES
+      COMPILE_OPTIONS "${flags};-Wno-psabi;${march}"
+      OBJECT_DEPENDS ${CMAKE_SOURCE_DIR}/${text}.inc)
+  endforeach()
+endfunction()
+
 macro(cairn_add_layers)
   cairn_read_layers()
   set(present)
