@@ -33,7 +33,7 @@ struct Options {
   bool fresh = false;
 };
 
-constexpr double kMinutes = 5, kMostMinutes = 1e5;
+constexpr double kMinutes = 5, kMostMinutes = 1e5, kMostSteps = 1e12;
 constexpr int64_t kContext = 128;
 
 // The sources and documents of the clone that this program was built in or, installed, share/cairn.
@@ -92,6 +92,14 @@ TrainConfig demo_config(const std::vector<std::string>& files, uint64_t seed) {
   c.train.clip = 1;
   c.train.seed = seed;
   return c;
+}
+
+void set_steps(TrainConfig& c, int64_t steps) {
+  c.train.steps = steps;
+  c.train.warmup_steps = std::clamp<int64_t>(steps / 20, 1, 100);
+  c.train.evaluate_every = std::max<int64_t>(steps / 8, 1);
+  c.train.checkpoint_every = std::max<int64_t>(steps / 4, 1);
+  c.train.log_every = std::clamp<int64_t>(steps / 200, 1, 10);
 }
 
 // What a demo was asked for, as demo.json records it.
@@ -260,24 +268,24 @@ int run(const Options& options, Session& session) {
   if (error)
     throw_error(fmt::format("cannot make the folder '{}': {}", folder.string(), error.message()));
   write_record(folder, record);
-  if (record.steps == 0) {
-    session.note("timing a few steps");
-    // A tenth of the time goes to evaluation and slower moments of the machine.
-    const double seconds = record.minutes * 60 * 0.9;
-    record.steps = steps_with_progress(session, *runtime, config, folder, seconds);
-    write_record(folder, record);
-  }
-  config.train.steps = record.steps;
-  config.train.warmup_steps = std::clamp<int64_t>(config.train.steps / 20, 1, 100);
-  config.train.evaluate_every = std::max<int64_t>(config.train.steps / 8, 1);
-  config.train.checkpoint_every = std::max<int64_t>(config.train.steps / 4, 1);
-  config.train.log_every = std::clamp<int64_t>(config.train.steps / 200, 1, 10);
-  session.note(record.minutes == 0 ? fmt::format("{} steps", config.train.steps)
-                                   : fmt::format("{} steps, about {}", config.train.steps,
-                                                 plot::human_duration(record.minutes * 60)));
   RunOptions run;
   run.folder = folder;
   run.fresh = options.fresh;
+  const std::string time = plot::human_duration(record.minutes * 60);
+  if (record.steps > 0) {
+    set_steps(config, record.steps);
+    session.note(record.minutes == 0 ? fmt::format("{} steps", record.steps)
+                                     : fmt::format("{} steps, about {}", record.steps, time));
+  } else {
+    session.note(fmt::format("as many steps as fit into {}; timing a few", time));
+    run.fix_steps = [&](TrainConfig& c, double seconds_per_step) {
+      // A tenth of the time goes to evaluation and slower moments of the machine.
+      const double steps = record.minutes * 60 * 0.9 / seconds_per_step;
+      record.steps = std::max<int64_t>(static_cast<int64_t>(std::min(steps, kMostSteps)), 1);
+      write_record(folder, record);
+      set_steps(c, record.steps);
+    };
+  }
   const RunResult result = train_with_progress(session, *runtime, config, run);
   if (!result.finished) throw Interrupted();
   if (result.already_done)

@@ -138,12 +138,6 @@ RunResult train_with_progress(Session& session, Runtime& runtime, const TrainCon
   return result;
 }
 
-int64_t steps_with_progress(Session& session, Runtime& runtime, const TrainConfig& config,
-                            const std::filesystem::path& folder, double seconds) {
-  const TrainingProgress progress(session);
-  return steps_for(runtime, config, folder, seconds).value();
-}
-
 void print_summary(Session& session, const RunResult& result, const std::filesystem::path& folder) {
   if (result.history.size() > 1)
     session.out.write(

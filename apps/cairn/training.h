@@ -10,9 +10,6 @@ namespace cairn::app {
 // finished = false.
 RunResult train_with_progress(Session& session, Runtime& runtime, const TrainConfig& config,
                               RunOptions options);
-// steps_for with progress on stderr.
-int64_t steps_with_progress(Session& session, Runtime& runtime, const TrainConfig& config,
-                            const std::filesystem::path& folder, double seconds);
 // The loss curve and a closing table on stdout.
 void print_summary(Session& session, const RunResult& result, const std::filesystem::path& folder);
 

@@ -4,14 +4,17 @@
 
 #include <chrono>
 #include <cmath>
+#include <cstring>
 
 #include "cairn/base/clock.h"
 #include "cairn/base/file.h"
 #include "cairn/base/memory.h"
+#include "cairn/plot/terminal.h"
 #include "cairn/runtime/plan_memory.h"
 #include "cairn/train/checkpoint.h"
 #include "cairn/train/folder_lock.h"
 #include "cairn/train/lbfgs_step.h"
+#include "cairn/train/leftovers.h"
 #include "cairn/train/report.h"
 #include "cairn/train/run_setup.h"
 #include "cairn/train/task.h"
@@ -52,7 +55,13 @@ class Run {
       : runtime_(runtime), config_(config), options_(options) {}
 
   Result<RunResult> execute() {
-    if (auto status = prepare(); !status) return status.error();
+    {
+      Leftovers leftovers(options_.folder, {"tokens.bin", "validation_tokens.bin", "metrics.jsonl",
+                                            "checkpoints", ".lock"});
+      const Status status = prepare();
+      if (status || !lock_) leftovers.keep();  // without the lock, they are another run's
+      if (!status) return status.error();
+    }
     if (result_.already_done) return std::move(result_);
     if (options_.on_metrics) {
       Metrics start;
@@ -127,6 +136,7 @@ class Run {
           "tokenizer made of it, has changed since; restore them, --fresh to start over, "
           "or another --out",
           folder.string()));
+    if (options_.fix_steps && !checkpoint) fix_steps();
     total_ = total_steps(config_, *task_);
     result_.parameters = parameter_count(task_->module());
     schedule_ = schedule_config(config_, total_);
@@ -197,6 +207,30 @@ class Run {
         text ? "lower train.batch (train.accumulate makes up for it) or model.context"
              : "lower train.batch; train.accumulate makes up for it");
     compared_ = true;
+  }
+
+  // Times a few updates, after which everything is as it was.
+  void fix_steps() {
+    std::vector<HostArray> values;
+    for (const NamedTensor& t : state()) {
+      HostArray copy(t.tensor->dtype(), t.tensor->shape());
+      std::memcpy(copy.mutable_data(), t.tensor->host().data(), copy.bytes());
+      values.push_back(std::move(copy));
+    }
+    constexpr double kRate = 1e-4;
+    const auto one = [&](int64_t i) {
+      const double start = monotonic_seconds();
+      update(i, kRate);
+      return monotonic_seconds() - start;
+    };
+    plan_seconds_ += one(0);
+    double fastest = one(1);
+    for (int64_t i = 2; i < 5; ++i) fastest = std::min(fastest, one(i));
+    for (size_t i = 0; i < values.size(); ++i) *state()[i].tensor = runtime_.upload(values[i]);
+    options_.fix_steps(config_, fastest);
+    if (auto status = check(config_); !status) throw status.error();
+    note(fmt::format("a step takes {}: {} steps", plot::human_duration(fastest),
+                     total_steps(config_, *task_)));
   }
 
   // Step `step`, from 0.
@@ -383,33 +417,6 @@ Result<RunResult> run_training(Runtime& runtime, const TrainConfig& config,
                                const RunOptions& options) try {
   if (auto status = check(config); !status) return status.error();
   return Run(runtime, config, options).execute();
-} catch (const Error& e) {
-  return e;
-}
-
-Result<int64_t> steps_for(Runtime& runtime, const TrainConfig& config, const fs::path& folder,
-                          double seconds) try {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  auto task = make_task(config, folder);
-  if (!task) return task.error();
-  Task& t = *task.value();
-  initialize(runtime, t.module(), config.train.seed);
-  TrainStep step(
-      runtime, t.module(),
-      [&](Context& ctx, std::span<const Tensor> batch) { return t.loss(ctx, batch); },
-      make_optimizer(optimizer_config(config)), step_options(config));
-  const auto one = [&](int64_t i) {
-    std::vector<Tensor> tensors;
-    for (const HostArray& array : t.batch(i)) tensors.push_back(runtime.upload(array));
-    const double start = monotonic_seconds();
-    step.step(tensors, 1e-4, i + 1);
-    return monotonic_seconds() - start;
-  };
-  one(0);  // plans
-  double fastest = one(1);
-  for (int64_t i = 2; i < 5; ++i) fastest = std::min(fastest, one(i));
-  return std::max<int64_t>(static_cast<int64_t>(seconds / fastest), 1);
 } catch (const Error& e) {
   return e;
 }

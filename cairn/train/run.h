@@ -19,6 +19,10 @@ struct RunOptions {
   // Called after each logged step and once before the first with the number of steps.
   std::function<void(const Metrics&, int64_t total_steps)> on_metrics = nullptr;
   std::function<void(const std::string&)> on_note = nullptr;
+  // Called before the first step of a new run, with the time of a step, measured on updates that do
+  // not count: for who trains as many as fit into some time. May change steps, epochs, the schedule
+  // and how often what happens.
+  std::function<void(TrainConfig&, double seconds_per_step)> fix_steps = nullptr;
   // Polled after each step: true saves a checkpoint and ends the run.
   std::function<bool()> interrupted = nullptr;
 };
@@ -36,12 +40,8 @@ struct RunResult {
 // Trains, resuming from the folder's last checkpoint, and writes config.json, model.safetensors,
 // tokenizer.json, metrics.jsonl and, last, report.html. With train.ema, what is evaluated and saved
 // is the average of the weights. The Error names the file, key or, for a loss that is not finite,
-// the first node whose value was not.
+// the first node whose value was not. A run that fails before its first step leaves nothing.
 Result<RunResult> run_training(Runtime& runtime, const TrainConfig& config,
                                const RunOptions& options);
-
-// Steps that fit into `seconds`, from timing a few updates of the configuration on scratch state.
-Result<int64_t> steps_for(Runtime& runtime, const TrainConfig& config,
-                          const std::filesystem::path& folder, double seconds);
 
 }  // namespace cairn

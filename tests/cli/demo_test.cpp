@@ -80,6 +80,25 @@ TEST_F(DemoTest, TrainsSavesLoadsAndWrites) {
   EXPECT_NE(read("cairn-demo/model.safetensors"), model);
 }
 
+// Timed first, it then trains as a demo of so many steps does, on one reading of the text.
+TEST_F(DemoTest, TimedStepsLeaveNoTrace) {
+  const Ran timed = demo({"song.txt", "--minutes", "0.0001", "--out", "timed"});
+  ASSERT_EQ(timed.status, 0) << timed.err;
+  EXPECT_NE(timed.err.find("as many steps as fit into 6"), std::string::npos) << timed.err;
+  EXPECT_NE(timed.err.find("a step takes "), std::string::npos) << timed.err;
+  const auto record = nlohmann::json::parse(read("timed/demo.json"));
+  const int64_t steps = record["steps"];
+  EXPECT_GE(steps, 1);
+  const Ran given =
+      demo({"song.txt", "--steps", std::to_string(steps), "--out", "given", "--quiet"});
+  ASSERT_EQ(given.status, 0) << given.err;
+  EXPECT_EQ(read("timed/model.safetensors"), read("given/model.safetensors"));
+  // What is finished says the number that was fixed.
+  EXPECT_NE(demo({"song.txt", "--out", "timed", "--minutes", "0.0001"})
+                .err.find(std::to_string(steps) + " steps, about"),
+            std::string::npos);
+}
+
 TEST_F(DemoTest, OwnText) {
   const Ran ran = demo({"--steps", "1", "--out", "own", "--json"});
   ASSERT_EQ(ran.status, 0) << ran.err;

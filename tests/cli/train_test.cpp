@@ -225,6 +225,40 @@ TEST_F(TrainTest, BatchesBeyondMemoryAreRefused) {
   }
 }
 
+// A run that fails before its first step leaves no folder, and nothing in one that was there.
+TEST_F(TrainTest, AFailureLeavesNothing) {
+  const std::vector<std::vector<std::string>> failures = {
+      {"--set", "data.text=nothing.txt"},    {"--set", "data.tokenizer=nothing.json"},
+      {"--set", "model.family=gtp"},         {"--set", "train.optimizer=adamm"},
+      {"--set", "train.schedule=never"},     {"--set", "model.heads=3"},
+      {"--set", "train.schedule=plateau"},   {"--set", "train.batch=1000000000"},
+      {"--set", "data.validation_text=none"}};
+  fs::create_directory(path("there"));
+  write("there/mine.txt", "not of cairn");
+  for (const auto& failure : failures) {
+    for (const char* out : {"new/of/a/run/", "there"}) {
+      std::vector<std::string> all = {"train", "shakespeare.toml", "--out", out};
+      all.insert(all.end(), failure.begin(), failure.end());
+      EXPECT_TRUE(fails(run(all), 1, "")) << failure[1];
+    }
+    EXPECT_FALSE(fs::exists(path("new"))) << failure[1];
+    EXPECT_EQ(std::distance(fs::directory_iterator(path("there")), fs::directory_iterator()), 1)
+        << failure[1];
+  }
+  EXPECT_EQ(run({"train", "shakespeare.toml", "--out", "new/of/a/run/"}).status, 0);
+  EXPECT_TRUE(fs::exists(path("new/of/a/run/model.safetensors")));
+  // Nor does one take anything from a run that is there.
+  const auto count = [&] {
+    return std::distance(fs::recursive_directory_iterator(path("new/of/a/run")),
+                         fs::recursive_directory_iterator());
+  };
+  const auto before = count();
+  EXPECT_TRUE(
+      fails(run({"train", "shakespeare.toml", "--out", "new/of/a/run", "--set", "model.width=16"}),
+            1, "model.width (8, now 16)"));
+  EXPECT_EQ(count(), before);
+}
+
 TEST_F(TrainTest, TooLittleText) {
   write("story.txt", "");
   EXPECT_TRUE(fails(train(), 1, "is empty"));

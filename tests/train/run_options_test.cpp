@@ -344,6 +344,35 @@ TEST_F(RunTest, TwoRunsInOneFolderAreRefused) {
   EXPECT_THAT(second, testing::HasSubstr("another run is at work"));
 }
 
+// Steps that are fixed by timing are fixed on the task that trains then: its data is read once, and
+// the run is that of a configuration with this number.
+TEST_F(RunTest, StepsByTimeReadTheDataOnce) {
+  TrainConfig c = config(0);
+  c.train.ema = 0.5;
+  int calls = 0;
+  fs::file_time_type written;
+  RunOptions options;
+  options.folder = root / "timed";
+  options.fix_steps = [&](TrainConfig& fixed, double seconds) {
+    EXPECT_GT(seconds, 0);
+    ++calls;
+    written = fs::last_write_time(root / "timed/tokens.bin");
+    fixed.train.steps = 9;
+  };
+  Runtime runtime(test::checked({.threads = 1}));
+  const RunResult timed = run_training(runtime, c, options).value();
+  EXPECT_EQ(calls, 1);
+  EXPECT_EQ(fs::last_write_time(root / "timed/tokens.bin"), written);
+  EXPECT_EQ(timed.step, 9);
+  c.train.steps = 9;
+  train(c, "given");
+  EXPECT_EQ(bytes(root / "timed/model.safetensors"), bytes(root / "given/model.safetensors"));
+  // Once fixed, a run goes on with what its configuration says.
+  c.train.steps = 12;
+  EXPECT_EQ(run_training(runtime, c, options).value().step, 12);
+  EXPECT_EQ(calls, 1);
+}
+
 // What does not fit into memory is refused, by name and with both figures, before any of it is
 // made: the data of a step, weights with the optimizer's state, and the planned peak of a step.
 TEST_F(RunTest, WhatDoesNotFitIntoMemoryIsRefused) {
