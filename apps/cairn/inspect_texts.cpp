@@ -128,6 +128,10 @@ template <class T>
 Json to_json(const T& value) {
   return value;
 }
+template <class T>
+Json to_json(const std::optional<T>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
 Json to_json(const std::vector<ParameterGroup>& groups) {
   Json list = Json::array();
   for (const ParameterGroup& g : groups) {
@@ -143,8 +147,12 @@ Subject open_configuration(const std::string& path, uint64_t bytes) {
   subject.kind = "configuration";
   subject.family = config.model.family;
   for (const ConfigField& field : fields(config))
-    std::visit([&](const auto* value) { subject.metadata[field.key] = to_json(*value); },
-               field.value);
+    std::visit(
+        [&](const auto* value) {
+          Json json = to_json(*value);  // null: a hyper-parameter that the optimizer decides on
+          if (!json.is_null()) subject.metadata[field.key] = std::move(json);
+        },
+        field.value);
   subject.memory["file_bytes"] = bytes;
   subject.verify = [config] { check(config).value(); };
   return subject;

@@ -5,6 +5,7 @@
 #include <toml++/toml.h>
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "cairn/base/file.h"
 #include "cairn/base/names.h"
@@ -16,58 +17,62 @@ std::vector<ConfigField> fields(TrainConfig& c) {
   auto& m = c.model;
   auto& d = c.data;
   auto& t = c.train;
-  return {{"model.family", &m.family},
-          {"model.layers", &m.layers},
-          {"model.heads", &m.heads},
-          {"model.kv_heads", &m.kv_heads},
-          {"model.width", &m.width},
-          {"model.context", &m.context},
-          {"model.hidden", &m.hidden},
-          {"model.dropout", &m.dropout},
-          {"model.norm_epsilon", &m.norm_epsilon},
-          {"model.rope_theta", &m.rope_theta},
-          {"model.tied", &m.tied},
-          {"model.channels", &m.channels},
-          {"data.text", &d.text, true, true},
-          {"data.validation_text", &d.validation_text, true, true},
-          {"data.images", &d.images, true, true},
-          {"data.labels", &d.labels, true, true},
-          {"data.validation_images", &d.validation_images, true, true},
-          {"data.validation_labels", &d.validation_labels, true, true},
-          {"data.tokenizer", &d.tokenizer},
-          {"data.separator", &d.separator},
-          {"data.validation", &d.validation},
-          {"train.steps", &t.steps, true},
-          {"train.epochs", &t.epochs, true},
-          {"train.batch", &t.batch},
-          {"train.accumulate", &t.accumulate},
-          {"train.optimizer", &t.optimizer},
-          {"train.learning_rate", &t.learning_rate},
-          {"train.min_learning_rate", &t.min_learning_rate},
-          {"train.schedule", &t.schedule},
-          {"train.warmup_steps", &t.warmup_steps},
-          {"train.gamma", &t.gamma},
-          {"train.power", &t.power},
-          {"train.step_size", &t.step_size},
-          {"train.patience", &t.patience},
-          {"train.milestones", &t.milestones},
-          {"train.weight_decay", &t.weight_decay},
-          {"train.decay_all", &t.decay_all},
-          {"train.betas", &t.betas},
-          {"train.epsilon", &t.epsilon},
-          {"train.momentum", &t.momentum},
-          {"train.clip", &t.clip},
-          {"train.clip_value", &t.clip_value},
-          {"train.ema", &t.ema},
-          {"train.label_smoothing", &t.label_smoothing},
-          {"train.precision", &t.precision},
-          {"train.evaluate_every", &t.evaluate_every, true},
-          {"train.checkpoint_every", &t.checkpoint_every, true},
-          {"train.keep_checkpoints", &t.keep_checkpoints, true},
-          {"train.log_every", &t.log_every, true},
-          {"train.sample_every", &t.sample_every, true},
-          {"train.seed", &t.seed},
-          {"train.group", &t.group}};
+  std::vector<ConfigField> all = {{"model.family", &m.family},
+                                  {"model.layers", &m.layers},
+                                  {"model.heads", &m.heads},
+                                  {"model.kv_heads", &m.kv_heads},
+                                  {"model.width", &m.width},
+                                  {"model.context", &m.context},
+                                  {"model.hidden", &m.hidden},
+                                  {"model.dropout", &m.dropout},
+                                  {"model.norm_epsilon", &m.norm_epsilon},
+                                  {"model.rope_theta", &m.rope_theta},
+                                  {"model.tied", &m.tied},
+                                  {"model.channels", &m.channels},
+                                  {"data.text", &d.text, true, true},
+                                  {"data.validation_text", &d.validation_text, true, true},
+                                  {"data.images", &d.images, true, true},
+                                  {"data.labels", &d.labels, true, true},
+                                  {"data.validation_images", &d.validation_images, true, true},
+                                  {"data.validation_labels", &d.validation_labels, true, true},
+                                  {"data.tokenizer", &d.tokenizer},
+                                  {"data.separator", &d.separator},
+                                  {"data.validation", &d.validation},
+                                  {"train.steps", &t.steps, true},
+                                  {"train.epochs", &t.epochs, true},
+                                  {"train.batch", &t.batch},
+                                  {"train.accumulate", &t.accumulate},
+                                  {"train.optimizer", &t.optimizer},
+                                  {"train.learning_rate", &t.learning_rate},
+                                  {"train.min_learning_rate", &t.min_learning_rate},
+                                  {"train.schedule", &t.schedule},
+                                  {"train.warmup_steps", &t.warmup_steps},
+                                  {"train.gamma", &t.gamma},
+                                  {"train.power", &t.power},
+                                  {"train.step_size", &t.step_size},
+                                  {"train.patience", &t.patience},
+                                  {"train.milestones", &t.milestones},
+                                  {"train.weight_decay", &t.weight_decay},
+                                  {"train.decay_all", &t.decay_all},
+                                  {"train.betas", &t.betas},
+                                  {"train.epsilon", &t.epsilon},
+                                  {"train.momentum", &t.momentum},
+                                  {"train.clip", &t.clip},
+                                  {"train.clip_value", &t.clip_value},
+                                  {"train.ema", &t.ema},
+                                  {"train.label_smoothing", &t.label_smoothing},
+                                  {"train.precision", &t.precision},
+                                  {"train.evaluate_every", &t.evaluate_every, true},
+                                  {"train.checkpoint_every", &t.checkpoint_every, true},
+                                  {"train.keep_checkpoints", &t.keep_checkpoints, true},
+                                  {"train.log_every", &t.log_every, true},
+                                  {"train.sample_every", &t.sample_every, true},
+                                  {"train.seed", &t.seed},
+                                  {"train.group", &t.group}};
+  for (const OptimizerOption& option : optimizer_options(c.optimizer))
+    all.push_back({"optimizer." + option.name,
+                   std::visit([](auto* value) { return ConfigPointer(value); }, option.value)});
+  return all;
 }
 
 namespace {
@@ -85,6 +90,9 @@ bool read_value(const toml::node& node, T& out) {
   } else if constexpr (std::is_same_v<T, uint64_t>) {
     if (const auto v = node.value_exact<int64_t>(); v && *v >= 0)
       return out = static_cast<uint64_t>(*v), true;
+  } else if constexpr (std::is_same_v<T, int>) {
+    if (const auto v = node.value_exact<int64_t>(); v && std::in_range<int>(*v))
+      return out = static_cast<int>(*v), true;
   } else {
     if (const auto v = node.value_exact<T>()) return out = *v, true;
   }
@@ -107,6 +115,14 @@ bool read_value(const toml::node& node, std::vector<T>& out) {
     values.push_back(std::move(value));
   }
   out = std::move(values);
+  return true;
+}
+
+template <class T>
+bool read_value(const toml::node& node, std::optional<T>& out) {
+  T value;
+  if (!read_value(node, value)) return false;
+  out = std::move(value);
   return true;
 }
 
@@ -157,7 +173,12 @@ const char* kind_name(const ConfigPointer& value) {
                                     "a list of texts",
                                     "a list of numbers",
                                     "a list of whole numbers",
-                                    "tables"};
+                                    "tables",
+                                    "a number",
+                                    "true or false",
+                                    "a whole number",
+                                    "text",
+                                    "a list of numbers"};
   return kNames[value.index()];
 }
 
@@ -185,10 +206,12 @@ Status read_table(TrainConfig& config, const toml::table& table) {
   for (const auto& [section, node] : table) {
     const std::string name(section.str());
     const toml::table* inner = node.as_table();
-    if (!inner || (name != "model" && name != "data" && name != "train"))
+    constexpr std::string_view kSections[] = {"model", "data", "train", "optimizer"};
+    if (!inner ||
+        std::find(std::begin(kSections), std::end(kSections), name) == std::end(kSections))
       return Error(
           fmt::format("{}'{}' is not a section of a configuration; the sections are [model], "
-                      "[data] and [train]",
+                      "[data], [train] and [optimizer]",
                       where(node), name));
     for (const auto& [key, value] : *inner)
       if (auto status = read_field(config, name + "." + std::string(key.str()), value); !status)
@@ -316,6 +339,21 @@ Status check(const TrainConfig& c) {
         within("train.group: learning_rate_scale", g.learning_rate_scale, 0, INFINITY));
     checks.push_back(within("train.group: weight_decay", g.weight_decay.value_or(0), 0, INFINITY));
   }
+  OptimizerConfig o = c.optimizer;
+  for (const OptimizerOption& option : optimizer_options(o))
+    if (const std::string wrong = option.complaint(); !wrong.empty())
+      checks.emplace_back(Error("optimizer." + wrong));
+  if (o.betas)
+    for (const double beta : *o.betas) checks.push_back(within("optimizer.betas", beta, 0, 1));
+  const std::pair<const char*, bool> twice[] = {
+      {"weight_decay", o.weight_decay && t.weight_decay > 0},
+      {"momentum", o.momentum && t.momentum > 0},
+      {"epsilon", o.epsilon && t.epsilon > 0},
+      {"betas", o.betas && !t.betas.empty()}};
+  for (const auto& [key, set] : twice)
+    if (set)
+      checks.emplace_back(Error(
+          fmt::format("{0} is set as train.{0} and as optimizer.{0}; leave one of them out", key)));
   for (const Status& s : checks)
     if (!s) return s.error();
   // A checkpoint holds the configuration as TOML, which is UTF-8.

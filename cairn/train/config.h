@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cairn/base/error.h"
+#include "cairn/train/optimizer.h"
 #include "cairn/train/parameter_groups.h"
 
 namespace cairn {
@@ -58,11 +59,16 @@ struct TrainConfig {
     uint64_t seed = 1337;
     std::vector<ParameterGroup> group = {};  // [[train.group]]
   } train;
+
+  // Hyper-parameters that [train] does not have, and those that it has too; not name and rate.
+  OptimizerConfig optimizer;
 };
 
 using ConfigPointer =
     std::variant<int64_t*, uint64_t*, double*, bool*, std::string*, std::vector<std::string>*,
-                 std::vector<double>*, std::vector<int64_t>*, std::vector<ParameterGroup>*>;
+                 std::vector<double>*, std::vector<int64_t>*, std::vector<ParameterGroup>*,
+                 std::optional<double>*, std::optional<bool>*, std::optional<int>*,
+                 std::optional<std::string>*, std::optional<std::vector<double>>*>;
 struct ConfigField {
   std::string key;  // "train.batch"
   ConfigPointer value;

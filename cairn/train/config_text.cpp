@@ -9,6 +9,7 @@ namespace {
 
 std::string text_of(bool v) { return v ? "true" : "false"; }
 std::string text_of(int64_t v) { return fmt::format("{}", v); }
+std::string text_of(int v) { return fmt::format("{}", v); }
 std::string text_of(uint64_t v) { return fmt::format("{}", v); }
 std::string text_of(double v) {
   std::string text = fmt::format("{}", v);
@@ -40,6 +41,12 @@ std::string text_of(const ParameterGroup& g) {
   return text + "}";
 }
 
+// Empty when it is not set.
+template <class T>
+std::string text_of(const std::optional<T>& value) {
+  return value ? text_of(*value) : "";
+}
+
 std::string text_of(const ConfigPointer& value) {
   return std::visit([](const auto* v) { return text_of(*v); }, value);
 }
@@ -59,12 +66,14 @@ std::string to_toml(const TrainConfig& config) {
   std::string text;
   std::string section;
   for (const ConfigField& field : fields(copy)) {
+    const std::string value = text_of(field.value);
+    if (value.empty()) continue;
     const size_t dot = field.key.find('.');
     if (field.key.substr(0, dot) != section) {
       section = field.key.substr(0, dot);
       text += fmt::format("{}[{}]\n", text.empty() ? "" : "\n", section);
     }
-    text += fmt::format("{} = {}\n", field.key.substr(dot + 1), text_of(field.value));
+    text += fmt::format("{} = {}\n", field.key.substr(dot + 1), value);
   }
   return text;
 }
@@ -79,7 +88,8 @@ std::vector<std::string> resume_differences(const TrainConfig& saved, const Trai
     const std::string x = text_of(before[i].value);
     const std::string y = text_of(after[i].value);
     if (x != y && !free_on_resume(before[i], saved, now))
-      differences.push_back(fmt::format("{} ({}, now {})", before[i].key, x, y));
+      differences.push_back(fmt::format("{} ({}, now {})", before[i].key, x.empty() ? "not set" : x,
+                                        y.empty() ? "not set" : y));
   }
   return differences;
 }

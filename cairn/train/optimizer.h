@@ -5,12 +5,15 @@
 // makes a new plan. Names, defaults and formulas are PyTorch's (torch.optim) unless said otherwise.
 #pragma once
 
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "cairn/graph/tensor.h"
+#include "cairn/train/lbfgs.h"
 
 namespace cairn {
 
@@ -25,7 +28,29 @@ struct OptimizerConfig {
   std::optional<bool> nesterov, amsgrad, maximize, centered, decoupled_weight_decay;
   std::optional<int> ns_steps;
   std::optional<std::string> adjust_lr_fn;  // muon: "original" or "match_rms_adamw"
+  // Of lbfgs, which is no Optimizer.
+  std::optional<int> max_iter, max_eval, history_size;
+  std::optional<double> tolerance_grad, tolerance_change;
+  std::optional<std::string> line_search_fn;  // "strong_wolfe" or "none"
 };
+
+// Each hyper-parameter named once: reading configurations, defaults and checks go through this.
+struct OptimizerOption {
+  std::string name;  // as above
+  std::variant<std::optional<double>*, std::optional<bool>*, std::optional<int>*,
+               std::optional<std::string>*, std::optional<std::vector<double>>*>
+      value;
+  double least = std::numeric_limits<double>::lowest(), most = std::numeric_limits<double>::max();
+
+  bool is_set() const {
+    return std::visit([](const auto* v) { return v->has_value(); }, value);
+  }
+  // "NAME is 2; it must be from 0 to 1" for a number that is not in the range; else empty.
+  std::string complaint() const;
+};
+std::vector<OptimizerOption> optimizer_options(OptimizerConfig& config);
+// The optimizers that have it, lbfgs among them.
+std::vector<std::string> optimizers_with(const std::string& option);
 
 // What a step knows.
 struct StepInputs {
@@ -57,5 +82,8 @@ class Optimizer {
 // have.
 std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config);
 std::vector<std::string> optimizer_names();
+// The same for what lbfgs is given, with PyTorch's defaults but for a history of 10 and the line
+// search.
+LbfgsOptions lbfgs_options(const OptimizerConfig& config);
 
 }  // namespace cairn

@@ -11,18 +11,30 @@ namespace cairn::detail {
 // is an error.
 class Options {
  public:
-  explicit Options(const OptimizerConfig& config) : config(config) {}
+  // Throws Error for a number out of its range.
+  explicit Options(const OptimizerConfig& of);
+  Options(const Options&) = delete;
+  Options& operator=(const Options&) = delete;
   double number(const std::string& name, double otherwise);
-  bool flag(const std::string& name);
+  int whole(const std::string& name, int otherwise);
+  bool flag(const std::string& name, bool otherwise = false);
+  bool is_set(const std::string& name);
   double beta(size_t i, double otherwise);
   // One of `allowed`, the first when not set.
   std::string choice(const std::string& name, std::initializer_list<std::string> allowed);
   // Throws Error naming a hyper-parameter that is set and was not read.
   void check_all_read() const;
+  bool has_read(const std::string& name) const { return read_.count(name) > 0; }
 
-  const OptimizerConfig& config;
+  OptimizerConfig config;
 
  private:
+  const OptimizerOption& find(const std::string& name);
+  template <class T>
+  T get(const std::string& name, const T& otherwise) {
+    return std::get<std::optional<T>*>(find(name).value)->value_or(otherwise);
+  }
+  const std::vector<OptimizerOption> known_ = optimizer_options(config);
   std::set<std::string> read_;
 };
 

@@ -27,7 +27,7 @@ struct Adafactor : Common {
         beta2_decay(o.number("beta2_decay", -0.8)),
         d(o.number("d", 1)),
         epsilon2(1e-3) {
-    if (o.config.epsilon) epsilon1 = o.number("epsilon", 0);
+    if (o.is_set("epsilon")) epsilon1 = o.number("epsilon", 0);
   }
   std::vector<std::string> state_names() const override {
     return {"row_var", "col_var", "variance"};
@@ -78,9 +78,9 @@ struct Muon : Common {
       : Common(o, 0.1),
         momentum(o.number("momentum", 0.95)),
         epsilon(o.number("epsilon", 1e-7)),
-        steps(static_cast<int>(o.number("ns_steps", 5))),
+        steps(o.whole("ns_steps", 5)),
         match_rms(o.choice("adjust_lr_fn", {"original", "match_rms_adamw"}) == "match_rms_adamw"),
-        nesterov(!o.config.nesterov || o.flag("nesterov")),
+        nesterov(o.flag("nesterov", true)),
         rest(make_elementwise("adamw", o)) {}
   std::vector<std::string> state_names() const override {
     std::vector<std::string> names = rest->state_names();

@@ -416,6 +416,8 @@ class Run {
 Result<RunResult> run_training(Runtime& runtime, const TrainConfig& config,
                                const RunOptions& options) try {
   if (auto status = check(config); !status) return status.error();
+  // Its hyper-parameters, before any data is read.
+  if (!lbfgs_options(config)) make_optimizer(optimizer_config(config));
   return Run(runtime, config, options).execute();
 } catch (const Error& e) {
   return e;

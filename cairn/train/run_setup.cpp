@@ -9,10 +9,10 @@ namespace cairn {
 
 OptimizerConfig optimizer_config(const TrainConfig& config) {
   const TrainConfig::Train& t = config.train;
-  OptimizerConfig o;
+  OptimizerConfig o = config.optimizer;
   o.name = t.optimizer;
   o.learning_rate = t.learning_rate;
-  o.weight_decay = t.weight_decay;
+  if (!o.weight_decay) o.weight_decay = t.weight_decay;
   if (!t.betas.empty()) o.betas = t.betas;
   if (t.epsilon > 0) o.epsilon = t.epsilon;
   if (t.momentum > 0) o.momentum = t.momentum;
@@ -49,10 +49,9 @@ std::optional<LbfgsOptions> lbfgs_options(const TrainConfig& config) {
   for (const auto& [key, set] : others)
     if (set)
       throw_error(fmt::format("train.{} does not go with optimizer lbfgs; leave it out", key));
-  LbfgsOptions options;
-  options.history = 10;
-  options.strong_wolfe = true;
-  return options;
+  OptimizerConfig options = config.optimizer;
+  options.name = t.optimizer;
+  return lbfgs_options(options);
 }
 
 double state_bytes(const TrainConfig& config, Module& module) {

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "cairn/train/run_setup.h"
+#include "tests/support/message_of.h"
 
 namespace cairn {
 namespace {
@@ -180,6 +181,92 @@ TEST(Config, SchedulesHaveDefaultsThatLast) {
   Plateau plateau = plateau_of(c).value();
   plateau.step(1);
   EXPECT_DOUBLE_EQ(plateau.step(1), 0.5);
+}
+
+// One value of each hyper-parameter, as it stands in [optimizer].
+std::string value_of(const OptimizerOption& option) {
+  if (option.name == "adjust_lr_fn") return "\"match_rms_adamw\"";
+  if (option.name == "line_search_fn") return "\"none\"";
+  if (option.name == "dampening") return "0.0";  // nesterov takes no other
+  constexpr const char* kValues[] = {"0.5", "true", "3", "", "[0.5, 0.25]"};
+  if (option.value.index() == 0 && option.least >= 1) return "1.5";
+  if (option.value.index() == 0 && option.most <= 0) return "-0.5";
+  return kValues[option.value.index()];
+}
+
+// All that an optimizer has can be set, and arrives; one that it lacks is an error that says which
+// have it.
+TEST(Config, EveryHyperParameterOfEveryOptimizer) {
+  std::vector<std::string> names = optimizer_names();
+  names.emplace_back("lbfgs");
+  OptimizerConfig known;
+  const auto all = optimizer_options(known);
+  EXPECT_EQ(all.size(), 32u);
+  for (const std::string& name : names) {
+    SCOPED_TRACE(name);
+    std::string text = "[train]\noptimizer = \"" + name + "\"\n[optimizer]\n";
+    int count = 0;
+    for (const OptimizerOption& option : all) {
+      const auto with = optimizers_with(option.name);
+      if (std::find(with.begin(), with.end(), name) != with.end()) {
+        text += option.name + " = " + value_of(option) + "\n";
+        ++count;
+        continue;
+      }
+      const TrainConfig c = parse_config("[train]\noptimizer = \"" + name + "\"\n[optimizer]\n" +
+                                         option.name + " = " + value_of(option) + "\n")
+                                .value();
+      const std::string wrong = test::message_of([&] {
+        if (!lbfgs_options(c)) make_optimizer(optimizer_config(c));
+      });
+      EXPECT_THAT(wrong, HasSubstr("optimizer " + name + " has no hyper-parameter '" + option.name +
+                                   "', which is one of: "));
+      for (const std::string& other : with) EXPECT_THAT(wrong, HasSubstr(other));
+    }
+    EXPECT_GE(count, name == "lbfgs" ? 6 : 2);
+    const auto parsed = parse_config(text);
+    ASSERT_TRUE(parsed.ok()) << parsed.error().what() << text;
+    EXPECT_EQ(to_toml(parse_config(to_toml(parsed.value())).value()), to_toml(parsed.value()));
+    if (const auto lbfgs = lbfgs_options(parsed.value())) {
+      EXPECT_EQ(lbfgs->history, 3);
+      EXPECT_EQ(lbfgs->max_iterations, 3);
+      EXPECT_EQ(lbfgs->max_evaluations, 3);
+      EXPECT_EQ(lbfgs->tolerance_gradient, 0.5);
+      EXPECT_EQ(lbfgs->tolerance_change, 0.5);
+      EXPECT_FALSE(lbfgs->strong_wolfe);
+      continue;
+    }
+    OptimizerConfig given = optimizer_config(parsed.value());
+    int set = 0;
+    for (const OptimizerOption& option : optimizer_options(given)) set += option.is_set();
+    EXPECT_EQ(set, count);
+    EXPECT_NE(make_optimizer(given), nullptr);
+  }
+}
+
+TEST(Config, HyperParametersAreChecked) {
+  EXPECT_THAT(error_of("[optimizer]\nnestrov = true\n"),
+              HasSubstr("line 2: 'optimizer.nestrov' is not a key of a configuration; did you mean "
+                        "'optimizer.nesterov'?"));
+  EXPECT_THAT(error_of("[optimizer]\nnesterov = 1\n"),
+              HasSubstr("optimizer.nesterov must be true or false"));
+  EXPECT_THAT(error_of("[optimizer]\nns_steps = 5000000000\n"),
+              HasSubstr("optimizer.ns_steps must be a whole number"));
+  EXPECT_THAT(error_of("[optimizer]\nns_steps = 100\n"), HasSubstr("ns_steps is 100"));
+  EXPECT_THAT(error_of("[optimizer]\nrho = 1.5\n"),
+              HasSubstr("optimizer.rho is 1.5; it must be from 0 to 1"));
+  EXPECT_THAT(error_of("[optimizer]\nalpha = nan\n"), HasSubstr("optimizer.alpha is nan"));
+  EXPECT_THAT(error_of("[optimizer]\nt0 = inf\n"), HasSubstr("optimizer.t0 is inf"));
+  EXPECT_THAT(error_of("[optimizer]\nbetas = [0.9, 1.0]\n"), HasSubstr("optimizer.betas"));
+  EXPECT_THAT(error_of("[train]\nmomentum = 0.9\n[optimizer]\nmomentum = 0.9\n"),
+              HasSubstr("momentum is set as train.momentum and as optimizer.momentum"));
+  // On resume it is a setting like any other.
+  TrainConfig now;
+  ASSERT_TRUE(set_field(now, "optimizer.amsgrad=true").ok());
+  EXPECT_EQ(now.optimizer.amsgrad, true);
+  EXPECT_THAT(resume_differences({}, now),
+              testing::ElementsAre("optimizer.amsgrad (not set, now true)"));
+  EXPECT_EQ(to_toml({}).find("[optimizer]"), std::string::npos);
 }
 
 TEST(Config, WeightDecayIsWhatTheFileSays) {

@@ -344,6 +344,22 @@ TEST_F(RunTest, TwoRunsInOneFolderAreRefused) {
   EXPECT_THAT(second, testing::HasSubstr("another run is at work"));
 }
 
+// A hyper-parameter that only [optimizer] has goes into the step; of another optimizer, it ends the
+// run before there is a folder.
+TEST_F(RunTest, HyperParametersOfTheOptimizer) {
+  TrainConfig c = config(4);
+  c.train.optimizer = "sgd";
+  c.train.momentum = 0.9;
+  train(c, "plain");
+  c.optimizer.nesterov = true;
+  train(c, "nesterov");
+  EXPECT_NE(bytes(root / "plain/model.safetensors"), bytes(root / "nesterov/model.safetensors"));
+  c.optimizer.rho = 0.5;
+  EXPECT_THAT(failure(c, "wrong"), HasSubstr("optimizer sgd has no hyper-parameter 'rho', which is "
+                                             "one of: adadelta; it has: dampening, "));
+  EXPECT_FALSE(fs::exists(root / "wrong"));
+}
+
 // Steps that are fixed by timing are fixed on the task that trains then: its data is read once, and
 // the run is that of a configuration with this number.
 TEST_F(RunTest, StepsByTimeReadTheDataOnce) {
