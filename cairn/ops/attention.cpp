@@ -42,6 +42,8 @@ AttentionResult attention(Operand q_in, const Tensor& k_in, const Tensor& v_in,
     fail("attention",
          fmt::format("q {}, k {}, v {} do not fit [batch, heads, tokens, width]",
                      to_string(q.shape()), to_string(k.shape()), to_string(v.shape())));
+  if (options.window < 0)
+    fail("attention", fmt::format("window {} is less than 0, which means all", options.window));
   const int64_t B = q.size(0), H = q.size(1), T = q.size(2), D = q.size(3);
   const int64_t G = k.size(1), S = k.size(2);
   const DType wide = q.dtype() == DType::f64 ? DType::f64 : DType::f32;

@@ -61,7 +61,10 @@ Tensor trunc(Operand x) {
 Tensor tan(Operand x) {
   return in_wide("tan", x, [](const Tensor& v) { return sin(v) / cos(v); });
 }
-Tensor exp2(Operand x) { return power(2.0, x); }
+Tensor exp2(Operand x) {
+  const Provenance provenance(x.where());
+  return power(2.0, x);
+}
 
 namespace {
 

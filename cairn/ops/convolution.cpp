@@ -78,12 +78,23 @@ Tensor convolution(Operand input, const Tensor& weight, const Tensor& bias,
   const Ints high = options.padding_high.empty()
                         ? low
                         : per_axis(op, "padding_high", options.padding_high, spatial, 0);
+  const Ints dilation = per_axis(op, "dilation", options.dilation, spatial, 1);
+  for (int i = 0; i < spatial; ++i) {
+    if (low[i] < 0 || high[i] < 0)
+      fail(op, fmt::format("padding {}, {} is less than 0; slice instead", low[i], high[i]));
+    const int axis = options.channels_last ? i + 1 : i + 2;
+    // Sizes up to 2^62: the window in double is exact enough to compare.
+    const double window = static_cast<double>(dilation[i]) * (weight.size(i + 2) - 1) + 1;
+    if (window > static_cast<double>(x.size(axis)) + low[i] + high[i])
+      fail(op, fmt::format("the window {} is larger than axis {} of {} with its padding {}, {}",
+                           window, axis, to_string(x.shape()), low[i], high[i]));
+  }
   return convolve(op, x, weight, bias,
                   {{Attr::strides, per_axis(op, "stride", options.stride, spatial, 1)},
                    {Attr::low, low},
                    {Attr::high, high},
                    {Attr::lhs_dilation, Ints(spatial, 1)},
-                   {Attr::rhs_dilation, per_axis(op, "dilation", options.dilation, spatial, 1)},
+                   {Attr::rhs_dilation, dilation},
                    {Attr::groups, options.groups}},
                   options.channels_last);
 }

@@ -23,6 +23,13 @@ Tensor binary(Op op, const Operand& x, const Operand& y) {
   return make(op, broadcast_together(name(op), operands));
 }
 
+// Of two bool, logic: the larger is `or`.
+Tensor extreme(Op op, Op logic, const Operand& x, const Operand& y) {
+  const Provenance provenance(x.where(), name(op));
+  const Operand operands[] = {x, y};
+  return binary(result_dtype(name(op), operands) == DType::b8 ? logic : op, x, y);
+}
+
 Tensor real_binary(Op op, const Operand& x, const Operand& y) {
   const Provenance provenance(x.where(), name(op));
   const Operand operands[] = {x, y};
@@ -65,8 +72,8 @@ Tensor divide(Operand x, Operand y) { return real_binary(Op::divide, x, y); }
 Tensor fmod(Operand x, Operand y) { return binary(Op::remainder, x, y); }
 Tensor power(Operand x, Operand y) { return binary(Op::power, x, y); }
 Tensor atan2(Operand y, Operand x) { return real_binary(Op::atan2, y, x); }
-Tensor maximum(Operand x, Operand y) { return binary(Op::maximum, x, y); }
-Tensor minimum(Operand x, Operand y) { return binary(Op::minimum, x, y); }
+Tensor maximum(Operand x, Operand y) { return extreme(Op::maximum, Op::bitwise_or, x, y); }
+Tensor minimum(Operand x, Operand y) { return extreme(Op::minimum, Op::bitwise_and, x, y); }
 Tensor bitwise_and(Operand x, Operand y) { return binary(Op::bitwise_and, x, y); }
 Tensor bitwise_or(Operand x, Operand y) { return binary(Op::bitwise_or, x, y); }
 Tensor bitwise_xor(Operand x, Operand y) { return binary(Op::bitwise_xor, x, y); }

@@ -214,6 +214,8 @@ Tensor linspace(double start, double stop, int64_t count, DType dtype, bool endp
 Tensor one_hot(Operand indices, int64_t classes, DType dtype) {
   const Provenance provenance(indices.where());
   const Tensor given = indices.value();
+  if (is_float(given.dtype()))
+    fail("one_hot", fmt::format("takes integers, not {}; cast first", name(given.dtype())));
   // Wide enough for every class.
   const Tensor i = cast(
       given, given.dtype() == DType::i64 || given.dtype() == DType::u32 ? DType::i64 : DType::i32);

@@ -19,10 +19,12 @@ Tensor reshape(Operand input, const Shape& shape) {
   int free = -1;
   int64_t known = 1;
   for (int i = 0; i < full.rank(); ++i) {
-    if (full[i] == -1 && free < 0) {
+    if (full[i] != -1) {
+      known *= full[i];
+    } else if (free < 0) {
       free = i;
     } else {
-      known *= full[i];
+      fail("reshape", fmt::format("more than one size of {} is -1", to_string(shape)));
     }
   }
   if (free >= 0) {

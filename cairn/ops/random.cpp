@@ -32,8 +32,6 @@ int significand_bits(DType dtype) {
     case DType::f64: return 53;
     case DType::f16: return 11;
     case DType::bf16: return 8;
-    case DType::f8e4m3: return 4;
-    case DType::f8e5m2: return 3;
     default: return 24;
   }
 }
@@ -49,6 +47,11 @@ double below(double high, DType dtype) {
   const double step = std::ldexp(1, dtype == DType::f16 ? std::max(place, -24) : place);
   const double down = std::floor(high / step) * step;
   return down < high ? down : down - step;
+}
+
+void check_drawn(std::string_view op, DType dtype) {
+  if (!is_float(dtype) || is_float8(dtype))
+    fail(op, fmt::format("draws f64, f32, f16 or bf16, not {}", name(dtype)));
 }
 
 }  // namespace
@@ -93,6 +96,8 @@ Tensor random_bits(Operand input, const Shape& shape, Operand offset) {
 Tensor uniform(Operand input, const Shape& shape, DType dtype, double low, double high) {
   const Provenance provenance(input.where());
   const Tensor key = input.value();
+  check_drawn("uniform", dtype);
+  if (!(low <= high)) fail("uniform", fmt::format("the range {}..{} is empty", low, high));
   Tensor u;
   if (dtype == DType::f64) {
     Shape twice = shape;
@@ -115,6 +120,7 @@ Tensor uniform(Operand input, const Shape& shape, DType dtype, double low, doubl
 Tensor normal(Operand input, const Shape& shape, DType dtype) {
   const Provenance provenance(input.where());
   const Tensor key = input.value();
+  check_drawn("normal", dtype);
   const DType wide = dtype == DType::f64 ? DType::f64 : DType::f32;
   // Uniform in (-1, 1): the middle of each of 2^24 (2^53) cells, so that neither end occurs.
   const double half_cell = wide == DType::f64 ? 0x1p-53 : 0x1p-24;
@@ -125,6 +131,9 @@ Tensor normal(Operand input, const Shape& shape, DType dtype) {
 Tensor bernoulli(Operand input, Operand p, const Shape& shape) {
   const Provenance provenance(input.where());
   const Tensor key = input.value();
+  if (p.is_number() && !(p.number().as_double() >= 0 && p.number().as_double() <= 1))
+    fail("bernoulli",
+         fmt::format("the probability {} is not between 0 and 1", p.number().as_double()));
   return less(uniform(key, shape), p);
 }
 

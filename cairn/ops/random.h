@@ -31,7 +31,7 @@ Tensor uniform(Operand key, const Shape& shape, DType dtype = DType::f32, double
                double high = 1);
 // sqrt(2) * erf_inv(u) with u uniform in (-1, 1): the inverse of the normal distribution.
 Tensor normal(Operand key, const Shape& shape, DType dtype = DType::f32);
-// True with probability p (a number or a tensor that broadcasts to `shape`).
+// True with probability p (a number from 0 to 1, or a tensor that broadcasts to `shape`).
 Tensor bernoulli(Operand key, Operand p, const Shape& shape);
 // Indices along the last axis of `logits`, drawn by the Gumbel-max rule; i32 of the other axes'
 // shape.

@@ -201,6 +201,9 @@ TEST(EdgeSemantics, Comparisons) {
   EXPECT_EQ(values(less_equal(a, b)), (std::vector<double>{0, 0, 0, 1, 1}));
   EXPECT_EQ(values(less(Tensor::from<bool>({false, true}, {2}), true)),
             (std::vector<double>{1, 0}));
+  const Tensor yes_no = Tensor::from<bool>({true, false}, {2});
+  EXPECT_EQ(values(maximum(yes_no, false)), (std::vector<double>{1, 0}));
+  EXPECT_EQ(values(minimum(yes_no, false)), (std::vector<double>{0, 0}));
   // What is not chosen has no effect.
   EXPECT_EQ(values(where(Tensor::from<bool>({true, false}, {2}), Tensor::from<float>({1, NAN}, {2}),
                          2.0)),

@@ -248,6 +248,7 @@ const std::multimap<std::string, std::string> kRefuseNothing = {
     {"attention", "do not fit"},               // without key heads
     {"attention", "has no elements to take"},  // from a pool without blocks
     {"avg_pool", "is larger than"},            // the window
+    {"convolution", "is larger than"},         // the window
     {"max_pool", "is larger than"},            // the window
     {"cross_entropy", "has no elements to take"},
     {"nll_loss", "has no elements to take"},
