@@ -26,10 +26,8 @@ int run(const Options& options, Session& session) {
   run.fresh = options.fresh;
   const RunResult result = train_with_progress(session, *runtime, config, run);
   if (session.common.json) {
-    Json last = {{"done", result.finished},
-                 {"step", result.step},
-                 {"parameters", result.parameters},
-                 {"seconds", result.seconds}};
+    Json last = {{"done", result.finished}, {"step", result.step}, {"seconds", result.seconds}};
+    if (result.parameters > 0) last["parameters"] = result.parameters;  // not of a finished run
     if (!result.history.empty()) {
       last["loss"] = result.history.back().loss;
       if (result.history.back().validation_loss)

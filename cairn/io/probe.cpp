@@ -62,7 +62,11 @@ bool is_toml(std::string_view text) {
   while (text.starts_with('[')) text.remove_prefix(1);
   if (text.empty() || !std::isalpha(static_cast<unsigned char>(text.front()))) return false;
   while (!text.empty() && (is_word(text.front()) || text.front() == '.')) text.remove_prefix(1);
-  if (table) return text.starts_with(']');
+  if (table) {
+    if (!text.starts_with(']')) return false;
+    text.remove_prefix(std::min(text.find_first_not_of("] \t\r"), text.size()));
+    return text.empty() || text.front() == '\n' || text.front() == '#';
+  }
   while (text.starts_with(' ')) text.remove_prefix(1);
   return text.starts_with('=') && !text.starts_with("==");
 }
@@ -105,6 +109,7 @@ FileKind kind_of(std::span<const std::byte> bytes, std::optional<uint64_t> size,
   std::string_view text = head;
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
   if (file_name.ends_with(".toml")) return FileKind::toml;
+  if (file_name.ends_with(".jinja")) return FileKind::text;  // whatever it begins with
   if (without_comments(without_comments(text, "//"), "#").starts_with("graph @"))
     return FileKind::graph;
   if (is_json(without_comments(text, "\n"))) return FileKind::json;

@@ -74,6 +74,7 @@ class Run {
       if (auto status = one_step(); !status) return status.error();
       if (options_.interrupted && options_.interrupted()) {
         if (auto status = save_checkpoint(); !status) return status.error();
+        result_.seconds = monotonic_seconds() - began_;
         note(fmt::format("stopped at step {}; a checkpoint is saved: run the same command to go on",
                          result_.step));
         return std::move(result_);
@@ -124,11 +125,15 @@ class Run {
         result_.step = checkpoint->step;
         result_.already_done = result_.finished = true;
         result_.history = read_metrics(metrics);
+        if (!result_.history.empty()) result_.seconds = result_.history.back().seconds;
         return Nothing{};
       }
     }
     if (auto status = build(); !status) return status;
     compare_memory();
+    for (const std::string& key : unused_keys(config_))
+      note(fmt::format("train.{} is not used: optimizer {} has no such thing", key,
+                       config_.train.optimizer));
     data_ = fmt::format("{:016x}", task_->data_hash());
     if (checkpoint && !checkpoint->data.empty() && checkpoint->data != data_)
       return Error(fmt::format(
@@ -153,6 +158,7 @@ class Run {
           fs::exists(report)) {
         result_.already_done = result_.finished = true;
         result_.history = read_metrics(metrics);
+        if (!result_.history.empty()) result_.seconds = result_.history.back().seconds;
         return Nothing{};
       }
       note(fmt::format("going on from the checkpoint at step {}", result_.step));

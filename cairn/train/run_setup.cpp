@@ -7,15 +7,35 @@
 
 namespace cairn {
 
+std::vector<std::string> unused_keys(const TrainConfig& config) {
+  const TrainConfig::Train& t = config.train;
+  const std::pair<const char*, bool> shared[] = {{"weight_decay", t.weight_decay > 0},
+                                                 {"betas", !t.betas.empty()},
+                                                 {"epsilon", t.epsilon > 0},
+                                                 {"momentum", t.momentum > 0}};
+  std::vector<std::string> unused;
+  for (const auto& [key, is_set] : shared) {
+    if (!is_set) continue;
+    const std::vector<std::string> with = optimizers_with(key);
+    if (std::find(with.begin(), with.end(), t.optimizer) == with.end()) unused.emplace_back(key);
+  }
+  if (t.optimizer == "lbfgs" && t.clip > 0) unused.emplace_back("clip");
+  return unused;
+}
+
 OptimizerConfig optimizer_config(const TrainConfig& config) {
   const TrainConfig::Train& t = config.train;
+  const std::vector<std::string> unused = unused_keys(config);
+  const auto is_used = [&](const char* key) {
+    return std::find(unused.begin(), unused.end(), key) == unused.end();
+  };
   OptimizerConfig o = config.optimizer;
   o.name = t.optimizer;
   o.learning_rate = t.learning_rate;
-  if (!o.weight_decay) o.weight_decay = t.weight_decay;
-  if (!t.betas.empty()) o.betas = t.betas;
-  if (t.epsilon > 0) o.epsilon = t.epsilon;
-  if (t.momentum > 0) o.momentum = t.momentum;
+  if (!o.weight_decay && is_used("weight_decay")) o.weight_decay = t.weight_decay;
+  if (!t.betas.empty() && is_used("betas")) o.betas = t.betas;
+  if (t.epsilon > 0 && is_used("epsilon")) o.epsilon = t.epsilon;
+  if (t.momentum > 0 && is_used("momentum")) o.momentum = t.momentum;
   return o;
 }
 
@@ -36,12 +56,7 @@ TrainStepOptions step_options(const TrainConfig& config) {
 std::optional<LbfgsOptions> lbfgs_options(const TrainConfig& config) {
   const TrainConfig::Train& t = config.train;
   if (t.optimizer != "lbfgs") return std::nullopt;
-  const std::pair<const char*, bool> others[] = {{"weight_decay", t.weight_decay > 0},
-                                                 {"momentum", t.momentum > 0},
-                                                 {"epsilon", t.epsilon > 0},
-                                                 {"betas", !t.betas.empty()},
-                                                 {"clip", t.clip > 0},
-                                                 {"clip_value", t.clip_value > 0},
+  const std::pair<const char*, bool> others[] = {{"clip_value", t.clip_value > 0},
                                                  {"ema", t.ema > 0},
                                                  {"accumulate", t.accumulate > 1},
                                                  {"precision", t.precision != "f32"},

@@ -9,6 +9,10 @@
 
 namespace cairn {
 
+// Keys of [train] that are set but that this run's optimizer has no use for. They are of many
+// optimizers, so that a configuration holds while its optimizer is changed.
+std::vector<std::string> unused_keys(const TrainConfig& config);
+// Without the unused keys.
 OptimizerConfig optimizer_config(const TrainConfig& config);
 TrainStepOptions step_options(const TrainConfig& config);
 // Of optimizer "lbfgs" (strong Wolfe search, history of 10); nothing for the others. Throws Error

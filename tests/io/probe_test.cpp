@@ -42,6 +42,8 @@ TEST(Probe, TextsAreToldApart) {
   EXPECT_EQ(text_kind("# a comment\n[[a.b]]\n"), "toml");
   EXPECT_EQ(text_kind("\nseed = 3\n"), "toml");
   EXPECT_EQ(text_kind("a text", "x.toml"), "toml");
+  EXPECT_EQ(text_kind("[gMASK]<sop>{%- if tools %}"), "text");
+  EXPECT_EQ(text_kind("[INST]\n{{ x }}", "chat.jinja"), "text");
   EXPECT_EQ(text_kind("seed == 3\n"), "text");
   EXPECT_EQ(text_kind("[citation needed] says"), "text");
   EXPECT_EQ(text_kind("graph @f(%x: f32[]) -> f32[] {"), "graph");
