@@ -22,7 +22,7 @@ bool is_safetensors(std::string_view head, std::optional<uint64_t> size) {
 // Two zeros, a type, a rank, and as many bytes as the sizes say.
 bool is_idx(std::string_view head, std::optional<uint64_t> size) {
   if (head.size() < 8 || head[0] != 0 || head[1] != 0) return false;
-  const int code = head[2];
+  const int code = static_cast<unsigned char>(head[2]);
   if (code != 8 && code != 9 && (code < 0xb || code > 0xe)) return false;
   constexpr uint64_t kSizes[] = {1, 1, 0, 2, 4, 4, 8};
   uint64_t bytes = kSizes[code - 8];
