@@ -27,6 +27,11 @@ class Pointers {
   std::vector<void*> many_;
 };
 
+// A value without elements may have no memory, of which memcpy must not be told.
+void copy_bytes(void* to, const void* from, size_t bytes) {
+  if (bytes) std::memcpy(to, from, bytes);
+}
+
 void run_cond(const Launch& launch, Pointers& in, Pointers& out, char* workspace,
               ExecutionContext& context) {
   const bool condition = *static_cast<const bool*>(in[0]);
@@ -67,7 +72,7 @@ void run_loop(const Launch& launch, Pointers& in, Pointers& out, char* workspace
   for (size_t i = 0; i < carried; ++i) {
     arguments[1 + i] = in[1 + i];
     if (in[1 + i] != out[i] || steps % 2 == 0) continue;
-    std::memcpy(spare[i], in[1 + i], node.output(static_cast<int>(i)).bytes());
+    copy_bytes(spare[i], in[1 + i], node.output(static_cast<int>(i)).bytes());
     arguments[1 + i] = spare[i];
   }
   for (size_t i = 1 + carried + scanned; i < operands; ++i) arguments[i] = in[i];
@@ -90,7 +95,7 @@ void run_loop(const Launch& launch, Pointers& in, Pointers& out, char* workspace
   if (steps == 0)
     for (size_t i = 0; i < carried; ++i)
       if (out[i] != in[1 + i])
-        std::memcpy(out[i], in[1 + i], node.output(static_cast<int>(i)).bytes());
+        copy_bytes(out[i], in[1 + i], node.output(static_cast<int>(i)).bytes());
   for (size_t j = carried; j < results; ++j)
     std::memset(static_cast<char*>(out[j]) + static_cast<size_t>(steps) * row_bytes[j], 0,
                 static_cast<size_t>(max - steps) * row_bytes[j]);
@@ -131,7 +136,7 @@ void execute(const Plan& plan, std::span<const void* const> arguments,
       case Launch::Kind::loop: run_loop(launch, in, out, workspace, context); break;
       case Launch::Kind::cond: run_cond(launch, in, out, workspace, context); break;
       case Launch::Kind::copy:
-        std::memcpy(out[0], in[0], plan.buffers[static_cast<size_t>(launch.outputs[0])].bytes);
+        copy_bytes(out[0], in[0], plan.buffers[static_cast<size_t>(launch.outputs[0])].bytes);
         break;
     }
     if (context.observer) context.observer(launch, out.span(), monotonic_seconds() - start);
