@@ -5,7 +5,7 @@ include(CMakePackageConfigHelpers)
 set_target_properties(cairn PROPERTIES INSTALL_RPATH "$ORIGIN")
 install(TARGETS cairn EXPORT cairn-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/cairn DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
-        FILES_MATCHING PATTERN "*.h" PATTERN "*.def")
+        FILES_MATCHING PATTERN "*.h" PATTERN "*.def" PATTERN "compiler/llvm" EXCLUDE)
 install(EXPORT cairn-targets NAMESPACE cairn:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/cairn)
 configure_package_config_file(${CMAKE_SOURCE_DIR}/cmake/cairn-config.cmake.in
   ${CMAKE_BINARY_DIR}/cairn-config.cmake INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/cairn)

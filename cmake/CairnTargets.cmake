@@ -12,6 +12,27 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 find_path(XXHASH_INCLUDE xxhash.h REQUIRED)
 
+# LLVM compiles the kernels (cairn/compiler/llvm is the only folder that includes it). Without it, cairn
+# computes with the reference backend.
+option(CAIRN_LLVM "Compile kernels with LLVM 19" ON)
+add_library(cairn_llvm INTERFACE)
+set(CAIRN_HAS_LLVM OFF)
+if(CAIRN_LLVM)
+  find_program(LLVM_CONFIG NAMES llvm-config-19 PATHS /usr/lib/llvm-19/bin)
+  if(LLVM_CONFIG)
+    set(CAIRN_HAS_LLVM ON)
+    execute_process(COMMAND ${LLVM_CONFIG} --includedir OUTPUT_VARIABLE llvm_includes
+                    OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+    execute_process(COMMAND ${LLVM_CONFIG} --libdir OUTPUT_VARIABLE llvm_libdir
+                    OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+    target_include_directories(cairn_llvm SYSTEM INTERFACE ${llvm_includes})
+    target_link_libraries(cairn_llvm INTERFACE ${llvm_libdir}/libLLVM-19.so)
+  else()
+    message(STATUS "llvm-config-19 not found: kernels are not compiled, cairn computes with the "
+                   "reference backend (install llvm-19-dev)")
+  endif()
+endif()
+
 set(CAIRN_EXTERNAL fmt::fmt nlohmann_json::nlohmann_json tomlplusplus::tomlplusplus Threads::Threads)
 
 # Reads layers.txt into CAIRN_LAYERS, and LAYER_<name>_DEPS / LAYER_<name>_EXTERNAL.

@@ -8,6 +8,7 @@ layers.txt is also what the build links, so a folder cannot use what it does not
     full name, never the umbrella header cairn/cairn.h;
   - parts that replace one another (runtime/ref, cpu, cuda, null; comm/local, mpi, nccl) do not
     include each other;
+  - LLVM is included in cairn/compiler/llvm/ only, by headers too;
   - headers do not include each other in a circle;
   - headers include only the standard library and cairn, and not <iostream>: what a user of the
     library compiles has no other package in it, and compile time is a feature;
@@ -20,6 +21,9 @@ import source_tree
 SIBLINGS = {"runtime": {"ref", "cpu", "cuda", "null"}, "comm": {"local", "mpi", "nccl"}}
 # Headers of the C library, the kernel and the compiler that a header may need.
 SYSTEM_HEADERS = re.compile(r"[a-z_0-9]+|(immintrin|cpuid|unistd|fcntl|pthread)\.h|sys/[a-z]+\.h")
+
+
+LLVM_FOLDER = "cairn/compiler/llvm/"
 
 
 def read_layers(root, problems):
@@ -102,6 +106,9 @@ def main():
                 if top == "cairn" or not included.startswith(f"{top}/"):
                     problems.append(f"{where}: \"{included}\": write the full name from the root, "
                                     f"and nothing outside cairn/ and {top}/")
+            elif included.startswith("llvm/"):
+                if not name.startswith(LLVM_FOLDER):
+                    problems.append(f"{where}: <{included}>: LLVM is for {LLVM_FOLDER}")
             elif (top == "examples" or (top == "cairn" and is_header)) and (
                     included == "iostream" and top == "cairn"
                     or not SYSTEM_HEADERS.fullmatch(included)):

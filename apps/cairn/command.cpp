@@ -96,7 +96,8 @@ void add_common(CLI::App& app, CommonOptions& common) {
                      if (*common.threads > 4096)
                        throw UsageError(fmt::format("--threads takes at most 4096, not {}", text));
                    }));
-  grouped(add_text(app, "--device", "NAME", "cpu, ref, cuda, cuda:1 or null (default: ref)",
+  grouped(add_text(app, "--device", "NAME",
+                   "cpu, ref, cuda, cuda:1 or null (default: cpu if built in, else ref)",
                    [&common](const std::string& text) {
                      check_device(text);
                      common.device = text;
@@ -179,7 +180,7 @@ int report_usage(const Session& session, const CLI::App& app, const std::string&
 void print_version(Session& session) {
   Json targets = Json::array(), devices = Json::array();
   for (CpuTarget target : kCpuTargets) targets.push_back(name(target));
-  for (std::string_view device : kDevices) devices.push_back(device);
+  for (const std::string& device : cairn::devices()) devices.push_back(device);
   if (session.common.json) {
     print_json(session.out, {{"version", CAIRN_VERSION},
                              {"build", CAIRN_BUILD},

@@ -115,13 +115,14 @@ std::string places_of(const Plan& plan, const std::vector<int>& buffers) {
 }
 
 std::string_view launch_name(const Launch& launch) {
-  return launch.node ? launch.node->info().name : std::string_view("copy");
+  return launch.node() ? launch.node()->info().name : std::string_view("copy");
 }
 
 // Nodes that no launch computes, and why.
 std::vector<std::pair<const Node*, std::string>> without_launch(const Plan& plan) {
   std::set<const Node*> launched;
-  for (const Launch& launch : plan.launches) launched.insert(launch.node);
+  for (const Launch& launch : plan.launches)
+    launched.insert(launch.group.nodes.begin(), launch.group.nodes.end());
   std::vector<std::pair<const Node*, std::string>> nodes;
   for (const Node* node : operations(plan.graph))
     if (!launched.contains(node))
@@ -129,7 +130,22 @@ std::vector<std::pair<const Node*, std::string>> without_launch(const Plan& plan
   return nodes;
 }
 
-constexpr std::string_view kNotFused = "the reference backend computes one operation at a time";
+// "matmul"; "broadcast + add + tanh".
+std::string launch_names(const Launch& launch) {
+  if (launch.group.nodes.size() < 2) return std::string(launch_name(launch));
+  std::string text;
+  for (const Node* node : launch.group.nodes)
+    text += fmt::format("{}{}", text.empty() ? "" : " + ", node->info().name);
+  return text;
+}
+
+// Why a launch has no further operations.
+std::vector<std::string> not_fused(const Launch& launch, const Backend& backend) {
+  if (launch.group.is_fused()) return launch.group.notes;
+  if (launch.group.nodes.empty()) return {"it copies a value"};
+  return {fmt::format("{} has no tile kernel; the backend {} computes it by itself",
+                      launch_name(launch), backend.backend_of(launch.group))};
+}
 
 Json schedule_json(const Plan& plan, const Backend& backend) {
   Json launches = Json::array();
@@ -139,11 +155,14 @@ Json schedule_json(const Plan& plan, const Backend& backend) {
       for (int b : buffers) list.push_back(place_text(plan.buffers[static_cast<size_t>(b)]));
       return list;
     };
-    launches.push_back({{"operations", Json::array({launch_name(launch)})},
-                        {"backend", backend.name()},
+    Json names = Json::array();
+    for (const Node* node : launch.group.nodes) names.push_back(node->info().name);
+    if (names.empty()) names.push_back("copy");
+    launches.push_back({{"operations", names},
+                        {"backend", backend.backend_of(launch.group)},
                         {"reads", places(launch.inputs)},
                         {"writes", places(launch.outputs)},
-                        {"not_fused", kNotFused}});
+                        {"not_fused", not_fused(launch, backend)}});
   }
   Json views = Json::array();
   for (const auto& [node, why] : without_launch(plan))
@@ -156,14 +175,34 @@ Json schedule_json(const Plan& plan, const Backend& backend) {
           {"arena_bytes", plan.arena_bytes}};
 }
 
+// How many operations share launches, and each reason why others do not.
+void print_fusion(const Plan& plan, const Backend& backend, Output& out) {
+  size_t fused = 0;
+  size_t launches = 0;
+  std::map<std::string, int> reasons;
+  for (const Launch& launch : plan.launches) {
+    if (launch.group.nodes.size() > 1) {
+      fused += launch.group.nodes.size();
+      ++launches;
+    }
+    for (const std::string& reason : not_fused(launch, backend)) ++reasons[reason];
+  }
+  out.line(fused ? fmt::format("Fused: {} operations in {} launches of backend {}.", fused,
+                               launches, backend.name())
+                 : "Fused: nothing.");
+  for (const auto& [reason, count] : reasons)
+    out.line(fmt::format("Not fused: {}{}.", reason,
+                         count > 1 ? fmt::format(" ({} times)", count) : ""));
+}
+
 void print_schedule(const Plan& plan, const Backend& backend, Session& session) {
   Output& out = session.out;
   plot::Table table{"Schedule", {"launch", "operation", "type", "reads", "writes"}, {}};
   for (size_t i = 0; i < plan.launches.size(); ++i) {
     const Launch& launch = plan.launches[i];
-    table.rows.push_back({std::to_string(i), std::string(launch_name(launch)),
-                          launch.node ? types_of(*launch.node) : "", places_of(plan, launch.inputs),
-                          places_of(plan, launch.outputs)});
+    table.rows.push_back({std::to_string(i), launch_names(launch),
+                          launch.node() ? types_of(*launch.node()) : "",
+                          places_of(plan, launch.inputs), places_of(plan, launch.outputs)});
   }
   const auto style = session.out_terminal.table_style();
   out.write(plot::to_text(table, style));
@@ -175,7 +214,7 @@ void print_schedule(const Plan& plan, const Backend& backend, Session& session) 
     out.write(plot::to_text(rest, style));
     out.line("");
   }
-  out.line(fmt::format("Fused: nothing; {} ({}).", kNotFused, backend.name()));
+  print_fusion(plan, backend, out);
   out.line(fmt::format("Memory: {} peak = {} arguments + {} results + {} arena.",
                        plot::human_bytes(plan.peak_bytes()), plot::human_bytes(plan.argument_bytes),
                        plot::human_bytes(plan.result_bytes), plot::human_bytes(plan.arena_bytes)));

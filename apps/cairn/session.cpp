@@ -62,8 +62,8 @@ std::unique_ptr<Runtime> Session::make_computing_runtime() const {
   auto runtime = make_runtime();
   if (!runtime->backend().executes())
     throw_error(fmt::format(
-        "the {} device plans and computes nothing, and this command needs values; use --device ref",
-        common.device));
+        "the {} device plans and computes nothing, and this command needs values; use --device {}",
+        runtime->backend().name(), devices()[0]));
   return runtime;
 }
 

@@ -27,13 +27,10 @@ class NotInThisVersion : public UsageError {
   using UsageError::UsageError;
 };
 
-// What this build can run on. `Runtime` has no list of its own; a test makes one of each.
-inline constexpr std::string_view kDevices[] = {"ref", "null"};
-
 // docs/guides/command-line.md and CLI.md promise these on every command.
 struct CommonOptions {
   std::optional<int64_t> threads;  // else CAIRN_THREADS, else one per physical core
-  std::string device = "ref";
+  std::string device = {};         // else CAIRN_DEVICE, else the best of devices()
   std::optional<std::string> precision;  // f32, bf16 or f16; else what the command or file says
   std::optional<uint64_t> seed;
   bool quiet = false;

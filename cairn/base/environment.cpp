@@ -46,6 +46,7 @@ Environment read_environment() {
           fmt::format("CAIRN_THREADS={} is not a number of threads from 1 to 4096", *threads));
     env.threads = static_cast<int>(n);
   }
+  env.device = one_of("CAIRN_DEVICE", {"cpu", "ref", "null"});
   env.target = one_of("CAIRN_TARGET", {"baseline", "avx2", "avx512"});
   env.log = one_of("CAIRN_LOG", {"error", "warning", "info", "debug"});
   env.peer_python = get("CAIRN_PEER_PYTHON");

@@ -10,6 +10,7 @@ namespace cairn {
 struct Environment {
   std::string cache_directory;  // CAIRN_CACHE, else $XDG_CACHE_HOME/cairn, else ~/.cache/cairn
   std::optional<int> threads;   // CAIRN_THREADS
+  std::optional<std::string> device;       // CAIRN_DEVICE: cpu, ref or null
   std::optional<std::string> target;       // CAIRN_TARGET: baseline, avx2 or avx512
   std::optional<std::string> log;          // CAIRN_LOG: error, warning, info or debug
   std::optional<std::string> peer_python;  // CAIRN_PEER_PYTHON

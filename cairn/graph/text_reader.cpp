@@ -213,6 +213,15 @@ std::string TextReader::element_text(std::string_view what) {
   return text;
 }
 
+Number TextReader::number(std::string_view what) {
+  const size_t offset = token_.offset;
+  const std::string text = element_text(what);
+  const auto number = parse_number(text);
+  if (!number)
+    fail(offset, fmt::format("'{}' is no number of 64 bits", text.substr(0, kShownLength)));
+  return *number;
+}
+
 HostArray TextReader::literal() {
   expect("<");
   const size_t type_offset = token_.offset;
@@ -251,14 +260,7 @@ AttrValue TextReader::attribute_value(Attr key) {
     case AttrType::flag:
       if (!at_word("true") && !at_word("false")) fail_expected(what);
       return take().text == "true";
-    case AttrType::number: {
-      const size_t offset = token_.offset;
-      const std::string text = element_text(what);
-      const auto number = parse_number(text);
-      if (!number)
-        fail(offset, fmt::format("'{}' is no number of 64 bits", text.substr(0, kShownLength)));
-      return *number;
-    }
+    case AttrType::number: return number(what);
     case AttrType::text:
       if (key == Attr::mesh_axis) return mesh_axis();
       if (token_.kind != TokenKind::word && token_.kind != TokenKind::string) fail_expected(what);

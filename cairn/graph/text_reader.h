@@ -1,5 +1,5 @@
 // Reads the small pieces of the text form: tokens, types, literals, attributes. parse.cpp puts them
-// together to graphs. Not part of the public interface.
+// together to graphs, tile/parse.cpp to kernels. Not part of the public interface.
 //
 // Everything here may come from a hostile file. What a piece of text can make the reader allocate
 // is bounded by its length: sizes are checked for overflow before use, and what is copied from node
@@ -41,6 +41,12 @@ class TextReader {
   TensorType type();
   // "<f32[2,2]>(1, 2, 3, 4)": what follows the word dense.
   HostArray literal();
+  DType dtype();
+  int64_t integer(std::string_view what);
+  // "1.5", "-inf", "nan(0x7ff8000000000001)".
+  Number number(std::string_view what);
+  // "[2,3]".
+  Ints ints(std::string_view what);
   // "{k=3, axis=1}", or nothing; keys and values are checked against ops.def and attributes.def.
   Attrs attributes(Op op);
 
@@ -50,9 +56,6 @@ class TextReader {
   [[noreturn]] void fail_expected(std::string_view what) const;
 
  private:
-  DType dtype();
-  int64_t integer(std::string_view what);
-  Ints ints(std::string_view what);
   std::string element_text(std::string_view what);
   std::string mesh_axis();
   Placement placement(const Token& first);

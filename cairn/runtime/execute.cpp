@@ -44,7 +44,7 @@ void run_cond(const Launch& launch, Pointers& in, Pointers& out, char* workspace
 // step writes that. Scanned operands and stacked results are read and written in place, row by row.
 void run_loop(const Launch& launch, Pointers& in, Pointers& out, char* workspace,
               ExecutionContext& context) {
-  const Node& node = *launch.node;
+  const Node& node = *launch.node();
   const Attrs& attrs = node.attrs();
   const auto carried = static_cast<size_t>(attrs.integer(Attr::carried));
   const auto scanned = static_cast<size_t>(attrs.integer(Attr::scanned));
@@ -130,8 +130,8 @@ void execute(const Plan& plan, std::span<const void* const> arguments,
     const double start = context.observer ? monotonic_seconds() : 0;
     switch (launch.kind) {
       case Launch::Kind::kernel:
-        launch.kernel({*launch.node, in.const_span(), out.span(), context.pool, context.target,
-                       context.mesh, context.error, workspace});
+        launch.code.run({*launch.node(), launch.code.data.get(), in.const_span(), out.span(),
+                         context.pool, context.target, context.mesh, context.error, workspace});
         break;
       case Launch::Kind::loop: run_loop(launch, in, out, workspace, context); break;
       case Launch::Kind::cond: run_cond(launch, in, out, workspace, context); break;

@@ -132,9 +132,10 @@ void check_aliases(const Plan& plan, std::span<const Tensor> args, const std::ve
     std::string readers;
     for (const Launch& launch : plan.launches)
       for (int b : launch.inputs)
-        if (b == plan.arguments[at] && launch.node) {
-          readers = std::string(name(launch.node->op()));
-          if (launch.node->location().line()) readers += " at " + locate(launch.node->location());
+        if (b == plan.arguments[at] && launch.node()) {
+          readers = std::string(name(launch.node()->op()));
+          if (launch.node()->location().line())
+            readers += " at " + locate(launch.node()->location());
         }
     throw_error(fmt::format("[must_alias] {} cannot give its memory to a result: {}", argument,
                             readers.empty()

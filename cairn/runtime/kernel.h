@@ -5,14 +5,16 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "cairn/base/cpu_features.h"
 #include "cairn/base/thread_pool.h"
+#include "cairn/compiler/schedule.h"
 #include "cairn/core/communicator.h"
-#include "cairn/graph/tensor.h"
 
 namespace cairn {
 
@@ -40,9 +42,10 @@ class ErrorSlot {
 using Mesh = std::map<std::string, std::shared_ptr<Communicator>, std::less<>>;
 
 struct KernelArgs {
-  const Node& node;
-  std::span<const void* const> inputs;  // one pointer per operand, row-major contiguous
-  std::span<void* const> outputs;       // one pointer per result
+  const Node& node;                     // the launch's last
+  const void* code;                     // LaunchCode::data
+  std::span<const void* const> inputs;  // one pointer per input of the group, row-major contiguous
+  std::span<void* const> outputs;       // one pointer per output
   ThreadPool& pool;
   CpuTarget target;
   const Mesh& mesh;
@@ -52,16 +55,34 @@ struct KernelArgs {
 
 using Kernel = void (*)(const KernelArgs&);
 
+// What a launch runs: a function, and what the backend made for this launch beside it.
+struct LaunchCode {
+  Kernel run = nullptr;
+  std::shared_ptr<const void> data = nullptr;
+};
+
 // A plug point: ref, cpu, cuda and null implement it and never include each other.
 class Backend {
  public:
   virtual ~Backend() = default;
   virtual std::string_view name() const = 0;
-  // The kernel that computes a node; throws Error naming the operation when there is none.
-  virtual Kernel kernel(const Node& node) const = 0;
+  // Which backend computes a group: this one or one that it hands it to.
+  virtual std::string_view backend_of(const LaunchGroup&) const { return name(); }
+  // What computes a group; throws Error naming the operation when there is nothing that does.
+  virtual LaunchCode code(const LaunchGroup& group) const = 0;
+  // The same for another group of the same structure, of other sizes; empty when it does not fit
+  // them.
+  virtual std::optional<LaunchCode> rebind(const LaunchCode& code, const LaunchGroup&) const {
+    return code;
+  }
+  // Equal code for one group.
+  virtual bool same_code(const LaunchCode& a, const LaunchCode& b) const { return a.run == b.run; }
+  // Joins launches of the schedule (compiler/fuse.h). `eager`: one launch per node.
+  virtual void fuse(const Graph&, std::span<const std::pair<Tensor, Tensor>> /*overwrites*/,
+                    Schedule&, bool /*eager*/) const {}
   // Memory that the kernel needs beside operands and results while it runs. The plan gives it, so
   // that kernels allocate nothing and the planned peak is the whole truth.
-  virtual size_t workspace_bytes(const Node&) const { return 0; }
+  virtual size_t workspace_bytes(const LaunchGroup&) const { return 0; }
   // False for the null device: plans are made and recorded, nothing is allocated or run.
   virtual bool executes() const { return true; }
 };

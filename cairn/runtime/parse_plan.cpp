@@ -214,10 +214,34 @@ class BodyParser {
       reader_.fail(offset, fmt::format("expected {} {}, found {}", wanted, what, given));
   }
 
+  // What follows the word "fused".
+  LaunchGroup fused(const Token& word) {
+    std::vector<const Node*> nodes;
+    std::vector<Tensor> values;
+    const auto list = [&](std::string_view end, auto&& add) {
+      do add(*operation(reader_.expect_kind(TokenKind::word, "an operation, like add.0")));
+      while (reader_.accept(","));
+      reader_.expect(end);
+    };
+    reader_.expect("(");
+    list("->", [&](const Node& node) { nodes.push_back(&node); });
+    list(")", [&](const Node& node) {
+      if (std::find(nodes.begin(), nodes.end(), &node) == nodes.end())
+        reader_.fail(word.offset, "a result of the launch is not one of its operations");
+      values.emplace_back(const_cast<Node*>(&node), 0);
+    });
+    return fused_group(std::move(nodes), std::move(values));
+  }
+
   void launch() {
     offsets_.push_back(reader_.token().offset);
     const std::vector<Place> outputs = places("=");
     const Token word = reader_.expect_kind(TokenKind::word, "an operation, like add.0, or 'copy'");
+    LaunchGroup group;
+    if (word.text == "fused")
+      group = fused(word);
+    else if (word.text != "copy")
+      group = group_of(*operation(word));
     reader_.expect("(");
     const std::vector<Place> inputs = places(")");
     Launch launch;
@@ -235,14 +259,12 @@ class BodyParser {
       plan_->launches.push_back(std::move(launch));
       return;
     }
-    const Node* node = operation(word);
-    launch.node = node;
-    check_count(word.offset, inputs.size(), node->inputs().size(), "operands");
-    check_count(offsets_.back(), outputs.size(), node->outputs().size(), "places");
+    check_count(word.offset, inputs.size(), group.inputs.size(), "operands");
+    check_count(offsets_.back(), outputs.size(), group.outputs.size(), "places");
     for (size_t i = 0; i < inputs.size(); ++i)
-      launch.inputs.push_back(read(inputs[i], node->input(static_cast<int>(i))));
+      launch.inputs.push_back(read(inputs[i], group.inputs[i]));
     for (size_t i = 0; i < outputs.size(); ++i) {
-      const Tensor value(const_cast<Node*>(node), static_cast<int>(i));
+      const Tensor& value = group.outputs[i];
       launch.outputs.push_back(written(outputs[i], value.type().bytes()));
       if (!buffer_of_.emplace(value, launch.outputs.back()).second)
         reader_.fail(word.offset, "the operation is launched twice");
@@ -251,22 +273,23 @@ class BodyParser {
       const Place at = place();
       launch.workspace = written(at, std::nullopt);
     }
+    launch.group = std::move(group);
     regions(launch, word);
     plan_->launches.push_back(std::move(launch));
   }
 
   void regions(Launch& launch, const Token& word) {
-    const Op op = launch.node->op();
+    const Op op = launch.node()->op();
     if (op == Op::loop || op == Op::cond) {
       launch.kind = op == Op::loop ? Launch::Kind::loop : Launch::Kind::cond;
-      for (const Graph* graph : regions_of(*launch.node)) {
+      for (const Graph* graph : regions_of(*launch.node())) {
         if (!launch.regions.empty()) reader_.expect_word("else");
         launch.regions.push_back(read_region(reader_, backend_, *graph));
       }
       return;
     }
     try {
-      launch.kernel = backend_.kernel(*launch.node);
+      launch.code = backend_.code(launch.group);
     } catch (const Error& error) {
       reader_.fail(word.offset, error.what());
     }

@@ -79,6 +79,7 @@ class Planner {
       overwrites_.emplace_back(graph.inputs[argument], root_of(graph.outputs[result]));
     schedule_ = make_schedule(graph, overwrites_);
     drop_unsafe_overwrites();
+    backend_.fuse(graph, overwrites_, schedule_, options_.eager);
     place_results();
     make_launches();
     detail::place_arena(*plan_);
@@ -142,22 +143,20 @@ class Planner {
 
   void make_launches() {
     for (const LaunchGroup& group : schedule_.launches) {
-      CAIRN_ASSERT(group.nodes.size() == 1);
-      const Node* node = group.nodes[0];
+      const Op op = group.node().op();
       Launch launch;
-      launch.node = node;
-      for (const Tensor& t : node->inputs()) launch.inputs.push_back(buffer_for(t));
-      for (int i = 0; i < node->output_count(); ++i)
-        launch.outputs.push_back(buffer_for(Tensor(const_cast<Node*>(node), i)));
-      if (node->op() == Op::loop) {
+      launch.group = group;
+      for (const Tensor& t : group.inputs) launch.inputs.push_back(buffer_for(t));
+      for (const Tensor& t : group.outputs) launch.outputs.push_back(buffer_for(t));
+      if (op == Op::loop) {
         launch.kind = Launch::Kind::loop;
         add_region(launch, Attr::body);
-      } else if (node->op() == Op::cond) {
+      } else if (op == Op::cond) {
         launch.kind = Launch::Kind::cond;
         add_region(launch, Attr::then);
         add_region(launch, Attr::otherwise);
       } else {
-        launch.kernel = backend_.kernel(*node);
+        launch.code = backend_.code(group);
       }
       if (const size_t bytes = workspace_bytes(launch, backend_))
         launch.workspace = add({PlanBuffer::Kind::arena, 0, bytes});
@@ -176,7 +175,7 @@ class Planner {
     PlanOptions options;
     options.region = true;
     options.eager = options_.eager;
-    launch.regions.push_back(make_plan(*launch.node->attrs().graph(attr), backend_, options));
+    launch.regions.push_back(make_plan(*launch.node()->attrs().graph(attr), backend_, options));
   }
 
   const Backend& backend_;
@@ -240,10 +239,10 @@ void place_arena(Plan& plan) {
   for (size_t at = 0; at < plan.launches.size(); ++at) {
     const Launch& launch = plan.launches[at];
     int in_place = -1;
-    if (launch.node && launch.outputs.size() == 1)
+    if (launch.node() && launch.outputs.size() == 1)
       for (size_t i = 0; i < launch.inputs.size() && in_place < 0; ++i)
         if (arena.dies_at(launch.inputs[i], static_cast<int>(at)) &&
-            may_overwrite(*launch.node, static_cast<int>(i)))
+            may_overwrite(launch.group, static_cast<int>(i)))
           in_place = launch.inputs[i];
     arena.step(static_cast<int>(at), launch.outputs, launch.workspace, in_place);
   }
@@ -257,15 +256,15 @@ void place_arena(Plan& plan) {
 
 size_t workspace_bytes(const Launch& launch, const Backend& backend) {
   switch (launch.kind) {
-    case Launch::Kind::kernel: return backend.workspace_bytes(*launch.node);
+    case Launch::Kind::kernel: return backend.workspace_bytes(launch.group);
     case Launch::Kind::copy: return 0;
     case Launch::Kind::cond:
       return std::max(launch.regions[0]->arena_bytes, launch.regions[1]->arena_bytes);
     case Launch::Kind::loop: break;
   }
   size_t bytes = kBufferAlignment + launch.regions[0]->arena_bytes;
-  for (int64_t i = 0; i < launch.node->attrs().integer(Attr::carried); ++i)
-    bytes += round_up_to_alignment(launch.node->output(static_cast<int>(i)).bytes());
+  for (int64_t i = 0; i < launch.node()->attrs().integer(Attr::carried); ++i)
+    bytes += round_up_to_alignment(launch.node()->output(static_cast<int>(i)).bytes());
   return bytes;
 }
 
@@ -290,8 +289,8 @@ std::shared_ptr<Plan> make_plan(const Graph& graph, const Backend& backend,
 namespace {
 
 bool same_launch(const Launch& a, const Launch& b) {
-  if (a.kind != b.kind || a.kernel != b.kernel || a.inputs != b.inputs || a.outputs != b.outputs ||
-      a.workspace != b.workspace || a.regions.size() != b.regions.size())
+  if (a.kind != b.kind || a.code.run != b.code.run || a.inputs != b.inputs ||
+      a.outputs != b.outputs || a.workspace != b.workspace || a.regions.size() != b.regions.size())
     return false;
   for (size_t i = 0; i < a.regions.size(); ++i)
     if (!same_plan(*a.regions[i], *b.regions[i])) return false;
@@ -315,11 +314,10 @@ bool same_plan(const Plan& a, const Plan& b) {
   const Numbering numbers_a = number_nodes(a.graph);
   const Numbering numbers_b = number_nodes(b.graph);
   for (size_t i = 0; i < a.launches.size(); ++i) {
-    const Node* x = a.launches[i].node;
-    const Node* y = b.launches[i].node;
-    if ((x == nullptr) != (y == nullptr) || (x && numbers_a.of(x) != numbers_b.of(y)) ||
-        !same_launch(a.launches[i], b.launches[i]))
-      return false;
+    const bool same_nodes = std::ranges::equal(
+        a.launches[i].group.nodes, b.launches[i].group.nodes,
+        [&](const Node* x, const Node* y) { return numbers_a.of(x) == numbers_b.of(y); });
+    if (!same_nodes || !same_launch(a.launches[i], b.launches[i])) return false;
   }
   return true;
 }

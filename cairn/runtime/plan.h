@@ -12,9 +12,9 @@
 #include <string>
 #include <vector>
 
+#include "cairn/compiler/schedule.h"
 #include "cairn/graph/graph.h"
 #include "cairn/runtime/kernel.h"
-#include "cairn/runtime/schedule.h"
 
 namespace cairn {
 
@@ -30,14 +30,16 @@ struct PlanBuffer {
 struct Launch {
   enum class Kind : uint8_t { kernel, loop, cond, copy };
   Kind kind = Kind::kernel;
-  const Node* node = nullptr;
-  Kernel kernel = nullptr;
-  std::vector<int> inputs;   // buffers, one per operand
-  std::vector<int> outputs;  // buffers, one per result
+  LaunchGroup group;  // without nodes: of a copy
+  LaunchCode code;
+  std::vector<int> inputs;   // buffers, one per input of the group
+  std::vector<int> outputs;  // buffers, one per output
   // Of loop and cond: the regions' plans.
   std::vector<std::shared_ptr<const Plan>> regions;
   // The buffer of workspace_bytes() bytes, or -1 when there are none.
   int workspace = -1;
+  // The last node, which stands for the launch; null of a copy.
+  const Node* node() const { return group.nodes.empty() ? nullptr : &group.node(); }
 };
 
 struct PlanOptions {

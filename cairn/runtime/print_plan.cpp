@@ -58,12 +58,25 @@ class PlanPrinter {
     return text;
   }
 
+  std::string numbered(const Node& node) const {
+    return fmt::format("{}.{}", name(node.op()), *numbers_.find(&node));
+  }
+  // "copy"; "add.3"; "fused(broadcast.2, add.3, multiply.4 -> add.3, multiply.4)".
+  std::string what(const LaunchGroup& group) const {
+    if (group.nodes.empty()) return "copy";
+    if (!group.is_fused()) return numbered(group.node());
+    std::string text = "fused(";
+    for (const Node* node : group.nodes)
+      text += (node == group.nodes[0] ? "" : ", ") + numbered(*node);
+    for (size_t i = 0; i < group.outputs.size(); ++i)
+      text += (i ? ", " : " -> ") + numbered(group.outputs[i].node());
+    return text + ")";
+  }
+
   void body(const Plan& plan, int indent) {
     for (const Launch& launch : plan.launches) {
       out_ += fmt::format("{:{}}{} = ", "", indent, places(plan, launch.outputs));
-      out_ += launch.node
-                  ? fmt::format("{}.{}", name(launch.node->op()), *numbers_.find(launch.node))
-                  : "copy";
+      out_ += what(launch.group);
       out_ += fmt::format("({})", places(plan, launch.inputs));
       if (launch.workspace >= 0)
         out_ += " workspace " + place(plan.buffers[static_cast<size_t>(launch.workspace)]);
@@ -74,8 +87,8 @@ class PlanPrinter {
         out_ += fmt::format("{:{}}}}", "", indent);
         first = false;
       }
-      if (launch.node && launch.node->location().line())
-        out_ += "  // " + locate(launch.node->location());
+      if (launch.node() && launch.node()->location().line())
+        out_ += "  // " + locate(launch.node()->location());
       out_ += "\n";
     }
     out_ += fmt::format("{:{}}return", "", indent);

@@ -204,7 +204,8 @@ class Recipe::Maker {
       return std::pair(numbering.of(t.node_pointer()), t.output());
     };
     std::unordered_map<const Node*, const Launch*> launches;
-    for (const Launch& launch : plan->launches) launches.emplace(launch.node, &launch);
+    for (const Launch& launch : plan->launches)
+      if (!launch.regions.empty()) launches.emplace(launch.node(), &launch);
     for (const Node* node : numbering.operations) {
       NodeRule rule;
       rule.node = node;
@@ -225,9 +226,11 @@ class Recipe::Maker {
       made.nodes.push_back(std::move(rule));
     }
     for (const Tensor& t : plan->graph.outputs) made.outputs.push_back(reference(t));
-    for (const Launch& launch : plan->launches)
-      made.launches.push_back(
-          launch.node ? static_cast<int>(numbering.of(launch.node) - numbering.leaves.size()) : -1);
+    for (const Launch& launch : plan->launches) {
+      LaunchRule& rule = made.launches.emplace_back();
+      for (const Node* node : launch.group.nodes) rule.nodes.push_back(numbering.of(node));
+      for (const Tensor& t : launch.group.outputs) rule.outputs.push_back(reference(t));
+    }
     made.plan = std::move(plan);
   }
 
@@ -324,17 +327,18 @@ class Recipe::Builder {
                             0);
         continue;
       }
-      values.push_back(make_many(rule.node->op(), std::move(inputs),
-                                 attributes(from, rule, source, regions))[0]);
+      std::optional<Attrs> attrs = attributes(from, rule, source, regions);
+      if (!attrs) return nullptr;
+      values.push_back(make_many(rule.node->op(), std::move(inputs), std::move(*attrs))[0]);
     }
     for (const auto& output : from.outputs) plan->graph.outputs.push_back(value(output));
-    fill(*plan, from, values, regions);
-    return plan;
+    return fill(*plan, from, values, regions) ? plan : nullptr;
   }
 
  private:
-  Attrs attributes(const Template& from, const NodeRule& rule, const Node& source,
-                   std::vector<std::shared_ptr<const Plan>>& regions) {
+  // None when a region's plan does not fit.
+  std::optional<Attrs> attributes(const Template& from, const NodeRule& rule, const Node& source,
+                                  std::vector<std::shared_ptr<const Plan>>& regions) {
     Attrs attrs = rule.node->attrs();
     for (const AttrRule& a : rule.attributes)
       attrs.set(a.key, a.is_result_shape ? AttrValue(Ints(source.output().shape))
@@ -343,13 +347,15 @@ class Recipe::Builder {
     int next = rule.region;
     for (const Attr key : region_keys(*rule.node)) {
       regions.push_back(build(from.regions[static_cast<size_t>(next++)]));
+      if (!regions.back()) return std::nullopt;
       attrs.set(key, std::make_shared<const Graph>(regions.back()->graph));
     }
     return attrs;
   }
 
-  // The first plan's launches on these values, and memory for them.
-  void fill(Plan& plan, const Template& from, const std::vector<Tensor>& values,
+  // The first plan's launches on these values, and memory for them. False when the code of a launch
+  // does not fit.
+  bool fill(Plan& plan, const Template& from, const std::vector<Tensor>& values,
             const std::vector<std::shared_ptr<const Plan>>& regions) {
     const Plan& first = *from.plan;
     plan.buffers = first.buffers;
@@ -364,14 +370,19 @@ class Recipe::Builder {
     }
     for (size_t at = 0; at < plan.launches.size(); ++at) {
       Launch& launch = plan.launches[at];
-      if (from.launches[at] < 0) continue;
-      const auto number = static_cast<size_t>(from.launches[at]);
-      const Node& node = values[from.inputs.size() + number].node();
-      launch.node = &node;
-      for (int i = 0; i < node.output_count(); ++i)
-        bytes(launch.outputs[static_cast<size_t>(i)]) = node.output(i).bytes();
+      const LaunchRule& rule = from.launches[at];
+      if (rule.nodes.empty()) continue;
+      launch.group = group(launch.group.is_fused(), rule, values);
+      for (size_t i = 0; i < launch.outputs.size(); ++i)
+        bytes(launch.outputs[i]) = launch.group.outputs[i].type().bytes();
+      const NodeRule& node = from.nodes[rule.nodes.back() - from.inputs.size()];
       for (size_t i = 0; i < launch.regions.size(); ++i)
-        launch.regions[i] = regions[static_cast<size_t>(from.nodes[number].region) + i];
+        launch.regions[i] = regions[static_cast<size_t>(node.region) + i];
+      if (launch.kind == Launch::Kind::kernel) {
+        std::optional<LaunchCode> code = recipe_.backend_.rebind(launch.code, launch.group);
+        if (!code) return false;
+        launch.code = std::move(*code);
+      }
       const size_t workspace = workspace_bytes(launch, recipe_.backend_);
       CAIRN_ASSERT((launch.workspace >= 0) == (workspace > 0));
       if (launch.workspace >= 0) bytes(launch.workspace) = workspace;
@@ -384,6 +395,18 @@ class Recipe::Builder {
       if (plan.donor[j] < 0) plan.result_bytes += round_up_to_alignment(buffer.bytes);
     }
     detail::place_arena(plan);
+    return true;
+  }
+
+  static LaunchGroup group(bool is_fused, const LaunchRule& rule,
+                           const std::vector<Tensor>& values) {
+    if (!is_fused) return group_of(values[rule.nodes[0]].node());
+    std::vector<const Node*> nodes;
+    for (const uint32_t number : rule.nodes) nodes.push_back(values[number].node_pointer());
+    std::vector<Tensor> outputs;
+    for (const auto& [number, output] : rule.outputs)
+      outputs.emplace_back(values[number].node_pointer(), output);
+    return fused_group(std::move(nodes), std::move(outputs));
   }
 
   const Recipe& recipe_;
@@ -408,6 +431,7 @@ std::shared_ptr<Plan> Recipe::plan(std::span<const Tensor> outputs,
       return nullptr;
   }
   std::shared_ptr<Plan> plan = Builder(*this, live).build(template_);
+  if (!plan) return nullptr;
   for (size_t i = 0; i < outputs.size(); ++i)
     CAIRN_ASSERT(plan->graph.outputs[i].type() == outputs[i].type());
   if (detail::pair_donations(plan->graph, donated_) != donations_) return nullptr;

@@ -69,6 +69,11 @@ class Recipe {
     uint32_t operands = 0;  // where they begin in Template::operands
     int region = -1;        // the first of its regions' templates
   };
+  // A launch's group; without nodes: of a copy. Numbers as in Template::operands.
+  struct LaunchRule {
+    std::vector<uint32_t> nodes;
+    std::vector<std::pair<uint32_t, int>> outputs;
+  };
   // A plan, or the plan of a region, to be made again.
   struct Template {
     std::shared_ptr<const Plan> plan;
@@ -77,7 +82,7 @@ class Recipe {
     // (number, result): inputs count from 0, then nodes.
     std::vector<std::pair<uint32_t, int>> operands;
     std::vector<std::pair<uint32_t, int>> outputs;
-    std::vector<int> launches;  // the node of each, -1 for a copy
+    std::vector<LaunchRule> launches;
     std::vector<Template> regions;
   };
   // Values that are one: equal types, and equal attributes where it needs them to be the same.

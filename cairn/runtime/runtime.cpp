@@ -9,10 +9,12 @@
 
 #include "cairn/base/clock.h"
 #include "cairn/base/environment.h"
+#include "cairn/compiler/kernel_compiler.h"
 #include "cairn/graph/hash.h"
 #include "cairn/graph/infer.h"
 #include "cairn/graph/numbering.h"
 #include "cairn/graph/verify.h"
+#include "cairn/runtime/cpu/cpu_backend.h"
 #include "cairn/runtime/null/null_backend.h"
 #include "cairn/runtime/plan_cache.h"
 #include "cairn/runtime/recipe.h"
@@ -81,17 +83,19 @@ struct Runtime::State {
 
 namespace {
 
-std::unique_ptr<Backend> make_backend(const std::string& device) {
+std::unique_ptr<Backend> make_backend(const std::string& device, CpuTarget target,
+                                      ThreadPool& pool) {
   if (device == "ref") return make_ref_backend();
   if (device == "null") return make_null_backend();
-  throw_error(fmt::format("device '{}' is not in this build; use ref or null", device));
+  if (device == "cpu") return make_cpu_backend(target, pool, make_ref_backend());
+  throw_error(fmt::format("device '{}' is not in this build; use cpu, ref or null", device));
 }
 
 // The first value that is not finite, as an Error of the node that made it.
 void check_finite(const Launch& launch, std::span<void* const> outputs) {
-  if (!launch.node) return;
+  if (!launch.node()) return;
   for (size_t j = 0; j < outputs.size(); ++j) {
-    const TensorType& type = launch.node->output(static_cast<int>(j));
+    const TensorType& type = launch.group.outputs[j].type();
     if (!is_float(type.dtype)) continue;
     visit_dtype(type.dtype, [&](auto tag) {
       using T = typename decltype(tag)::type;
@@ -99,7 +103,7 @@ void check_finite(const Launch& launch, std::span<void* const> outputs) {
         const T* values = static_cast<const T*>(outputs[j]);
         for (int64_t i = 0; i < type.shape.elements(); ++i) {
           if (std::isfinite(static_cast<double>(static_cast<float>(values[i])))) continue;
-          const Node& node = *launch.node;
+          const Node& node = launch.group.outputs[j].node();
           std::string text = fmt::format(
               "[{}] the first value that is not finite: element {} of a result of type {}",
               name(node.op()), i, to_string(type));
@@ -146,13 +150,22 @@ void check([[maybe_unused]] const Plan& plan, [[maybe_unused]] const Backend& ba
 
 }  // namespace
 
+std::vector<std::string> devices() {
+  const bool compiled =
+      can_compile_kernels() && choose_cpu_target(read_environment().target) != CpuTarget::baseline;
+  return compiled ? std::vector<std::string>{"cpu", "ref", "null"}
+                  : std::vector<std::string>{"ref", "null"};
+}
+
 Runtime::Runtime(const RuntimeOptions& options) : state_(std::make_shared<State>()) {
   const Environment environment = read_environment();
   int threads = options.threads;
   if (threads == 0) threads = environment.threads.value_or(physical_cores());
   state_->target = choose_cpu_target(environment.target);
   state_->pool = std::make_unique<ThreadPool>(threads);
-  state_->backend = make_backend(options.device);
+  std::string device = options.device;
+  if (device.empty()) device = environment.device.value_or(devices()[0]);
+  state_->backend = make_backend(device, state_->target, *state_->pool);
   state_->on_graph = options.on_graph;
   state_->on_run = options.on_run;
 }
@@ -291,7 +304,7 @@ std::vector<Tensor> Runtime::run(const std::shared_ptr<const Plan>& plan, std::v
   if (options.check_finite || state_->profiler) {
     context.observer = [&](const Launch& launch, std::span<void* const> results, double seconds) {
       if (state_->profiler)
-        records.push_back({launch.node, monotonic_seconds() - start - seconds, seconds});
+        records.push_back({launch.node(), monotonic_seconds() - start - seconds, seconds});
       if (options.check_finite) check_finite(launch, results);
     };
   }

@@ -22,8 +22,8 @@ namespace cairn {
 struct Numbering;
 
 struct RuntimeOptions {
-  std::string device = "ref";  // ref or null
-  int threads = 0;             // 0: CAIRN_THREADS, else one per physical core
+  std::string device = {};  // cpu, ref or null; empty: CAIRN_DEVICE, else the first of devices()
+  int threads = 0;          // 0: CAIRN_THREADS, else one per physical core
   // Observers, which tests hold to what is promised of every graph and plan. on_graph is called
   // with each graph that gets a plan, as it was built, leaves as further inputs; on_run after each
   // execution with the bytes that it had from the allocator at most, beside its arguments (not to
@@ -56,6 +56,9 @@ struct LaunchRecord {
   double start;      // seconds since the execution began
   double seconds;
 };
+
+// What this build and processor can run on, the default first: cpu (compiled kernels), ref, null.
+std::vector<std::string> devices();
 
 class Runtime {
  public:

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "cairn/graph/numbering.h"
 
@@ -193,8 +194,8 @@ class PlanVerifier {
           fail(fmt::format("results {} and {} overlap", p, o));
       for (size_t i = 0; i < launch.inputs.size(); ++i) {
         if (!overlap(launch.outputs[o], launch.inputs[i])) continue;
-        if (!launch.node ||
-            !may_overwrite(*launch.node, static_cast<int>(i), static_cast<int>(o)) ||
+        if (!launch.node() ||
+            !may_overwrite(launch.group, static_cast<int>(i), static_cast<int>(o)) ||
             span(launch.outputs[o]).begin != span(launch.inputs[i]).begin)
           fail(fmt::format("result {} overwrites operand {}", o, i));
       }
@@ -203,38 +204,56 @@ class PlanVerifier {
   }
 
   void check_operation(const Launch& launch) {
-    const Node* node = launch.node;
-    if (!node) fail("a launch without an operation");
-    if (is_given(*node) || is_alias(*node))
-      fail(fmt::format("'{}' needs no launch", name(node->op())));
-    if (launch.inputs.size() != node->inputs().size())
-      fail(fmt::format("{} operands, '{}' has {}", launch.inputs.size(), name(node->op()),
-                       node->inputs().size()));
-    for (size_t i = 0; i < launch.inputs.size(); ++i)
-      check_read(node->input(static_cast<int>(i)), launch.inputs[i], fmt::format("operand {}", i));
-    if (std::ssize(launch.outputs) != node->output_count())
-      fail(fmt::format("{} results, '{}' has {}", launch.outputs.size(), name(node->op()),
-                       node->output_count()));
-    for (int i = 0; i < node->output_count(); ++i)
-      holds(Tensor(const_cast<Node*>(node), i), launch.outputs[at(i)]);
+    if (!launch.node()) fail("a launch without an operation");
+    check_group(launch.group);
+    const std::string_view last = name(launch.node()->op());
+    const auto& [inputs, outputs] = std::tie(launch.group.inputs, launch.group.outputs);
+    if (launch.inputs.size() != inputs.size())
+      fail(fmt::format("{} operands, '{}' has {}", launch.inputs.size(), last, inputs.size()));
+    for (size_t i = 0; i < inputs.size(); ++i)
+      check_read(inputs[i], launch.inputs[i], fmt::format("operand {}", i));
+    if (launch.outputs.size() != outputs.size())
+      fail(fmt::format("{} results, '{}' has {}", launch.outputs.size(), last, outputs.size()));
+    for (size_t i = 0; i < outputs.size(); ++i) holds(outputs[i], launch.outputs[i]);
     check_kind(launch);
   }
 
+  // Inputs come from outside, outputs from inside, operands before what reads them.
+  void check_group(const LaunchGroup& group) {
+    for (size_t n = 0; n < group.nodes.size(); ++n) {
+      const Node& node = *group.nodes[n];
+      if (is_given(node) || is_alias(node))
+        fail(fmt::format("'{}' needs no launch", name(node.op())));
+      launched_.insert(&node);
+      for (size_t later = n; group.is_fused() && later < group.nodes.size(); ++later)
+        for (const Tensor& t : node.inputs())
+          if (root_of(t).node_pointer() == group.nodes[later])
+            fail(fmt::format("'{}' stands before its operand", name(node.op())));
+    }
+    const LaunchGroup again =
+        group.is_fused() ? fused_group(group.nodes, group.outputs) : group_of(group.node());
+    if (!same(again.inputs, group.inputs) || !same(again.outputs, group.outputs))
+      fail("inputs and outputs are not those of the operations");
+    for (const Tensor& t : group.outputs)
+      if (std::find(group.nodes.begin(), group.nodes.end(), t.node_pointer()) == group.nodes.end())
+        fail("an output is not one of the launch's");
+  }
+
   void check_kind(const Launch& launch) const {
-    const std::vector<const Graph*> regions = regions_of(*launch.node);
-    const Op op = launch.node->op();
+    const std::vector<const Graph*> regions = regions_of(*launch.node());
+    const Op op = launch.node()->op();
     const auto kind = op == Op::loop   ? Launch::Kind::loop
                       : op == Op::cond ? Launch::Kind::cond
                                        : Launch::Kind::kernel;
     if (launch.kind != kind) fail(fmt::format("not the launch of a '{}'", name(op)));
     if (kind == Launch::Kind::kernel) {
-      Kernel kernel = nullptr;
+      LaunchCode code;
       try {
-        kernel = backend_.kernel(*launch.node);
+        code = backend_.code(launch.group);
       } catch (const Error& error) {
         fail(error.what());
       }
-      if (launch.kernel != kernel || !launch.regions.empty())
+      if (!backend_.same_code(code, launch.code) || !launch.regions.empty())
         fail(fmt::format("not the kernel of '{}'", name(op)));
       return;
     }
@@ -247,7 +266,7 @@ class PlanVerifier {
   }
 
   void check_copy(const Launch& launch) {
-    if (!region_ || launch.inputs.size() != 1 || launch.outputs.size() != 1 || launch.node)
+    if (!region_ || launch.inputs.size() != 1 || launch.outputs.size() != 1 || launch.node())
       fail("a copy moves one result of a region");
     const PlanBuffer& to = buffer(launch.outputs[0]);
     if (to.kind != Kind::result) fail(fmt::format("a copy to {}", place(to)));
@@ -297,11 +316,9 @@ class PlanVerifier {
     size_t operations = 0;
     for (const Node* node : topological_order(plan_.graph.outputs))
       operations += !is_given(*node) && !is_alias(*node);
-    size_t launched = 0;
-    for (const Launch& launch : plan_.launches) launched += launch.node != nullptr;
-    // Each value is computed once, so equal counts mean that each is.
-    if (operations != launched)
-      fail(fmt::format("{} operations, {} are launched", operations, launched));
+    // What is launched is an operation of the graph, so equal counts mean that each is.
+    if (operations != launched_.size())
+      fail(fmt::format("{} operations, {} are launched", operations, launched_.size()));
   }
 
   void check_sums() const {
@@ -333,6 +350,7 @@ class PlanVerifier {
   std::map<int64_t, int> live_;      // of the arena: begin → buffer; they do not overlap
   std::vector<int> argument_owner_;  // whose value an argument's memory holds
   std::map<int, int> copied_;
+  std::set<const Node*> launched_;  // operations
 };
 
 }  // namespace

@@ -24,7 +24,7 @@ constexpr double kInf = INFINITY;
 constexpr double kNan = NAN;
 
 Runtime& runtime() {
-  static Runtime instance(test::checked({"ref", 1}));
+  static Runtime instance(test::checked({"", 1}));
   return instance;
 }
 
@@ -516,7 +516,7 @@ TEST(EdgeSemantics, IndicesOutOfRangeAreReported) {
   std::vector<int32_t> many(100000, 1);
   many[99999] = 8;
   many[500] = 9;
-  Runtime threads(test::checked({"ref", 4}));
+  Runtime threads(test::checked({"", 4}));
   for (int i = 0; i < 5; ++i) {
     const std::string text = message_of([&] {
       eval(threads, take(x, Tensor::from<int32_t>(std::span<const int32_t>(many), {100000})));

@@ -201,7 +201,7 @@ TEST(OperandHelpers, MeshAxesJoin) {
 
 // A body sees what it captures; what is built before it is computed once, outside.
 TEST(Control, BranchesOwnWhatTheyBuild) {
-  Runtime runtime(test::checked({"ref", 1}));
+  Runtime runtime(test::checked({"", 1}));
   const Tensor x = Tensor::from<float>({3}, {1}), zero = Tensor::from<int32_t>({9}, {});
   // The branch that is not taken would report an index out of range.
   const Tensor y =

@@ -21,7 +21,7 @@ constexpr const char* kFiles[] = {"unary",      "binary",   "casts",        "int
                                   "movement",   "nn",       "losses"};
 
 Runtime& runtime() {
-  static Runtime instance(test::checked({"ref", 1}));
+  static Runtime instance(test::checked({"", 1}));
   return instance;
 }
 

@@ -21,7 +21,7 @@ namespace {
 constexpr PhiloxKey kKey = {0x89abcdef, 0x01234567};
 
 Runtime& runtime() {
-  static Runtime instance(test::checked({"ref", 1}));
+  static Runtime instance(test::checked({"", 1}));
   return instance;
 }
 Tensor key() { return random_key(0x0123456789abcdef); }

@@ -42,7 +42,7 @@ class Alone : public Communicator {
 }  // namespace
 
 std::unique_ptr<Runtime> make_case_runtime(int threads) {
-  auto made = std::make_unique<Runtime>(checked({"ref", threads}));
+  auto made = std::make_unique<Runtime>(checked({"", threads}));
   made->mesh()["x"] = std::make_shared<Alone>();
   return made;
 }

@@ -390,7 +390,7 @@ TEST(PlanText, VerifyShowsThePlan) {
   broken.launches.pop_back();
   EXPECT_THROW(verify(broken, runtime.backend()), InternalError);
   broken = *plan;
-  broken.launches[0].kernel = nullptr;
+  broken.launches[0].code.run = nullptr;
   EXPECT_THROW(verify(broken, runtime.backend()), InternalError);
 }
 

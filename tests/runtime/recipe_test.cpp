@@ -47,7 +47,7 @@ std::shared_ptr<const Plan> plan_from_the_start(Runtime& runtime, const Graph& g
 void expect_one_schedule(const std::vector<Graph>& graphs) {
   for (const bool eager : {false, true})
     for (const bool donate : {false, true}) {
-      Runtime runtime(test::checked({"ref", 1}));
+      Runtime runtime(test::checked({"", 1}));
       for (size_t i = 0; i < graphs.size(); ++i) {
         const Planned made = plan_with(runtime, graphs[i], donate, eager);
         EXPECT_EQ(made.schedules, i == 0) << i << "\n" << to_text(graphs[i]);
@@ -60,7 +60,7 @@ void expect_one_schedule(const std::vector<Graph>& graphs) {
 
 // The graph has another schedule than what was planned before, and is right.
 void expect_schedules(const std::vector<std::pair<Graph, int>>& graphs, bool donate = false) {
-  Runtime runtime(test::checked({"ref", 1}));
+  Runtime runtime(test::checked({"", 1}));
   for (size_t i = 0; i < graphs.size(); ++i) {
     const auto& [graph, schedules] = graphs[i];
     const Planned made = plan_with(runtime, graph, donate);
@@ -182,7 +182,7 @@ TEST(Recipe, OfLoopsAndBranches) {
 TEST(Recipe, OfRandomGraphs) {
   int shared = 0;
   for (uint64_t seed = 0; seed < 60; ++seed) {
-    Runtime runtime(test::checked({"ref", 1}));
+    Runtime runtime(test::checked({"", 1}));
     const auto length = static_cast<int>(seed);
     for (const auto& [n, m] :
          {std::pair<int64_t, int64_t>{3, 5}, {3, 7}, {5, 11}, {7, 7}, {3, 5}}) {
@@ -311,7 +311,7 @@ TEST(Recipe, ConstantsMayVary) {
                     {inside("1.0", "-1.0"), 1},
                     {inside("3.0", "0.0"), 0}});
   // One by one, there is nothing to compute with.
-  Runtime runtime(test::checked({"ref", 1}));
+  Runtime runtime(test::checked({"", 1}));
   EvalOptions eager;
   eager.eager = true;
   const Tensor x = Tensor::from<float>({1, 2, 3}, {3});
@@ -341,7 +341,7 @@ TEST(Recipe, DonationsFollowTheSizes) {
 
 // Two results of one structure, planned by turns from several threads.
 TEST(Recipe, ServesSeveralThreads) {
-  Runtime runtime({"ref", 1});  // not checked: what one thread allocates is not told from another's
+  Runtime runtime({"", 1});  // not checked: what one thread allocates is not told from another's
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t)
     threads.emplace_back([&, t] {
@@ -368,7 +368,7 @@ TEST(PlanCacheOrder, OfOperands) {
     return Bools(values.begin(), values.end());
   };
   for (const bool eager : {false, true}) {
-    Runtime runtime(test::checked({"ref", 1}));
+    Runtime runtime(test::checked({"", 1}));
     EvalOptions options;
     options.eager = eager;
     EXPECT_EQ(bools(eval(runtime, a < b, options)), (Bools{true, false, false}));
@@ -394,7 +394,7 @@ TEST(PlanCacheOrder, OfOperands) {
 }
 
 TEST(PlanCacheOrder, OfFunctions) {
-  Runtime runtime(test::checked({"ref", 1}));
+  Runtime runtime(test::checked({"", 1}));
   Function less_ab = compile([](std::span<const Tensor> x) { return std::vector{x[0] - x[1]}; });
   Function less_ba = compile([](std::span<const Tensor> x) { return std::vector{x[1] - x[0]}; });
   Function unused = compile([](std::span<const Tensor> x) { return std::vector{x[1] - x[2]}; });

@@ -16,7 +16,7 @@
 namespace cairn::test {
 
 inline Runtime& runtime() {
-  static Runtime instance(test::checked({"ref", 1}));
+  static Runtime instance(test::checked({"", 1}));
   return instance;
 }
 

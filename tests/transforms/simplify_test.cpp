@@ -13,6 +13,7 @@
 #include "cairn/ops/linear.h"
 #include "cairn/ops/movement.h"
 #include "cairn/ops/reduce.h"
+#include "tests/support/same_values.h"
 #include "tests/transforms/numeric.h"
 #include "tests/transforms/op_cases.h"
 
@@ -26,11 +27,6 @@ std::vector<HostArray> eager(const Graph& graph) {
   std::vector<HostArray> arrays;
   for (const Tensor& t : eval(runtime(), graph.outputs, options)) arrays.push_back(t.host());
   return arrays;
-}
-
-bool same_bits(const HostArray& a, const HostArray& b) {
-  return a.dtype() == b.dtype() && a.shape() == b.shape() &&
-         (a.bytes() == 0 || std::memcmp(a.data(), b.data(), a.bytes()) == 0);
 }
 
 int64_t count(const Graph& graph, Op op) {
@@ -51,7 +47,8 @@ Graph checked(std::vector<Tensor> outputs, const SimplifyOptions& options = {}) 
   const auto before = eager(graph), after = eager(simple);
   EXPECT_EQ(before.size(), after.size());
   for (size_t i = 0; i < before.size(); ++i)
-    EXPECT_TRUE(same_bits(before[i], after[i])) << "result " << i << "\n" << to_text(simple);
+    EXPECT_TRUE(test::same_values(before[i], after[i])) << "result " << i << "\n"
+                                                        << to_text(simple);
   return simple;
 }
 

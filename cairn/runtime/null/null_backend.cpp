@@ -6,8 +6,8 @@ namespace {
 class NullBackend : public Backend {
  public:
   std::string_view name() const override { return "null"; }
-  Kernel kernel(const Node&) const override {
-    return [](const KernelArgs&) {};
+  LaunchCode code(const LaunchGroup&) const override {
+    return {[](const KernelArgs&) {}};
   }
   bool executes() const override { return false; }
 };

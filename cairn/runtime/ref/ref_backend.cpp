@@ -62,14 +62,16 @@ constexpr auto kKernels = make_table();
 class RefBackend : public Backend {
  public:
   std::string_view name() const override { return "ref"; }
-  Kernel kernel(const Node& node) const override {
+  LaunchCode code(const LaunchGroup& group) const override {
+    CAIRN_ASSERT(!group.is_fused());
+    const Node& node = group.node();
     const Kernel kernel = kKernels[static_cast<int>(node.op())];
     if (!kernel)
       throw_error(fmt::format("[{}] the reference backend has no kernel for it", node.info().name));
-    return kernel;
+    return {kernel};
   }
-  size_t workspace_bytes(const Node& node) const override {
-    return ref::collective_workspace_bytes(node);
+  size_t workspace_bytes(const LaunchGroup& group) const override {
+    return ref::collective_workspace_bytes(group.node());
   }
 };
 

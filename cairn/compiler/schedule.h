@@ -1,7 +1,8 @@
 // Schedule: the graph's nodes as an ordered list of launches. The reference backend launches one
-// node at a time; fusion changes only the grouping.
+// node at a time; fusion (compiler/fuse.h) changes only the grouping.
 #pragma once
 
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -11,7 +12,28 @@ namespace cairn {
 
 struct LaunchGroup {
   std::vector<const Node*> nodes;  // operands first
+  // What the launch reads and writes, a buffer each. Of one node: its operands and results as they
+  // are. Of several: each value from outside once, under the name of its root; the values that
+  // others read.
+  std::vector<Tensor> inputs;
+  std::vector<Tensor> outputs;
+  // Why neighbours are not in it, for people.
+  std::vector<std::string> notes = {};
+
+  bool is_fused() const { return is_fused_; }
+  // The last node, which stands for the launch in messages.
+  const Node& node() const { return *nodes.back(); }
+
+ private:
+  friend LaunchGroup group_of(const Node& node);
+  friend LaunchGroup fused_group(std::vector<const Node*> nodes, std::vector<Tensor> outputs);
+  bool is_fused_ = false;
 };
+
+LaunchGroup group_of(const Node& node);
+// One launch of these nodes, operands first. A node that several groups compute for themselves (a
+// broadcast, a constant) is in each.
+LaunchGroup fused_group(std::vector<const Node*> nodes, std::vector<Tensor> outputs);
 
 struct Schedule {
   std::vector<LaunchGroup> launches;
@@ -30,6 +52,7 @@ Tensor root_of(Tensor t);
 // written, the kernel leaves in place what it does not change, or a loop moves the carried value
 // out of the way.
 bool may_overwrite(const Node& node, int i, int result = 0);
+bool may_overwrite(const LaunchGroup& group, int i, int result = 0);
 // True for nodes whose value is known when the graph is called.
 bool is_given(const Node& node);
 

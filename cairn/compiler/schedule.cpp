@@ -1,8 +1,10 @@
-#include "cairn/runtime/schedule.h"
+#include "cairn/compiler/schedule.h"
 
 #include <algorithm>
 #include <queue>
 #include <unordered_map>
+
+#include "cairn/graph/node_map.h"
 
 namespace cairn {
 
@@ -38,6 +40,41 @@ bool may_overwrite(const Node& node, int i, int result) {
   return node.op() != Op::dynamic_update_slice && node.op() != Op::scatter &&
          node.info().trait == Trait::elementwise &&
          size_of(operand.dtype()) == size_of(node.output().dtype);
+}
+
+bool may_overwrite(const LaunchGroup& group, int i, int result) {
+  if (!group.is_fused()) return may_overwrite(group.node(), i, result);
+  // As many elements, so the value is read where the result is written, by every node that reads
+  // it.
+  const TensorType& from = group.inputs[static_cast<size_t>(i)].type();
+  const TensorType& to = group.outputs[static_cast<size_t>(result)].type();
+  return from.shape.elements() == to.shape.elements() && size_of(from.dtype) == size_of(to.dtype);
+}
+
+LaunchGroup group_of(const Node& node) {
+  LaunchGroup group;
+  group.nodes = {&node};
+  group.inputs.assign(node.inputs().begin(), node.inputs().end());
+  for (int i = 0; i < node.output_count(); ++i)
+    group.outputs.emplace_back(const_cast<Node*>(&node), i);
+  return group;
+}
+
+LaunchGroup fused_group(std::vector<const Node*> nodes, std::vector<Tensor> outputs) {
+  LaunchGroup group;
+  group.is_fused_ = true;
+  NodeMap<bool> inside;
+  for (const Node* node : nodes) inside.insert(node);
+  TensorMap<bool> seen;
+  for (const Node* node : nodes)
+    for (const Tensor& t : node->inputs()) {
+      const Tensor root = root_of(t);
+      if (!inside.contains(root.node_pointer()) && seen.emplace(root, true).second)
+        group.inputs.push_back(root);
+    }
+  group.nodes = std::move(nodes);
+  group.outputs = std::move(outputs);
+  return group;
 }
 
 bool is_given(const Node& node) { return node.op() == Op::input || node.op() == Op::leaf; }
@@ -135,7 +172,7 @@ Schedule make_schedule(const Graph& graph, std::vector<std::pair<Tensor, Tensor>
 
   Schedule schedule;
   for (const Node* node : sequence)
-    if (!is_given(*node) && !is_alias(*node)) schedule.launches.push_back({{node}});
+    if (!is_given(*node) && !is_alias(*node)) schedule.launches.push_back(group_of(*node));
   return schedule;
 }
 

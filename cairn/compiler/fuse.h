@@ -1,0 +1,29 @@
+// Fusion: launches of a schedule joined to groups that one kernel computes.
+//
+// Pointwise nodes join the groups of their operands where they run over the same shape and where no
+// path leaves the group and comes back (the launch could not be ordered then). Constants and
+// broadcasts are computed by each group that reads them and have no launch of their own unless
+// something else reads them.
+#pragma once
+
+#include <span>
+#include <utility>
+
+#include "cairn/compiler/schedule.h"
+
+namespace cairn {
+
+struct FuseOptions {
+  // One launch per node, as written: only how the launches are described changes.
+  bool eager = false;
+  // A group beyond this is cut: compile time grows with it, and registers run out.
+  int max_nodes = 96;
+  int max_buffers = 24;
+};
+
+// `overwrites`: pairs of an argument and the result that takes its memory (make_schedule); the new
+// order keeps each reader of the argument before or in the launch that writes.
+void fuse(const Graph& graph, std::span<const std::pair<Tensor, Tensor>> overwrites,
+          Schedule& schedule, const FuseOptions& options = {});
+
+}  // namespace cairn

@@ -1,0 +1,51 @@
+// Compiled tile kernels: machine code in memory, made by LLVM (compiler/llvm, the only folder that
+// includes it).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "cairn/base/cpu_features.h"
+#include "cairn/tile/ir.h"
+
+namespace cairn {
+
+// An argument of a compiled kernel, one per parameter, in order: the address of a buffer, or the
+// bits of a scalar in its lowest bytes (bool: 0 or 1).
+union KernelSlot {
+  const void* address;
+  int64_t integer;
+  double f64;
+  float f32;
+};
+
+// Runs programs begin..end-1 of the grid, numbered with its last axis fastest. Any range may run on
+// any thread at the same time as others.
+using CompiledFunction = void (*)(const KernelSlot* arguments, int64_t begin, int64_t end);
+
+struct CompiledKernel {
+  CompiledFunction run = nullptr;
+  size_t code_bytes = 0;
+  double seconds = 0;                           // that compiling took
+  std::shared_ptr<const void> owner = nullptr;  // keeps the code alive
+};
+
+enum class KernelStage : uint8_t { llvm, optimized, assembly };
+
+// What this build compiles for: false without LLVM.
+bool can_compile_kernels();
+
+// Machine code for the kernel on a processor of that level (avx2 or avx512; baseline lacks the
+// fused multiply-add that strict results need and is an Error). Throws Error naming what the
+// lowering does not support. The kernel must be verified and have its functions expanded
+// (tile/expand_math.h). Thread-safe.
+CompiledKernel compile_kernel(const tile::Kernel& kernel, CpuTarget target);
+
+// The text of a stage, for `cairn kernel show` and tests.
+std::string kernel_text(const tile::Kernel& kernel, CpuTarget target, KernelStage stage);
+
+// Whether the lowering has code for this elementwise primitive from and to these types.
+bool can_lower(Op op, DType from, DType to);
+
+}  // namespace cairn

@@ -1,0 +1,29 @@
+// A tile kernel as an LLVM function for a CPU.
+//
+// A tile is never held whole: values are definitions until something needs their elements. A
+// *region* is such a need (a run of stores): loops over the axes of its tile, the innermost in
+// packs of as many lanes as a register has, in which every value is computed at the pack's
+// coordinates. So a chain of a hundred elementwise instructions is one loop, and a tile of any size
+// costs no registers.
+//
+// A value at coordinates is *uniform* (one number for all lanes), *affine* (base + stride * lane,
+// kept as those two numbers) or a vector. Offsets come out affine, which is how contiguous loads
+// are found: stride 1 loads a vector, stride 0 a scalar, any other gathers.
+//
+// Masks of the form index < bound bound the loops instead of being computed: full packs run without
+// masks and one masked pack does the rest.
+#pragma once
+
+#include <llvm/IR/Module.h>
+
+#include <memory>
+
+#include "cairn/tile/ir.h"
+
+namespace cairn::compiler {
+
+// Adds `void name(ptr arguments, i64 begin, i64 end)` (CompiledFunction) to the module. `lanes`: of
+// a pack. Throws Error naming what has no lowering.
+void lower_for_cpu(const tile::Kernel& kernel, unsigned lanes, llvm::Module& module);
+
+}  // namespace cairn::compiler

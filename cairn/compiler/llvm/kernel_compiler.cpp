@@ -1,0 +1,70 @@
+#include "cairn/compiler/kernel_compiler.h"
+
+#include <fmt/format.h>
+#include <llvm/IR/LLVMContext.h>
+#include <llvm/IR/Verifier.h>
+#include <llvm/Support/raw_ostream.h>
+#include <llvm/TargetParser/Host.h>
+
+#include "cairn/base/clock.h"
+#include "cairn/base/error.h"
+#include "cairn/compiler/llvm/cpu_lowering.h"
+#include "cairn/compiler/llvm/machine.h"
+
+namespace cairn {
+namespace {
+
+struct Lowered {
+  llvm::LLVMContext context;  // outlives the module
+  std::unique_ptr<llvm::TargetMachine> machine;
+  std::unique_ptr<llvm::Module> module;
+
+  Lowered(const tile::Kernel& kernel, CpuTarget target)
+      : machine(compiler::make_cpu_machine(target)),
+        module(std::make_unique<llvm::Module>(kernel.name, context)) {
+    module->setTargetTriple(machine->getTargetTriple().str());
+    module->setDataLayout(machine->createDataLayout());
+    compiler::lower_for_cpu(kernel, compiler::pack_lanes(target), *module);
+    for (llvm::Function& function : *module) {
+      function.addFnAttr(llvm::Attribute::NoUnwind);
+      function.addFnAttr("target-cpu", machine->getTargetCPU());
+      function.addFnAttr("tune-cpu", llvm::sys::getHostCPUName());
+      if (target == CpuTarget::avx512) {
+        function.addFnAttr("prefer-vector-width", "512");
+        function.addFnAttr("min-legal-vector-width", "512");
+      }
+    }
+    std::string problem;
+    llvm::raw_string_ostream out(problem);
+    if (llvm::verifyModule(*module, &out))
+      throw InternalError(
+          fmt::format("the lowering of kernel '{}' made invalid code: {}", kernel.name, problem));
+  }
+};
+
+}  // namespace
+
+bool can_compile_kernels() { return true; }
+
+CompiledKernel compile_kernel(const tile::Kernel& kernel, CpuTarget target) {
+  const double start = monotonic_seconds();
+  Lowered lowered(kernel, target);
+  compiler::optimize(*lowered.module, *lowered.machine);
+  const std::string object = compiler::emit(*lowered.module, *lowered.machine, false);
+  CompiledKernel compiled = compiler::link_object(object, kernel.name);
+  compiled.seconds = monotonic_seconds() - start;
+  return compiled;
+}
+
+std::string kernel_text(const tile::Kernel& kernel, CpuTarget target, KernelStage stage) {
+  Lowered lowered(kernel, target);
+  if (stage != KernelStage::llvm) compiler::optimize(*lowered.module, *lowered.machine);
+  if (stage == KernelStage::assembly)
+    return compiler::emit(*lowered.module, *lowered.machine, true);
+  std::string text;
+  llvm::raw_string_ostream out(text);
+  lowered.module->print(out, nullptr);
+  return text;
+}
+
+}  // namespace cairn

@@ -1,0 +1,176 @@
+#include "cairn/compiler/llvm/machine.h"
+
+#include <fmt/format.h>
+#include <llvm/Analysis/AliasAnalysis.h>
+#include <llvm/Analysis/AssumptionCache.h>
+#include <llvm/Analysis/BasicAliasAnalysis.h>
+#include <llvm/Analysis/BlockFrequencyInfo.h>
+#include <llvm/Analysis/BranchProbabilityInfo.h>
+#include <llvm/Analysis/CGSCCPassManager.h>
+#include <llvm/Analysis/LoopAnalysisManager.h>
+#include <llvm/Analysis/LoopInfo.h>
+#include <llvm/Analysis/MemoryDependenceAnalysis.h>
+#include <llvm/Analysis/MemorySSA.h>
+#include <llvm/Analysis/OptimizationRemarkEmitter.h>
+#include <llvm/Analysis/PostDominators.h>
+#include <llvm/Analysis/ProfileSummaryInfo.h>
+#include <llvm/Analysis/ScalarEvolution.h>
+#include <llvm/Analysis/ScopedNoAliasAA.h>
+#include <llvm/Analysis/TargetLibraryInfo.h>
+#include <llvm/Analysis/TargetTransformInfo.h>
+#include <llvm/ExecutionEngine/JITEventListener.h>
+#include <llvm/ExecutionEngine/RTDyldMemoryManager.h>
+#include <llvm/ExecutionEngine/RuntimeDyld.h>
+#include <llvm/ExecutionEngine/SectionMemoryManager.h>
+#include <llvm/IR/Dominators.h>
+#include <llvm/IR/LegacyPassManager.h>
+#include <llvm/IR/PassInstrumentation.h>
+#include <llvm/IR/PassManager.h>
+#include <llvm/MC/TargetRegistry.h>
+#include <llvm/Object/ObjectFile.h>
+#include <llvm/Support/MemoryBuffer.h>
+#include <llvm/Support/TargetSelect.h>
+#include <llvm/Support/raw_ostream.h>
+#include <llvm/TargetParser/Host.h>
+#include <llvm/Transforms/InstCombine/InstCombine.h>
+#include <llvm/Transforms/Scalar/EarlyCSE.h>
+#include <llvm/Transforms/Scalar/LICM.h>
+#include <llvm/Transforms/Scalar/LoopPassManager.h>
+#include <llvm/Transforms/Scalar/SROA.h>
+#include <llvm/Transforms/Scalar/SimplifyCFG.h>
+
+#include <mutex>
+
+#include "cairn/base/error.h"
+#include "cairn/compiler/llvm/emitter.h"
+
+namespace cairn::compiler {
+
+unsigned pack_lanes(CpuTarget target) { return target == CpuTarget::avx512 ? 16 : 8; }
+
+std::unique_ptr<llvm::TargetMachine> make_cpu_machine(CpuTarget target) {
+  if (target == CpuTarget::baseline)
+    throw_error(
+        "compiled kernels need AVX2 and FMA, which the processor (or CAIRN_TARGET) does not offer; "
+        "use --device ref");
+  static std::once_flag once;
+  std::call_once(once, [] {
+    llvm::InitializeNativeTarget();
+    llvm::InitializeNativeTargetAsmPrinter();
+    llvm::InitializeNativeTargetAsmParser();
+  });
+  const std::string triple = "x86_64-unknown-linux-gnu";
+  std::string problem;
+  const llvm::Target* found = llvm::TargetRegistry::lookupTarget(triple, problem);
+  if (!found) throw_error(fmt::format("LLVM has no target {}: {}", triple, problem));
+  llvm::TargetOptions options;
+  options.AllowFPOpFusion = llvm::FPOpFusion::Strict;
+  return std::unique_ptr<llvm::TargetMachine>(found->createTargetMachine(
+      triple, target == CpuTarget::avx512 ? "x86-64-v4" : "x86-64-v3", "", options,
+      llvm::Reloc::PIC_, llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default, true));
+}
+
+void optimize(llvm::Module& module, llvm::TargetMachine& machine) {
+  // The loop analyses must outlive the function analyses, which refer to them.
+  llvm::LoopAnalysisManager loops;
+  llvm::FunctionAnalysisManager functions;
+  llvm::ModuleAnalysisManager modules;
+  const auto add = [&](auto make) { functions.registerPass(make); };
+  add([] { return llvm::PassInstrumentationAnalysis(); });
+  add([] { return llvm::DominatorTreeAnalysis(); });
+  add([] { return llvm::PostDominatorTreeAnalysis(); });
+  add([] { return llvm::AssumptionAnalysis(); });
+  add([] { return llvm::TargetLibraryAnalysis(); });
+  add([&] { return machine.getTargetIRAnalysis(); });
+  add([] { return llvm::LoopAnalysis(); });
+  add([] { return llvm::OptimizationRemarkEmitterAnalysis(); });
+  add([] { return llvm::MemorySSAAnalysis(); });
+  add([] { return llvm::ScalarEvolutionAnalysis(); });
+  add([] { return llvm::BasicAA(); });
+  add([] { return llvm::ScopedNoAliasAA(); });
+  add([] {
+    llvm::AAManager manager;
+    manager.registerFunctionAnalysis<llvm::BasicAA>();
+    manager.registerFunctionAnalysis<llvm::ScopedNoAliasAA>();
+    return manager;
+  });
+  add([] { return llvm::MemoryDependenceAnalysis(); });
+  add([] { return llvm::BranchProbabilityAnalysis(); });
+  add([] { return llvm::BlockFrequencyAnalysis(); });
+  loops.registerPass([] { return llvm::PassInstrumentationAnalysis(); });
+  modules.registerPass([] { return llvm::PassInstrumentationAnalysis(); });
+  modules.registerPass([] { return llvm::ProfileSummaryAnalysis(); });
+  modules.registerPass([&] { return llvm::FunctionAnalysisManagerModuleProxy(functions); });
+  functions.registerPass([&] { return llvm::ModuleAnalysisManagerFunctionProxy(modules); });
+  functions.registerPass([&] { return llvm::LoopAnalysisManagerFunctionProxy(loops); });
+  loops.registerPass([&] { return llvm::FunctionAnalysisManagerLoopProxy(functions); });
+
+  llvm::FunctionPassManager passes;
+  passes.addPass(llvm::SROAPass(llvm::SROAOptions::ModifyCFG));
+  passes.addPass(llvm::EarlyCSEPass(true));
+  passes.addPass(llvm::InstCombinePass());
+  passes.addPass(llvm::SimplifyCFGPass());
+  llvm::LoopPassManager hoist;
+  hoist.addPass(llvm::LICMPass(llvm::LICMOptions()));
+  passes.addPass(llvm::createFunctionToLoopPassAdaptor(std::move(hoist), true));
+  passes.addPass(llvm::EarlyCSEPass(true));
+  passes.addPass(llvm::InstCombinePass());
+  for (llvm::Function& function : module)
+    if (!function.isDeclaration()) passes.run(function, functions);
+}
+
+std::string emit(llvm::Module& module, llvm::TargetMachine& machine, bool assembly) {
+  llvm::SmallVector<char, 0> bytes;
+  llvm::raw_svector_ostream out(bytes);
+  llvm::legacy::PassManager passes;
+  const auto kind =
+      assembly ? llvm::CodeGenFileType::AssemblyFile : llvm::CodeGenFileType::ObjectFile;
+  if (machine.addPassesToEmitFile(passes, out, nullptr, kind))
+    throw_error("LLVM cannot write machine code for this target");
+  passes.run(module);
+  return {bytes.begin(), bytes.end()};
+}
+
+namespace {
+
+class Memory : public llvm::SectionMemoryManager {
+ public:
+  uint64_t getSymbolAddress(const std::string& name) override {
+    return reinterpret_cast<uint64_t>(runtime_function(name));
+  }
+};
+
+struct Linked {
+  Memory memory;
+  std::unique_ptr<llvm::RuntimeDyld> linker;
+  ~Linked() { memory.deregisterEHFrames(); }
+};
+
+}  // namespace
+
+CompiledKernel link_object(const std::string& object, const std::string& function) {
+  const auto bytes = llvm::MemoryBuffer::getMemBuffer(object, "", false);
+  auto parsed = llvm::object::ObjectFile::createObjectFile(bytes->getMemBufferRef());
+  if (!parsed)
+    throw_error("the compiled kernel is not an object file: " + llvm::toString(parsed.takeError()));
+  auto linked = std::make_shared<Linked>();
+  llvm::RuntimeDyld& linker =
+      *(linked->linker = std::make_unique<llvm::RuntimeDyld>(linked->memory, linked->memory));
+  const auto info = linker.loadObject(**parsed);
+  if (!linker.hasError()) linker.resolveRelocations();
+  const auto symbol = linker.getSymbol(function);
+  if (linker.hasError() || !symbol)
+    throw_error(fmt::format("the compiled kernel '{}' does not link: {}", function,
+                            linker.hasError() ? std::string(linker.getErrorString())
+                                              : std::string("it is not in its object file")));
+  std::string problem;
+  if (linked->memory.finalizeMemory(&problem))
+    throw_error("memory for a compiled kernel cannot be made executable: " + problem);
+  CompiledKernel kernel;
+  kernel.run = reinterpret_cast<CompiledFunction>(symbol.getAddress());
+  kernel.code_bytes = object.size();
+  kernel.owner = std::move(linked);
+  return kernel;
+}
+
+}  // namespace cairn::compiler

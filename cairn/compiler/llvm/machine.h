@@ -1,0 +1,31 @@
+// From an LLVM module to machine code in memory: the target, the passes, the linker.
+#pragma once
+
+#include <llvm/IR/Module.h>
+#include <llvm/Target/TargetMachine.h>
+
+#include <memory>
+#include <string>
+
+#include "cairn/base/cpu_features.h"
+#include "cairn/compiler/kernel_compiler.h"
+
+namespace cairn::compiler {
+
+// Code for processors of that level, scheduled for this one.
+std::unique_ptr<llvm::TargetMachine> make_cpu_machine(CpuTarget target);
+
+// Lanes of a pack: those of a register of 32-bit elements.
+unsigned pack_lanes(CpuTarget target);
+
+// The seven passes that cost 2-9 ms a kernel and give the speed of -O3
+// (docs/adr/0005-tile-compiler.md).
+void optimize(llvm::Module& module, llvm::TargetMachine& machine);
+
+// An object file, or assembly text.
+std::string emit(llvm::Module& module, llvm::TargetMachine& machine, bool assembly);
+
+// Links an object file in memory. Throws Error when it is not one or needs an unknown symbol.
+CompiledKernel link_object(const std::string& object, const std::string& function);
+
+}  // namespace cairn::compiler

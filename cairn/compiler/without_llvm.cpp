@@ -1,0 +1,19 @@
+// In the place of compiler/llvm in a build without LLVM.
+#include "cairn/base/error.h"
+#include "cairn/compiler/kernel_compiler.h"
+
+namespace cairn {
+
+bool can_compile_kernels() { return false; }
+
+CompiledKernel compile_kernel(const tile::Kernel&, CpuTarget) {
+  throw_error("this build of cairn has no compiler (LLVM 19); use --device ref");
+}
+
+std::string kernel_text(const tile::Kernel&, CpuTarget, KernelStage) {
+  throw_error("this build of cairn has no compiler (LLVM 19)");
+}
+
+bool can_lower(Op, DType, DType) { return false; }
+
+}  // namespace cairn

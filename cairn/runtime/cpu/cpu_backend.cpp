@@ -1,0 +1,165 @@
+#include "cairn/runtime/cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "cairn/compiler/fuse.h"
+#include "cairn/compiler/pointwise.h"
+#include "cairn/core/dispatch.h"
+#include "cairn/runtime/cpu/kernel_cache.h"
+
+namespace cairn {
+namespace {
+
+// What the launches of one group share, whatever their sizes.
+struct GroupCode {
+  std::shared_ptr<const CompiledKernel> kernel;
+  PointwiseBinding binding;
+};
+
+// A launch: a kernel and all of its arguments but the buffers.
+struct CpuLaunch {
+  std::shared_ptr<const GroupCode> code;
+  std::vector<KernelSlot> scalars;
+  int64_t programs = 0;
+  int64_t grain = 1;  // programs that one thread takes at a time
+};
+
+// Elements that a thread takes at a time at least: some 10 us of a short chain, ten times what
+// handing them over costs.
+constexpr int64_t kGrainElements = 32 * 1024;
+
+KernelSlot slot_of(const Number& value, DType dtype) {
+  KernelSlot slot;
+  slot.integer = 0;
+  visit_dtype(dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    T stored;
+    if constexpr (std::is_same_v<T, bool>)
+      stored = value.as_double() != 0;
+    else if constexpr (std::is_integral_v<T>)
+      stored = static_cast<T>(value.as_integer());
+    else if constexpr (std::is_floating_point_v<T>)
+      stored = static_cast<T>(value.as_double());
+    else
+      stored = T(static_cast<float>(value.as_double()));
+    std::memcpy(&slot, &stored, sizeof(T));
+  });
+  return slot;
+}
+
+std::shared_ptr<const CpuLaunch> bind_group(std::shared_ptr<const GroupCode> code,
+                                            const LaunchGroup& group) {
+  const auto sizes = code->binding.sizes(group);
+  if (!sizes) return nullptr;
+  auto launch = std::make_shared<CpuLaunch>();
+  for (const int64_t size : *sizes) {
+    KernelSlot slot;
+    slot.integer = size;
+    launch->scalars.push_back(slot);
+  }
+  for (const int place : code->binding.constants) {
+    const Node& node = *group.nodes[static_cast<size_t>(place)];
+    launch->scalars.push_back(slot_of(node.attrs().number(Attr::value), node.output().dtype));
+  }
+  launch->programs = pointwise_programs(*sizes);
+  launch->grain = std::max<int64_t>(1, kGrainElements / pointwise_block(sizes->size()));
+  launch->code = std::move(code);
+  return launch;
+}
+
+void run_kernel(const KernelArgs& args) {
+  const auto& launch = *static_cast<const CpuLaunch*>(args.code);
+  constexpr size_t kFew = 48;
+  KernelSlot few[kFew];
+  std::vector<KernelSlot> many;
+  const size_t count = args.inputs.size() + args.outputs.size() + launch.scalars.size();
+  KernelSlot* slots = few;
+  if (count > kFew) {
+    many.resize(count);
+    slots = many.data();
+  }
+  KernelSlot* at = slots;
+  for (const void* p : args.inputs) (at++)->address = p;
+  for (void* p : args.outputs) (at++)->address = p;
+  std::copy(launch.scalars.begin(), launch.scalars.end(), at);
+  const CompiledFunction run = launch.code->kernel->run;
+  args.pool.parallel_for(launch.programs, launch.grain,
+                         [&](int64_t begin, int64_t end) { run(slots, begin, end); });
+}
+
+class CpuBackend : public Backend {
+ public:
+  CpuBackend(CpuTarget target, ThreadPool& pool, std::unique_ptr<Backend> fallback)
+      : pool_(pool), fallback_(std::move(fallback)), kernels_(target) {}
+
+  std::string_view name() const override { return "cpu"; }
+
+  std::string_view backend_of(const LaunchGroup& group) const override {
+    return group.is_fused() ? name() : fallback_->backend_of(group);
+  }
+  LaunchCode code(const LaunchGroup& group) const override {
+    if (!group.is_fused()) return fallback_->code(group);
+    auto made = make_pointwise_kernel(group);
+    auto code = std::make_shared<GroupCode>();
+    code->kernel = kernels_.get(made.kernel);
+    code->binding = std::move(made.binding);
+    return {run_kernel, bind_group(std::move(code), group)};
+  }
+  std::optional<LaunchCode> rebind(const LaunchCode& code,
+                                   const LaunchGroup& group) const override {
+    if (!group.is_fused()) return fallback_->rebind(code, group);
+    auto launch = bind_group(static_cast<const CpuLaunch*>(code.data.get())->code, group);
+    if (!launch) return std::nullopt;
+    return LaunchCode{run_kernel, std::move(launch)};
+  }
+  bool same_code(const LaunchCode& a, const LaunchCode& b) const override {
+    if (a.run != run_kernel || b.run != run_kernel) return fallback_->same_code(a, b);
+    const auto& x = *static_cast<const CpuLaunch*>(a.data.get());
+    const auto& y = *static_cast<const CpuLaunch*>(b.data.get());
+    return x.code->kernel == y.code->kernel && x.programs == y.programs &&
+           std::ranges::equal(x.scalars, y.scalars, [](const KernelSlot& s, const KernelSlot& t) {
+             return s.integer == t.integer;
+           });
+  }
+  void fuse(const Graph& graph, std::span<const std::pair<Tensor, Tensor>> overwrites,
+            Schedule& schedule, bool eager) const override {
+    FuseOptions options;
+    options.eager = eager;
+    cairn::fuse(graph, overwrites, schedule, options);
+    compile(schedule);
+  }
+  size_t workspace_bytes(const LaunchGroup& group) const override {
+    return group.is_fused() ? 0 : fallback_->workspace_bytes(group);
+  }
+
+ private:
+  // All kernels of a schedule, in parallel; code() then finds them.
+  void compile(const Schedule& schedule) const {
+    std::vector<const LaunchGroup*> groups;
+    for (const LaunchGroup& group : schedule.launches)
+      if (group.is_fused()) groups.push_back(&group);
+    pool_.parallel_for(static_cast<int64_t>(groups.size()), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        kernels_.get(make_pointwise_kernel(*groups[static_cast<size_t>(i)]).kernel);
+    });
+  }
+
+  ThreadPool& pool_;
+  std::unique_ptr<Backend> fallback_;
+  mutable KernelCache kernels_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cpu_backend(CpuTarget target, ThreadPool& pool,
+                                          std::unique_ptr<Backend> fallback) {
+  if (!can_compile_kernels())
+    throw_error("device 'cpu' is not in this build, which has no LLVM; use ref");
+  if (target == CpuTarget::baseline)
+    throw_error(
+        "device 'cpu' needs a processor with AVX2 and FMA (or CAIRN_TARGET allows less); use ref");
+  return std::make_unique<CpuBackend>(target, pool, std::move(fallback));
+}
+
+}  // namespace cairn
