@@ -259,6 +259,8 @@ class Fuser {
     for (const int i : members)
       if (is_read_outside(i, group))
         outputs.emplace_back(const_cast<Node*>(nodes_[static_cast<size_t>(i)]), 0);
+    // An operand of a barrier of which nobody reads the result.
+    if (outputs.empty()) outputs.emplace_back(const_cast<Node*>(nodes.back()), 0);
     LaunchGroup result = fused_group(std::move(nodes), std::move(outputs));
     for (const int i : members) {
       const std::vector<std::string>& notes = notes_[static_cast<size_t>(i)];

@@ -26,8 +26,7 @@ using CompiledFunction = void (*)(const KernelSlot* arguments, int64_t begin, in
 
 struct CompiledKernel {
   CompiledFunction run = nullptr;
-  size_t code_bytes = 0;
-  double seconds = 0;                           // that compiling took
+  size_t code_bytes = 0;                        // of the object file
   std::shared_ptr<const void> owner = nullptr;  // keeps the code alive
 };
 
@@ -36,11 +35,18 @@ enum class KernelStage : uint8_t { llvm, optimized, assembly };
 // What this build compiles for: false without LLVM.
 bool can_compile_kernels();
 
-// Machine code for the kernel on a processor of that level (avx2 or avx512; baseline lacks the
-// fused multiply-add that strict results need and is an Error). Throws Error naming what the
-// lowering does not support. The kernel must be verified and have its functions expanded
-// (tile/expand_math.h). Thread-safe.
-CompiledKernel compile_kernel(const tile::Kernel& kernel, CpuTarget target);
+// An object file with machine code for the kernel on a processor of that level (avx2 or avx512;
+// baseline lacks the fused multiply-add that strict results need and is an Error). Throws Error
+// naming what the lowering does not support. The kernel must be verified and have its functions
+// expanded (tile/expand_math.h). Thread-safe.
+std::string compile_kernel(const tile::Kernel& kernel, CpuTarget target);
+// Links what compile_kernel() made of a kernel of that name. Throws Error when it is something
+// else.
+CompiledKernel link_kernel(const std::string& object, const std::string& name);
+
+// What machine code follows from beside the kernel's text: this build's compiler, and the processor
+// that it compiles for. Part of a cache's key.
+std::string compiler_identity(CpuTarget target);
 
 // The text of a stage, for `cairn kernel show` and tests.
 std::string kernel_text(const tile::Kernel& kernel, CpuTarget target, KernelStage stage);

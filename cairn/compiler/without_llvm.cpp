@@ -6,9 +6,14 @@ namespace cairn {
 
 bool can_compile_kernels() { return false; }
 
-CompiledKernel compile_kernel(const tile::Kernel&, CpuTarget) {
+std::string compile_kernel(const tile::Kernel&, CpuTarget) {
   throw_error("this build of cairn has no compiler (LLVM 19); use --device ref");
 }
+CompiledKernel link_kernel(const std::string&, const std::string&) {
+  throw_error("this build of cairn has no compiler (LLVM 19); use --device ref");
+}
+
+std::string compiler_identity(CpuTarget) { return {}; }
 
 std::string kernel_text(const tile::Kernel&, CpuTarget, KernelStage) {
   throw_error("this build of cairn has no compiler (LLVM 19)");

@@ -86,6 +86,25 @@ std::optional<Op> parse_op(std::string_view text) {
   return std::nullopt;
 }
 
+bool is_transcendental(Op op) {
+  switch (op) {
+    case Op::exp:
+    case Op::expm1:
+    case Op::log:
+    case Op::log1p:
+    case Op::sin:
+    case Op::cos:
+    case Op::tanh:
+    case Op::logistic:
+    case Op::erf:
+    case Op::erfc:
+    case Op::erf_inv:
+    case Op::power:
+    case Op::atan2: return true;
+    default: return false;
+  }
+}
+
 bool is_collective(Op op) {
   switch (op) {
     case Op::all_reduce:

@@ -83,11 +83,13 @@ struct Runtime::State {
 
 namespace {
 
-std::unique_ptr<Backend> make_backend(const std::string& device, CpuTarget target,
-                                      ThreadPool& pool) {
+std::unique_ptr<Backend> make_backend(const std::string& device, CpuTarget target, ThreadPool& pool,
+                                      const Environment& environment) {
   if (device == "ref") return make_ref_backend();
   if (device == "null") return make_null_backend();
-  if (device == "cpu") return make_cpu_backend(target, pool, make_ref_backend());
+  if (device == "cpu")
+    return make_cpu_backend(target, pool, environment.cache_directory + "/kernels",
+                            make_ref_backend());
   throw_error(fmt::format("device '{}' is not in this build; use cpu, ref or null", device));
 }
 
@@ -165,7 +167,7 @@ Runtime::Runtime(const RuntimeOptions& options) : state_(std::make_shared<State>
   state_->pool = std::make_unique<ThreadPool>(threads);
   std::string device = options.device;
   if (device.empty()) device = environment.device.value_or(devices()[0]);
-  state_->backend = make_backend(device, state_->target, *state_->pool);
+  state_->backend = make_backend(device, state_->target, *state_->pool, environment);
   state_->on_graph = options.on_graph;
   state_->on_run = options.on_run;
 }

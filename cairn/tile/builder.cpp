@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <bit>
+
 #include "cairn/base/error.h"
 #include "cairn/tile/infer.h"
 
@@ -52,6 +54,39 @@ std::vector<ValueId> ids(std::span<const Tile> tiles) {
   return result;
 }
 
+// Equal operands give equal results, and nothing else happens.
+bool has_no_effect(TileOp op) {
+  switch (op) {
+    case TileOp::load:
+    case TileOp::store:
+    case TileOp::atomic:
+    case TileOp::loop:
+    case TileOp::assume:
+    case TileOp::print: return false;
+    default: return true;
+  }
+}
+
+// All that such an instruction is, but for its line.
+std::vector<int64_t> encode(const Instruction& in, const TileType& result) {
+  std::vector<int64_t> code = {
+      static_cast<int64_t>(in.op),
+      static_cast<int64_t>(in.scalar),
+      in.axis,
+      static_cast<int64_t>(in.kind),
+      in.reverse,
+      in.value.is_integer(),
+      static_cast<int64_t>(in.value.is_integer() ? static_cast<uint64_t>(in.value.as_integer())
+                                                 : std::bit_cast<uint64_t>(in.value.as_double())),
+      static_cast<int64_t>(result.dtype)};
+  code.insert(code.end(), result.shape.begin(), result.shape.end());
+  code.push_back(-1);
+  code.insert(code.end(), in.axes.begin(), in.axes.end());
+  code.push_back(-1);
+  code.insert(code.end(), in.operands.begin(), in.operands.end());
+  return code;
+}
+
 }  // namespace
 
 TileType Tile::type() const {
@@ -87,10 +122,11 @@ Tile Builder::scalar(std::string_view name, DType dtype, int64_t divisor) {
 }
 
 void Builder::grid(const std::function<std::vector<Tile>()>& sizes, const Where& where) {
-  Block* const outer = std::exchange(block_, &kernel_.grid);
   kernel_.grid = {};
+  // Sees nothing of the body.
+  const std::vector<OpenBlock> outer = std::exchange(blocks_, {{&kernel_.grid}});
   const std::vector<Tile> tiles = sizes();
-  block_ = outer;
+  blocks_ = outer;
   if (tiles.empty() || tiles.size() > kMaxGridRank)
     fail("grid", fmt::format("a grid has one to three axes, got {}", tiles.size()), where);
   for (const Tile& t : tiles) {
@@ -103,13 +139,27 @@ void Builder::grid(const std::function<std::vector<Tile>()>& sizes, const Where&
 
 std::vector<Tile> Builder::emit(Instruction instruction, const TileType& asked) {
   if (where_.line()) instruction.where = where_;
+  const std::vector<TileType> types = result_types(kernel_, instruction, asked);
+  const bool pure = has_no_effect(instruction.op);
+  std::vector<int64_t> code;
+  if (pure) {
+    code = encode(instruction, types[0]);
+    if (const ValueId equal = find_equal(code); equal >= 0) return {{this, equal}};
+  }
   std::vector<Tile> tiles;
-  for (TileType& type : result_types(kernel_, instruction, asked)) {
+  for (const TileType& type : types) {
     instruction.results.push_back(kernel_.new_value(type));
     tiles.push_back({this, instruction.results.back()});
   }
-  block_->code.push_back(std::move(instruction));
+  if (pure) blocks_.back().known.emplace(std::move(code), tiles[0].id());
+  blocks_.back().block->code.push_back(std::move(instruction));
   return tiles;
+}
+
+ValueId Builder::find_equal(const std::vector<int64_t>& code) const {
+  for (const OpenBlock& open : blocks_)
+    if (const auto found = open.known.find(code); found != open.known.end()) return found->second;
+  return -1;
 }
 
 void Builder::require_own(const Tile& tile, std::string_view operation, const Where& where) const {
@@ -255,9 +305,9 @@ std::vector<Tile> Builder::loop(const Value& begin, const Value& end, const Valu
     inner.arguments.push_back(kernel_.new_value(TileType(t.type())));
     arguments.push_back({this, inner.arguments.back()});
   }
-  Block* const outer = std::exchange(block_, &inner);
+  blocks_.push_back({&inner});
   const std::vector<Tile> yielded = body({this, index}, arguments);
-  block_ = outer;
+  blocks_.pop_back();
   for (const Tile& t : yielded) require_own(t, "loop", in.where);
   inner.yields = ids(yielded);
   in.regions.push_back(std::move(inner));

@@ -14,6 +14,7 @@
 
 #include <concepts>
 #include <functional>
+#include <map>
 #include <optional>
 #include <source_location>
 #include <string_view>
@@ -77,6 +78,8 @@ class Builder {
  public:
   using Where = std::source_location;
   explicit Builder(std::string_view name) { kernel_.name = name; }
+  Builder(const Builder&) = delete;
+  Builder& operator=(const Builder&) = delete;
 
   // Parameters, in the order in which a launch passes them. `alignment` is a promise, in bytes;
   // `divisor` one of a number that divides the value.
@@ -133,8 +136,16 @@ class Builder {
  private:
   Buffer buffer(Parameter::Kind kind, std::string_view name, DType dtype, int64_t alignment);
   void require_own(const Tile& tile, std::string_view operation, const Where& where) const;
+  // A block that is being written, and its instructions without effects by what they compute: an
+  // equal one is the same value, so that `i < n` written twice is one mask.
+  struct OpenBlock {
+    Block* block;
+    std::map<std::vector<int64_t>, ValueId> known = {};
+  };
+  // The value of an equal instruction in an open block, or -1.
+  ValueId find_equal(const std::vector<int64_t>& code) const;
   Kernel kernel_;
-  Block* block_ = &kernel_.body;
+  std::vector<OpenBlock> blocks_{{&kernel_.body}};
   Where where_ = {};
 };
 

@@ -1,7 +1,8 @@
 // Constant folding: elementwise operations and movement of values that are one number everywhere.
 //
 // The numbers go through the table that the reference backend computes with (graph/scalar.h), so
-// folded and computed results have the same bits. Constants with different elements (iota, dense)
+// folded and computed results have the same bits; what each backend approximates in its own way is
+// left to it. Constants with different elements (iota, dense)
 // stay: folding those would trade a cheap operation for bytes in the graph.
 #include "cairn/graph/scalar.h"
 #include "cairn/transforms/rewrite.h"
@@ -89,6 +90,10 @@ std::vector<Tensor> fold_constants(const Node& node, KnownNodes&) {
   if (moves_elements_only(node.op()))
     return {full_of(node.output(), node.input(0).node().attrs().number(Attr::value))};
   if (node.info().trait != Trait::elementwise) return {};
+  // The backend that runs the graph has bits of its own.
+  if (is_transcendental(node.op()) && is_float(node.output().dtype) &&
+      node.output().dtype != DType::f64)
+    return {};
   for (const Tensor& input : node.inputs())
     if (input.node().op() != Op::full) return {};
   const std::optional<Number> value = evaluate(node);

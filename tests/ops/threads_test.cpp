@@ -80,7 +80,7 @@ TEST(Threads, GiveTheSameBits) {
     const auto compare = [&](const std::vector<Tensor>& got, const std::string& how) {
       for (size_t i = 0; i < expected.size(); ++i) {
         const HostArray a = got[i].host(), b = expected[i].host();
-        EXPECT_TRUE(same_values(a, b)) << c.name << " output " << i << " " << how;
+        EXPECT_TRUE(test::same_values(a, b)) << c.name << " output " << i << " " << how;
       }
     };
     EvalOptions eager;

@@ -29,7 +29,7 @@ inline std::string error_of(std::string_view text) {
 inline std::vector<std::filesystem::path> corpus() {
   std::vector<std::filesystem::path> files;
   for (const auto& entry : std::filesystem::directory_iterator(
-           std::filesystem::path(CAIRN_SOURCE_DIR) / "tests/fuzz/corpus/tile"))
+           std::filesystem::path(CAIRN_SOURCE_DIR) / "tests/fuzz/corpus/tile_text"))
     files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   return files;

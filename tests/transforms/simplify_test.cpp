@@ -182,6 +182,11 @@ TEST(Fold, EveryElementwiseOperationOnConstants) {
         operands.push_back(full({2, 2}, 0.7 + 0.6 * static_cast<double>(i), dtype));
       const Attrs attrs = c.op == Op::cast ? Attrs{{Attr::dtype, DType::bf16}} : Attrs{};
       const Graph simple = checked({make(c.op, operands, attrs)});
+      // Approximations are the backend's, but in f64.
+      if (is_transcendental(c.op) && dtype != DType::f64) {
+        EXPECT_EQ(count(simple, c.op), 1) << c.name;
+        continue;
+      }
       EXPECT_EQ(count(simple, Op::full), 1) << c.name;
       EXPECT_EQ(operations(simple), 1) << c.name << " " << name(dtype) << "\n" << to_text(simple);
     }

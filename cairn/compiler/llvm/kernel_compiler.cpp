@@ -1,15 +1,16 @@
 #include "cairn/compiler/kernel_compiler.h"
 
 #include <fmt/format.h>
+#include <llvm/Config/llvm-config.h>
 #include <llvm/IR/LLVMContext.h>
 #include <llvm/IR/Verifier.h>
 #include <llvm/Support/raw_ostream.h>
 #include <llvm/TargetParser/Host.h>
 
-#include "cairn/base/clock.h"
 #include "cairn/base/error.h"
 #include "cairn/compiler/llvm/cpu_lowering.h"
 #include "cairn/compiler/llvm/machine.h"
+#include "kernel_build.h"
 
 namespace cairn {
 namespace {
@@ -46,14 +47,15 @@ struct Lowered {
 
 bool can_compile_kernels() { return true; }
 
-CompiledKernel compile_kernel(const tile::Kernel& kernel, CpuTarget target) {
-  const double start = monotonic_seconds();
+std::string compile_kernel(const tile::Kernel& kernel, CpuTarget target) {
   Lowered lowered(kernel, target);
   compiler::optimize(*lowered.module, *lowered.machine);
-  const std::string object = compiler::emit(*lowered.module, *lowered.machine, false);
-  CompiledKernel compiled = compiler::link_object(object, kernel.name);
-  compiled.seconds = monotonic_seconds() - start;
-  return compiled;
+  return compiler::emit(*lowered.module, *lowered.machine, false);
+}
+
+std::string compiler_identity(CpuTarget target) {
+  return fmt::format("{} LLVM {} {} {}", CAIRN_KERNEL_BUILD, LLVM_VERSION_STRING, name(target),
+                     std::string_view(llvm::sys::getHostCPUName()));
 }
 
 std::string kernel_text(const tile::Kernel& kernel, CpuTarget target, KernelStage stage) {

@@ -18,17 +18,11 @@
 #include <llvm/Analysis/ScopedNoAliasAA.h>
 #include <llvm/Analysis/TargetLibraryInfo.h>
 #include <llvm/Analysis/TargetTransformInfo.h>
-#include <llvm/ExecutionEngine/JITEventListener.h>
-#include <llvm/ExecutionEngine/RTDyldMemoryManager.h>
-#include <llvm/ExecutionEngine/RuntimeDyld.h>
-#include <llvm/ExecutionEngine/SectionMemoryManager.h>
 #include <llvm/IR/Dominators.h>
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/PassInstrumentation.h>
 #include <llvm/IR/PassManager.h>
 #include <llvm/MC/TargetRegistry.h>
-#include <llvm/Object/ObjectFile.h>
-#include <llvm/Support/MemoryBuffer.h>
 #include <llvm/Support/TargetSelect.h>
 #include <llvm/Support/raw_ostream.h>
 #include <llvm/TargetParser/Host.h>
@@ -42,7 +36,6 @@
 #include <mutex>
 
 #include "cairn/base/error.h"
-#include "cairn/compiler/llvm/emitter.h"
 
 namespace cairn::compiler {
 
@@ -129,48 +122,6 @@ std::string emit(llvm::Module& module, llvm::TargetMachine& machine, bool assemb
     throw_error("LLVM cannot write machine code for this target");
   passes.run(module);
   return {bytes.begin(), bytes.end()};
-}
-
-namespace {
-
-class Memory : public llvm::SectionMemoryManager {
- public:
-  uint64_t getSymbolAddress(const std::string& name) override {
-    return reinterpret_cast<uint64_t>(runtime_function(name));
-  }
-};
-
-struct Linked {
-  Memory memory;
-  std::unique_ptr<llvm::RuntimeDyld> linker;
-  ~Linked() { memory.deregisterEHFrames(); }
-};
-
-}  // namespace
-
-CompiledKernel link_object(const std::string& object, const std::string& function) {
-  const auto bytes = llvm::MemoryBuffer::getMemBuffer(object, "", false);
-  auto parsed = llvm::object::ObjectFile::createObjectFile(bytes->getMemBufferRef());
-  if (!parsed)
-    throw_error("the compiled kernel is not an object file: " + llvm::toString(parsed.takeError()));
-  auto linked = std::make_shared<Linked>();
-  llvm::RuntimeDyld& linker =
-      *(linked->linker = std::make_unique<llvm::RuntimeDyld>(linked->memory, linked->memory));
-  const auto info = linker.loadObject(**parsed);
-  if (!linker.hasError()) linker.resolveRelocations();
-  const auto symbol = linker.getSymbol(function);
-  if (linker.hasError() || !symbol)
-    throw_error(fmt::format("the compiled kernel '{}' does not link: {}", function,
-                            linker.hasError() ? std::string(linker.getErrorString())
-                                              : std::string("it is not in its object file")));
-  std::string problem;
-  if (linked->memory.finalizeMemory(&problem))
-    throw_error("memory for a compiled kernel cannot be made executable: " + problem);
-  CompiledKernel kernel;
-  kernel.run = reinterpret_cast<CompiledFunction>(symbol.getAddress());
-  kernel.code_bytes = object.size();
-  kernel.owner = std::move(linked);
-  return kernel;
 }
 
 }  // namespace cairn::compiler

@@ -1,4 +1,4 @@
-// From an LLVM module to machine code in memory: the target, the passes, the linker.
+// From an LLVM module to machine code: the target and the passes.
 #pragma once
 
 #include <llvm/IR/Module.h>
@@ -8,7 +8,6 @@
 #include <string>
 
 #include "cairn/base/cpu_features.h"
-#include "cairn/compiler/kernel_compiler.h"
 
 namespace cairn::compiler {
 
@@ -24,8 +23,5 @@ void optimize(llvm::Module& module, llvm::TargetMachine& machine);
 
 // An object file, or assembly text.
 std::string emit(llvm::Module& module, llvm::TargetMachine& machine, bool assembly);
-
-// Links an object file in memory. Throws Error when it is not one or needs an unknown symbol.
-CompiledKernel link_object(const std::string& object, const std::string& function);
 
 }  // namespace cairn::compiler

@@ -90,8 +90,9 @@ void run_kernel(const KernelArgs& args) {
 
 class CpuBackend : public Backend {
  public:
-  CpuBackend(CpuTarget target, ThreadPool& pool, std::unique_ptr<Backend> fallback)
-      : pool_(pool), fallback_(std::move(fallback)), kernels_(target) {}
+  CpuBackend(CpuTarget target, ThreadPool& pool, const std::string& cache,
+             std::unique_ptr<Backend> fallback)
+      : pool_(pool), fallback_(std::move(fallback)), kernels_(target, DiskCache(cache)) {}
 
   std::string_view name() const override { return "cpu"; }
 
@@ -153,13 +154,14 @@ class CpuBackend : public Backend {
 }  // namespace
 
 std::unique_ptr<Backend> make_cpu_backend(CpuTarget target, ThreadPool& pool,
+                                          const std::string& cache,
                                           std::unique_ptr<Backend> fallback) {
   if (!can_compile_kernels())
     throw_error("device 'cpu' is not in this build, which has no LLVM; use ref");
   if (target == CpuTarget::baseline)
     throw_error(
         "device 'cpu' needs a processor with AVX2 and FMA (or CAIRN_TARGET allows less); use ref");
-  return std::make_unique<CpuBackend>(target, pool, std::move(fallback));
+  return std::make_unique<CpuBackend>(target, pool, cache, std::move(fallback));
 }
 
 }  // namespace cairn

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "cairn/base/cpu_features.h"
 #include "cairn/base/thread_pool.h"
@@ -12,7 +13,9 @@ namespace cairn {
 
 // `pool` compiles and outlives the backend. Throws Error when this build has no compiler or the
 // target is below avx2.
+// `cache`: the folder for compiled kernels; empty: none is kept.
 std::unique_ptr<Backend> make_cpu_backend(CpuTarget target, ThreadPool& pool,
+                                          const std::string& cache,
                                           std::unique_ptr<Backend> fallback);
 
 }  // namespace cairn

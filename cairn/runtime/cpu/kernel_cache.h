@@ -1,4 +1,5 @@
-// Compiled kernels of a runtime, by what they compute: the text of the tile kernel.
+// Compiled kernels of a runtime, by what they compute: the text of the tile kernel. Behind it the
+// disk's.
 #pragma once
 
 #include <memory>
@@ -8,12 +9,13 @@
 
 #include "cairn/base/cpu_features.h"
 #include "cairn/compiler/kernel_compiler.h"
+#include "cairn/runtime/cpu/disk_cache.h"
 
 namespace cairn {
 
 class KernelCache {
  public:
-  explicit KernelCache(CpuTarget target) : target_(target) {}
+  KernelCache(CpuTarget target, DiskCache disk);
 
   // Compiles a kernel that is new; of two threads that ask for one, one compiles and the other
   // waits. Throws Error when it cannot be compiled.
@@ -24,7 +26,10 @@ class KernelCache {
     std::once_flag once;
     std::shared_ptr<const CompiledKernel> kernel;
   };
+  std::shared_ptr<const CompiledKernel> make(const tile::Kernel& kernel, const std::string& text);
   CpuTarget target_;
+  DiskCache disk_;
+  std::string identity_;
   std::mutex mutex_;
   std::unordered_map<std::string, std::shared_ptr<Entry>> entries_;
 };

@@ -1,0 +1,10 @@
+# Writes OUTPUT, a header with a hash of the sources in FILES (separated by '|'): the name of this build of
+# the kernel compiler in the key of its disk cache.
+string(REPLACE "|" ";" files "${FILES}")
+set(all "")
+foreach(file IN LISTS files)
+  file(SHA256 ${file} hash)
+  string(APPEND all ${hash})
+endforeach()
+string(SHA256 hash "${all}")
+file(WRITE ${OUTPUT} "#pragma once\n#define CAIRN_KERNEL_BUILD \"${hash}\"\n")
