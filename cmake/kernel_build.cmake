@@ -1,4 +1,4 @@
-# Writes OUTPUT, a header with a hash of the sources in FILES (separated by '|'): the name of this build of
+# Writes OUTPUT, a source with a hash of the sources in FILES (separated by '|'): the name of this build of
 # the kernel compiler in the key of its disk cache.
 string(REPLACE "|" ";" files "${FILES}")
 set(all "")
@@ -7,4 +7,4 @@ foreach(file IN LISTS files)
   string(APPEND all ${hash})
 endforeach()
 string(SHA256 hash "${all}")
-file(WRITE ${OUTPUT} "#pragma once\n#define CAIRN_KERNEL_BUILD \"${hash}\"\n")
+file(WRITE ${OUTPUT} "namespace cairn::compiler {\nextern const char kKernelBuild[];\nconst char kKernelBuild[] = \"${hash}\";\n}\n")

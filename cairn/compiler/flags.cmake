@@ -13,9 +13,8 @@ file(GLOB_RECURSE cairn_kernel_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/cai
 list(APPEND cairn_kernel_sources ${CMAKE_SOURCE_DIR}/cairn/graph/ops.def
      ${CMAKE_SOURCE_DIR}/cairn/graph/attributes.def)
 string(REPLACE ";" "|" cairn_kernel_files "${cairn_kernel_sources}")
-add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/generated/kernel_build.h
-  COMMAND ${CMAKE_COMMAND} -DOUTPUT=${CMAKE_BINARY_DIR}/generated/kernel_build.h
+add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/generated/kernel_build.cpp
+  COMMAND ${CMAKE_COMMAND} -DOUTPUT=${CMAKE_BINARY_DIR}/generated/kernel_build.cpp
           "-DFILES=${cairn_kernel_files}" -P ${CMAKE_SOURCE_DIR}/cmake/kernel_build.cmake
   DEPENDS ${cairn_kernel_sources} ${CMAKE_SOURCE_DIR}/cmake/kernel_build.cmake VERBATIM)
-target_sources(cairn_compiler PRIVATE ${CMAKE_BINARY_DIR}/generated/kernel_build.h)
-target_include_directories(cairn_compiler PRIVATE ${CMAKE_BINARY_DIR}/generated)
+target_sources(cairn_compiler PRIVATE ${CMAKE_BINARY_DIR}/generated/kernel_build.cpp)

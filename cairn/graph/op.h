@@ -72,8 +72,9 @@ const OpInfo& info(Op op);
 inline std::string_view name(Op op) { return info(op).name; }
 std::optional<Op> parse_op(std::string_view text);
 
-// Elementwise functions that a backend computes by approximations of its own, so that two backends may
-// differ in the last bits of a result: exp, log, tanh, power... Of f64 all are cairn/base/math.h.
+// Elementwise functions that a backend computes by approximations of its own, so that two backends
+// may differ in the last bits of a result: exp, log, tanh, power... Of f64 all are
+// cairn/base/math.h.
 bool is_transcendental(Op op);
 
 // Operations that exchange messages, so that all ranks of their mesh axis must reach them.

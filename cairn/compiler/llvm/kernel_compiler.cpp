@@ -10,9 +10,13 @@
 #include "cairn/base/error.h"
 #include "cairn/compiler/llvm/cpu_lowering.h"
 #include "cairn/compiler/llvm/machine.h"
-#include "kernel_build.h"
 
 namespace cairn {
+
+namespace compiler {
+extern const char kKernelBuild[];  // a hash of the compiler's sources, made by the build
+}
+
 namespace {
 
 struct Lowered {
@@ -54,7 +58,7 @@ std::string compile_kernel(const tile::Kernel& kernel, CpuTarget target) {
 }
 
 std::string compiler_identity(CpuTarget target) {
-  return fmt::format("{} LLVM {} {} {}", CAIRN_KERNEL_BUILD, LLVM_VERSION_STRING, name(target),
+  return fmt::format("{} LLVM {} {} {}", compiler::kKernelBuild, LLVM_VERSION_STRING, name(target),
                      std::string_view(llvm::sys::getHostCPUName()));
 }
 
