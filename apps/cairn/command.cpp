@@ -69,15 +69,16 @@ void add_number(CLI::App& app, const std::string& names, const std::string& valu
            });
 }
 
-void check_device(const std::string& text) {
+void check_device(const std::string& text, Runs runs) {
   const std::string_view index =
       std::string_view(text).substr(std::min(text.find(':'), text.size()));
   const bool numbered = index.size() > 1 && std::all_of(index.begin() + 1, index.end(), [](char c) {
                           return c >= '0' && c <= '9';
                         });
-  const std::vector<std::string> known = {"cpu", "ref", "cuda", "null"};
+  std::vector<std::string> known = {"cpu", "ref", "cuda", "null"};
+  if (runs == Runs::kernels) known = {"cpu", "interpreter"};
   if (std::find(known.begin(), known.end(), text) != known.end()) return;
-  if (text.starts_with("cuda:") && numbered) return;
+  if (runs == Runs::tensors && text.starts_with("cuda:") && numbered) return;
   throw UsageError(fmt::format("--device '{}' is not known; {}", text, suggest(text, known)));
 }
 
@@ -87,7 +88,7 @@ void check_precision(const std::string& text) {
     throw UsageError(fmt::format("--precision '{}' is not known; {}", text, suggest(text, known)));
 }
 
-void add_common(CLI::App& app, CommonOptions& common) {
+void add_common(CLI::App& app, CommonOptions& common, Runs runs) {
   const auto grouped = [](CLI::Option* option) { option->group(kCommonGroup); };
   grouped(add_text(app, "--threads", "N",
                    "threads to compute with (default: one per physical core)",
@@ -97,9 +98,11 @@ void add_common(CLI::App& app, CommonOptions& common) {
                        throw UsageError(fmt::format("--threads takes at most 4096, not {}", text));
                    }));
   grouped(add_text(app, "--device", "NAME",
-                   "cpu, ref, cuda, cuda:1 or null (default: cpu if built in, else ref)",
-                   [&common](const std::string& text) {
-                     check_device(text);
+                   runs == Runs::kernels
+                       ? "cpu or interpreter (default: cpu)"
+                       : "cpu, ref, cuda, cuda:1 or null (default: cpu if built in, else ref)",
+                   [&common, runs](const std::string& text) {
+                     check_device(text, runs);
                      common.device = text;
                    }));
   grouped(add_text(app, "--precision", "TYPE",
@@ -230,9 +233,9 @@ Command Command::group(const std::string& name, const std::string& description,
 }
 
 Command Command::command(const std::string& name, const std::string& description,
-                         const char* heading) const {
+                         const char* heading, Runs runs) const {
   CLI::App& app = add_subcommand(app_, name, description, heading);
-  add_common(app, program_.session.common);
+  add_common(app, program_.session.common, runs);
   return {app, program_};
 }
 

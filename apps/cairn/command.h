@@ -24,13 +24,16 @@ struct Program;
 // Where help lists a command.
 inline constexpr const char* kModels = "Train and use models";
 inline constexpr const char* kFiles = "Look into files";
-inline constexpr const char* kGraphs = "Graphs";
+inline constexpr const char* kGraphs = "Graphs and kernels";
 inline constexpr const char* kMachine = "The machine and where time goes";
 
 enum class Need { optional, required };
 
 // Whether a command computes products, so that --precision means something to it.
 enum class Computes { nothing, products };
+
+// What --device names: where tensors are computed, or what runs one kernel of the tile language.
+enum class Runs { tensors, kernels };
 
 // What runs when the command was chosen. Returns the exit status; throws Error (1), UsageError (2)
 // or Interrupted (130).
@@ -45,7 +48,7 @@ class Command {
                 const char* heading = "Commands") const;
   // A command that runs. It has the options that every command has.
   Command command(const std::string& name, const std::string& description,
-                  const char* heading = "Commands") const;
+                  const char* heading = "Commands", Runs runs = Runs::tensors) const;
   // One of CLI.md that this version does not have: says so, status 2.
   void later(const std::string& name) const;
 

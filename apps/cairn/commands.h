@@ -13,6 +13,7 @@ void add_tokenize(const Command& program);
 void add_inspect(const Command& program);
 void add_data(const Command& program);
 void add_graph(const Command& program);
+void add_kernel(const Command& program);
 void add_probe(const Command& program);
 void add_trace(const Command& program);
 
@@ -25,11 +26,12 @@ inline void add_commands(const Command& program) {
   add_inspect(program);
   add_data(program);
   add_graph(program);
+  add_kernel(program);
   add_probe(program);
   add_trace(program);
   // In CLI.md, and not in this version.
-  for (const char* name : {"kernel", "bench", "chat", "template", "quantize", "convert", "serve",
-                           "finetune", "plan", "play", "embed"})
+  for (const char* name : {"bench", "chat", "template", "quantize", "convert", "serve", "finetune",
+                           "plan", "play", "embed"})
     program.later(name);
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "cairn/base/cpu_features.h"
 #include "cairn/tile/ir.h"
@@ -50,6 +51,22 @@ std::string compiler_identity(CpuTarget target);
 
 // The text of a stage, for `cairn kernel show` and tests.
 std::string kernel_text(const tile::Kernel& kernel, CpuTarget target, KernelStage stage);
+
+// --- GPUs ---------------------------------------------------------------------------------------
+
+// PTX for NVIDIA's processors from these on; assembly for one of AMD's.
+enum class GpuTarget : uint8_t { sm_80, sm_90, gfx942 };
+std::string_view name(GpuTarget target);
+
+struct GpuKernel {
+  std::string text;
+  int threads = 0;  // of a block
+};
+
+// The kernel as text for a GPU: parameters as the kernel has them, pointers and scalars in order;
+// as many blocks of `threads` as the grid has programs, numbered with its last axis fastest.
+// Throws Error naming what the lowering does not support. The kernel is as for compile_kernel().
+GpuKernel compile_gpu_kernel(const tile::Kernel& kernel, GpuTarget target);
 
 // Whether the lowering has code for this elementwise primitive from and to these types.
 bool can_lower(Op op, DType from, DType to);

@@ -19,6 +19,12 @@ std::string kernel_text(const tile::Kernel&, CpuTarget, KernelStage) {
   throw_error("this build of cairn has no compiler (LLVM 19)");
 }
 
+std::string_view name(GpuTarget) { return {}; }
+
+GpuKernel compile_gpu_kernel(const tile::Kernel&, GpuTarget) {
+  throw_error("this build of cairn has no compiler (LLVM 19)");
+}
+
 bool can_lower(Op, DType, DType) { return false; }
 
 }  // namespace cairn

@@ -30,6 +30,20 @@ LlvmType* vector_or_scalar(LlvmType* element, unsigned lanes) {
 
 bool is_16_bit_float(DType dtype) { return dtype == DType::f16 || dtype == DType::bf16; }
 
+bool is_right_in_f16(Op op) {
+  switch (op) {
+    case Op::negate:
+    case Op::abs:
+    case Op::add:
+    case Op::subtract:
+    case Op::multiply:
+    case Op::divide:
+    case Op::select:
+    case Op::stop_gradient: return true;
+    default: return false;
+  }
+}
+
 }  // namespace
 
 LlvmType* Emitter::like(Value* x, LlvmType* element) {
@@ -274,7 +288,18 @@ Value* Emitter::cast(DType from, DType to, Value* x) {
   return rounded(b.CreateFPCast(x, type), to);
 }
 
-Value* Emitter::apply(Op op, DType from, DType to, std::span<Value* const> operands) {
+// LLVM computes what stands between conversions from f16 and back in f16. Sums and products of
+// vectors come out of that as they were; a comparison is done lane by lane (without AVX512-FP16),
+// and the maximum of NaN and +0 is +0 then (LLVM 19). It does not look through this.
+Value* Emitter::fenced(Value* x) {
+  return b.CreateIntrinsic(intrinsic::arithmetic_fence, {x->getType()}, {x});
+}
+
+Value* Emitter::apply(Op op, DType from, DType to, std::span<Value* const> given) {
+  std::vector<Value*> operands(given.begin(), given.end());
+  if (from == DType::f16 && !is_right_in_f16(op))
+    for (Value*& x : operands)
+      if (x->getType()->isFPOrFPVectorTy()) x = fenced(x);
   switch (op) {
     case Op::cast: return cast(from, to, operands[0]);
     case Op::stop_gradient: return operands[0];

@@ -39,6 +39,13 @@ class Emitter {
   llvm::Value* fma(llvm::Value* x, llvm::Value* y, llvm::Value* z);
   llvm::Value* multiply_high(llvm::Value* x, llvm::Value* y);
   llvm::Value* bitcast(llvm::Value* x, DType from, DType to);
+  // As a cast primitive does; of f16 and bf16 to f32 nothing.
+  llvm::Value* convert(llvm::Value* x, DType from, DType to) { return cast(from, to, x); }
+  // An f32 as f16 or bf16 holds it.
+  llvm::Value* round_to(llvm::Value* f32, DType dtype) { return rounded(f32, dtype); }
+  llvm::Value* compare_less(DType dtype, llvm::Value* x, llvm::Value* y) {
+    return compare(Op::less, dtype, x, y);
+  }
 
  private:
   llvm::Value* apply_float(Op op, llvm::Value* x, llvm::Value* y);
@@ -47,6 +54,7 @@ class Emitter {
   llvm::Value* cast(DType from, DType to, llvm::Value* x);
   // f32 to f32 that f16 or bf16 holds exactly; others as they are.
   llvm::Value* rounded(llvm::Value* x, DType dtype);
+  llvm::Value* fenced(llvm::Value* x);
   llvm::Value* round_to_odd(llvm::Value* f64);
   llvm::Value* bfloat_bits(llvm::Value* f32);  // the upper 16 bits as i32, rounded
   llvm::Value* call_per_element(std::string_view function, llvm::Value* x, llvm::Value* y);

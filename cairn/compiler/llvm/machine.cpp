@@ -41,6 +41,23 @@ namespace cairn::compiler {
 
 unsigned pack_lanes(CpuTarget target) { return target == CpuTarget::avx512 ? 16 : 8; }
 
+namespace {
+
+std::unique_ptr<llvm::TargetMachine> make_machine(const std::string& triple,
+                                                  const std::string& processor,
+                                                  const std::string& features) {
+  std::string problem;
+  const llvm::Target* found = llvm::TargetRegistry::lookupTarget(triple, problem);
+  if (!found) throw_error(fmt::format("LLVM has no target {}: {}", triple, problem));
+  llvm::TargetOptions options;
+  options.AllowFPOpFusion = llvm::FPOpFusion::Strict;
+  return std::unique_ptr<llvm::TargetMachine>(
+      found->createTargetMachine(triple, processor, features, options, llvm::Reloc::PIC_,
+                                 llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default, true));
+}
+
+}  // namespace
+
 std::unique_ptr<llvm::TargetMachine> make_cpu_machine(CpuTarget target) {
   if (target == CpuTarget::baseline)
     throw_error(
@@ -52,15 +69,32 @@ std::unique_ptr<llvm::TargetMachine> make_cpu_machine(CpuTarget target) {
     llvm::InitializeNativeTargetAsmPrinter();
     llvm::InitializeNativeTargetAsmParser();
   });
-  const std::string triple = "x86_64-unknown-linux-gnu";
-  std::string problem;
-  const llvm::Target* found = llvm::TargetRegistry::lookupTarget(triple, problem);
-  if (!found) throw_error(fmt::format("LLVM has no target {}: {}", triple, problem));
-  llvm::TargetOptions options;
-  options.AllowFPOpFusion = llvm::FPOpFusion::Strict;
-  return std::unique_ptr<llvm::TargetMachine>(found->createTargetMachine(
-      triple, target == CpuTarget::avx512 ? "x86-64-v4" : "x86-64-v3", "", options,
-      llvm::Reloc::PIC_, llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default, true));
+  return make_machine("x86_64-unknown-linux-gnu",
+                      target == CpuTarget::avx512 ? "x86-64-v4" : "x86-64-v3", "");
+}
+
+std::unique_ptr<llvm::TargetMachine> make_gpu_machine(GpuTarget target) {
+  if (target == GpuTarget::gfx942) {
+    static std::once_flag once;
+    std::call_once(once, [] {
+      LLVMInitializeAMDGPUTargetInfo();
+      LLVMInitializeAMDGPUTarget();
+      LLVMInitializeAMDGPUTargetMC();
+      LLVMInitializeAMDGPUAsmPrinter();
+    });
+    return make_machine("amdgcn-amd-amdhsa", "gfx942", "");
+  }
+  static std::once_flag once;
+  std::call_once(once, [] {
+    LLVMInitializeNVPTXTargetInfo();
+    LLVMInitializeNVPTXTarget();
+    LLVMInitializeNVPTXTargetMC();
+    LLVMInitializeNVPTXAsmPrinter();
+  });
+  // The oldest versions of PTX with what the lowering uses: drivers refuse newer ones than theirs.
+  const bool hopper = target == GpuTarget::sm_90;
+  return make_machine("nvptx64-nvidia-cuda", hopper ? "sm_90" : "sm_80",
+                      hopper ? "+ptx80" : "+ptx71");
 }
 
 void optimize(llvm::Module& module, llvm::TargetMachine& machine) {

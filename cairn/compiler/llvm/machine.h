@@ -8,11 +8,15 @@
 #include <string>
 
 #include "cairn/base/cpu_features.h"
+#include "cairn/compiler/kernel_compiler.h"
 
 namespace cairn::compiler {
 
 // Code for processors of that level, scheduled for this one.
 std::unique_ptr<llvm::TargetMachine> make_cpu_machine(CpuTarget target);
+
+// PTX, or code for one of AMD's processors.
+std::unique_ptr<llvm::TargetMachine> make_gpu_machine(GpuTarget target);
 
 // Lanes of a pack: those of a register of 32-bit elements.
 unsigned pack_lanes(CpuTarget target);

@@ -5,33 +5,35 @@
 
 #include "cairn/compiler/fuse.h"
 #include "cairn/compiler/pointwise.h"
+#include "cairn/compiler/product.h"
 #include "cairn/core/dispatch.h"
 #include "cairn/runtime/cpu/kernel_cache.h"
 
 namespace cairn {
 namespace {
 
-// What the launches of one group share, whatever their sizes.
-struct GroupCode {
-  std::shared_ptr<const CompiledKernel> kernel;
-  PointwiseBinding binding;
-};
-
 // A launch: a kernel and all of its arguments but the buffers.
 struct CpuLaunch {
-  std::shared_ptr<const GroupCode> code;
+  std::shared_ptr<const CompiledKernel> kernel;
+  PointwiseBinding binding;  // of a pointwise group
   std::vector<KernelSlot> scalars;
   int64_t programs = 0;
   int64_t grain = 1;  // programs that one thread takes at a time
 };
 
 // Elements that a thread takes at a time at least: some 10 us of a short chain, ten times what
-// handing them over costs.
+// handing them over costs. Of a product as much work.
 constexpr int64_t kGrainElements = 32 * 1024;
+constexpr int64_t kGrainProducts = 1 << 20;
+
+KernelSlot slot_of(int64_t value) {
+  KernelSlot slot;
+  slot.integer = value;
+  return slot;
+}
 
 KernelSlot slot_of(const Number& value, DType dtype) {
-  KernelSlot slot;
-  slot.integer = 0;
+  KernelSlot slot = slot_of(0);
   visit_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     T stored;
@@ -48,24 +50,18 @@ KernelSlot slot_of(const Number& value, DType dtype) {
   return slot;
 }
 
-std::shared_ptr<const CpuLaunch> bind_group(std::shared_ptr<const GroupCode> code,
-                                            const LaunchGroup& group) {
-  const auto sizes = code->binding.sizes(group);
-  if (!sizes) return nullptr;
-  auto launch = std::make_shared<CpuLaunch>();
-  for (const int64_t size : *sizes) {
-    KernelSlot slot;
-    slot.integer = size;
-    launch->scalars.push_back(slot);
-  }
-  for (const int place : code->binding.constants) {
+// The sizes of the group, for its kernel; false when they do not fit the binding.
+bool bind_pointwise(CpuLaunch& launch, const LaunchGroup& group) {
+  const auto sizes = launch.binding.sizes(group);
+  if (!sizes) return false;
+  for (const int64_t size : *sizes) launch.scalars.push_back(slot_of(size));
+  for (const int place : launch.binding.constants) {
     const Node& node = *group.nodes[static_cast<size_t>(place)];
-    launch->scalars.push_back(slot_of(node.attrs().number(Attr::value), node.output().dtype));
+    launch.scalars.push_back(slot_of(node.attrs().number(Attr::value), node.output().dtype));
   }
-  launch->programs = pointwise_programs(*sizes);
-  launch->grain = std::max<int64_t>(1, kGrainElements / pointwise_block(sizes->size()));
-  launch->code = std::move(code);
-  return launch;
+  launch.programs = pointwise_programs(*sizes);
+  launch.grain = std::max<int64_t>(1, kGrainElements / pointwise_block(sizes->size()));
+  return true;
 }
 
 void run_kernel(const KernelArgs& args) {
@@ -83,7 +79,7 @@ void run_kernel(const KernelArgs& args) {
   for (const void* p : args.inputs) (at++)->address = p;
   for (void* p : args.outputs) (at++)->address = p;
   std::copy(launch.scalars.begin(), launch.scalars.end(), at);
-  const CompiledFunction run = launch.code->kernel->run;
+  const CompiledFunction run = launch.kernel->run;
   args.pool.parallel_for(launch.programs, launch.grain,
                          [&](int64_t begin, int64_t end) { run(slots, begin, end); });
 }
@@ -97,28 +93,34 @@ class CpuBackend : public Backend {
   std::string_view name() const override { return "cpu"; }
 
   std::string_view backend_of(const LaunchGroup& group) const override {
-    return group.is_fused() ? name() : fallback_->backend_of(group);
+    return is_ours(group) ? name() : fallback_->backend_of(group);
   }
   LaunchCode code(const LaunchGroup& group) const override {
+    if (is_product(group)) return product(group.node());
     if (!group.is_fused()) return fallback_->code(group);
+    auto launch = std::make_shared<CpuLaunch>();
     auto made = make_pointwise_kernel(group);
-    auto code = std::make_shared<GroupCode>();
-    code->kernel = kernels_.get(made.kernel);
-    code->binding = std::move(made.binding);
-    return {run_kernel, bind_group(std::move(code), group)};
+    launch->kernel = kernels_.get(made.kernel);
+    launch->binding = std::move(made.binding);
+    CAIRN_ASSERT(bind_pointwise(*launch, group));
+    return {run_kernel, std::move(launch)};
   }
   std::optional<LaunchCode> rebind(const LaunchCode& code,
                                    const LaunchGroup& group) const override {
+    if (is_product(group)) return product(group.node());
     if (!group.is_fused()) return fallback_->rebind(code, group);
-    auto launch = bind_group(static_cast<const CpuLaunch*>(code.data.get())->code, group);
-    if (!launch) return std::nullopt;
+    const auto& before = *static_cast<const CpuLaunch*>(code.data.get());
+    auto launch = std::make_shared<CpuLaunch>();
+    launch->kernel = before.kernel;
+    launch->binding = before.binding;
+    if (!bind_pointwise(*launch, group)) return std::nullopt;
     return LaunchCode{run_kernel, std::move(launch)};
   }
   bool same_code(const LaunchCode& a, const LaunchCode& b) const override {
     if (a.run != run_kernel || b.run != run_kernel) return fallback_->same_code(a, b);
     const auto& x = *static_cast<const CpuLaunch*>(a.data.get());
     const auto& y = *static_cast<const CpuLaunch*>(b.data.get());
-    return x.code->kernel == y.code->kernel && x.programs == y.programs &&
+    return x.kernel == y.kernel && x.programs == y.programs &&
            std::ranges::equal(x.scalars, y.scalars, [](const KernelSlot& s, const KernelSlot& t) {
              return s.integer == t.integer;
            });
@@ -131,18 +133,40 @@ class CpuBackend : public Backend {
     compile(schedule);
   }
   size_t workspace_bytes(const LaunchGroup& group) const override {
-    return group.is_fused() ? 0 : fallback_->workspace_bytes(group);
+    return is_ours(group) ? 0 : fallback_->workspace_bytes(group);
   }
 
  private:
+  static bool is_product(const LaunchGroup& group) {
+    return !group.is_fused() && cairn::is_product(group.node());
+  }
+  static bool is_ours(const LaunchGroup& group) { return group.is_fused() || is_product(group); }
+
+  LaunchCode product(const Node& node) const {
+    const ProductSizes sizes = product_sizes(node);
+    const ProductBlock block = product_block(sizes);
+    auto launch = std::make_shared<CpuLaunch>();
+    launch->kernel = kernels_.get(make_product_kernel(node, block));
+    for (const int64_t size : {sizes.batch, sizes.m, sizes.n, sizes.k})
+      launch->scalars.push_back(slot_of(size));
+    launch->programs = product_programs(sizes, block);
+    launch->grain = std::max<int64_t>(
+        1, kGrainProducts / std::max<int64_t>(1, block.rows * block.columns * sizes.k));
+    return {run_kernel, std::move(launch)};
+  }
+  tile::Kernel kernel_of(const LaunchGroup& group) const {
+    if (!is_product(group)) return make_pointwise_kernel(group).kernel;
+    return make_product_kernel(group.node(), product_block(product_sizes(group.node())));
+  }
+
   // All kernels of a schedule, in parallel; code() then finds them.
   void compile(const Schedule& schedule) const {
     std::vector<const LaunchGroup*> groups;
     for (const LaunchGroup& group : schedule.launches)
-      if (group.is_fused()) groups.push_back(&group);
+      if (is_ours(group)) groups.push_back(&group);
     pool_.parallel_for(static_cast<int64_t>(groups.size()), 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i)
-        kernels_.get(make_pointwise_kernel(*groups[static_cast<size_t>(i)]).kernel);
+        kernels_.get(kernel_of(*groups[static_cast<size_t>(i)]));
     });
   }
 

@@ -1,0 +1,175 @@
+// cairn kernel: the named kernels, their text at each stage, what becomes of them, and running one.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "apps/cairn/commands.h"
+#include "apps/cairn/json.h"
+#include "apps/cairn/kernel_commands.h"
+#include "cairn/base/environment.h"
+#include "cairn/base/names.h"
+#include "cairn/compiler/kernel_compiler.h"
+#include "cairn/plot/terminal.h"
+#include "cairn/tile/expand_math.h"
+#include "cairn/tile/print.h"
+
+namespace cairn::app {
+namespace {
+
+std::vector<std::string> dtype_names(const tile::NamedKernel& kernel) {
+  std::vector<std::string> names;
+  for (DType dtype : kernel.dtypes) names.emplace_back(name(dtype));
+  return names;
+}
+
+Shape parse_shape(const std::string& text) {
+  Shape shape;
+  const char* at = text.data();
+  const char* end = at + text.size();
+  while (true) {
+    int64_t size = 0;
+    const auto [stop, error] = std::from_chars(at, end, size);
+    if (error != std::errc() || size < 1 || (stop != end && *stop != 'x') ||
+        shape.rank() == kMaxRank)
+      throw UsageError(fmt::format("--shape takes sizes like 4096x4096, not '{}'", text));
+    shape.push_back(size);
+    if (stop == end) return shape;
+    at = stop + 1;
+  }
+}
+
+int list(Session& session) {
+  if (session.common.json) {
+    for (const tile::NamedKernel& kernel : tile::named_kernels())
+      print_json(session.out, {{"name", kernel.name},
+                               {"summary", kernel.summary},
+                               {"dtypes", dtype_names(kernel)},
+                               {"axes", kernel.axes},
+                               {"shape", shape_text(kernel.shape)}});
+    return 0;
+  }
+  plot::Table table{"", {"kernel", "what it computes", "types", "--shape"}, {}};
+  for (const tile::NamedKernel& kernel : tile::named_kernels())
+    table.rows.push_back({std::string(kernel.name), std::string(kernel.summary),
+                          fmt::format("{}", fmt::join(dtype_names(kernel), ",")),
+                          kernel.axes.empty() ? "any" : std::string(kernel.axes)});
+  session.out.write(plot::to_text(table, session.out_terminal.table_style()));
+  return 0;
+}
+
+// --- show ----------------------------------------------------------------------------------------
+
+struct ShowOptions {
+  KernelOptions kernel;
+  std::string stage = "tile";
+  std::optional<std::string> arch;
+};
+
+const std::vector<std::string> kStages = {"tile", "llvm", "asm", "ptx", "amdgcn"};
+const std::vector<std::string> kCpus = {"avx2", "avx512"};
+const std::vector<std::string> kGpus = {"sm_80", "sm_90", "gfx942"};
+
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::ranges::find(names, name) != names.end();
+}
+
+// Stages and processors go together: a mistake is told before anything is compiled.
+void check_stage(const ShowOptions& options) {
+  if (!contains(kStages, options.stage))
+    throw UsageError(fmt::format("--stage '{}' is not known; {}", options.stage,
+                                 suggest(options.stage, kStages)));
+  const bool gpu_stage = options.stage == "ptx" || options.stage == "amdgcn";
+  if (gpu_stage || (options.arch && contains(kGpus, *options.arch)))
+    throw NotInThisVersion(fmt::format(
+        "`cairn kernel show --stage {}{}` is not in this version of cairn; it comes with "
+        "GPU support",
+        options.stage, options.arch ? " --arch " + *options.arch : ""));
+}
+
+std::string text_of(const ShowOptions& options, const ChosenKernel& chosen) {
+  if (options.stage == "tile") return to_text(chosen.kernel);
+  return kernel_text(prepared(chosen.kernel), choose_arch(options.arch),
+                     options.stage == "llvm" ? KernelStage::llvm : KernelStage::assembly);
+}
+
+int show(const ShowOptions& options, Session& session) {
+  check_stage(options);
+  const ChosenKernel chosen = choose_kernel(options.kernel, &tile::NamedKernel::shape);
+  const std::string text = text_of(options, chosen);
+  if (!session.common.json) {
+    session.out.write(text);
+    return 0;
+  }
+  Json json = {
+      {"name", chosen.named.name}, {"dtype", name(chosen.dtype)}, {"stage", options.stage}};
+  if (options.stage != "tile") json["arch"] = name(choose_arch(options.arch));
+  json["text"] = text;
+  print_json(session.out, json);
+  return 0;
+}
+
+}  // namespace
+
+void KernelOptions::declare(const Command& command) {
+  command.positional("NAME", name, "a kernel of `cairn kernel list`");
+  command.option("--dtype", "TYPE", dtype, "of the elements (default: f32)");
+  command.option("--shape", "SHAPE", shape,
+                 "sizes, as 4096x4096: rows x columns, m x k x n, heads x tokens x width");
+}
+
+ChosenKernel choose_kernel(const KernelOptions& options, Shape tile::NamedKernel::* shape) {
+  const tile::NamedKernel& named = tile::named_kernel(options.name);
+  DType dtype = named.dtypes[0];
+  if (options.dtype) {
+    const auto parsed = parse_dtype(*options.dtype);
+    if (!parsed)
+      throw UsageError(fmt::format("--dtype '{}' is not known; {}", *options.dtype,
+                                   suggest(*options.dtype, dtype_names(named))));
+    dtype = *parsed;
+  }
+  const Shape sizes = options.shape ? parse_shape(*options.shape) : named.*shape;
+  tile::check(named, dtype, sizes);
+  return {named, dtype, sizes, named.make(dtype, sizes)};
+}
+
+std::string shape_text(const Shape& shape) {
+  return fmt::format("{}", fmt::join(shape.begin(), shape.end(), "x"));
+}
+
+std::string title(const ChosenKernel& chosen) {
+  return fmt::format("{} {} {}", chosen.named.name, name(chosen.dtype), shape_text(chosen.shape));
+}
+
+CpuTarget choose_arch(const std::optional<std::string>& arch) {
+  if (!arch) return std::max(CpuTarget::avx2, choose_cpu_target(read_environment().target));
+  if (!contains(kCpus, *arch))
+    throw UsageError(fmt::format("--arch '{}' is not known; {}", *arch, suggest(*arch, kCpus)));
+  return *arch == "avx2" ? CpuTarget::avx2 : CpuTarget::avx512;
+}
+
+tile::Kernel prepared(const tile::Kernel& kernel) { return tile::expand_math(kernel); }
+
+void add_kernel(const Command& program) {
+  const Command group = program.group(
+      "kernel", "Look at kernels of the tile language, from text to machine code.", kGraphs);
+  const Command listing = group.command("list", "List the named kernels.");
+  listing.example("cairn kernel list");
+  listing.run(list);
+
+  const auto options = std::make_shared<ShowOptions>();
+  const Command showing = group.command("show", "A kernel's text, or what it is compiled to.");
+  options->kernel.declare(showing);
+  showing.option("--stage", "STAGE", options->stage, "tile, llvm or asm (default: tile)");
+  showing.option("--arch", "NAME", options->arch, "avx2 or avx512 (default: this processor)");
+  showing.example("cairn kernel show softmax\ncairn kernel show gelu --stage asm --arch avx512");
+  showing.run([options](Session& session) { return show(*options, session); });
+
+  add_kernel_explain(group);
+  add_kernel_run(group);
+  group.later("tune");
+  group.example("cairn kernel run softmax --device interpreter");
+}
+
+}  // namespace cairn::app

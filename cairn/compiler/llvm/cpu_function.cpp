@@ -1,0 +1,456 @@
+// The statements of a tile kernel.
+#include "cairn/compiler/llvm/cpu_function.h"
+
+#include <fmt/format.h>
+
+#include "cairn/base/error.h"
+#include "cairn/compiler/llvm/cpu_lowering.h"
+#include "cairn/tile/infer.h"
+
+namespace cairn::compiler {
+
+using llvm::BasicBlock;
+using tile::Block;
+using tile::Instruction;
+using tile::TileOp;
+using tile::TileType;
+using tile::ValueId;
+
+namespace {
+
+// Tiles of at most so many packs are unrolled: what they carry through a loop stays in registers.
+constexpr int64_t kFewPacks = 8;
+
+}  // namespace
+
+CpuFunction::CpuFunction(const tile::Kernel& kernel, unsigned lanes, llvm::Module& module)
+    : kernel_(kernel),
+      lanes_(lanes),
+      module_(module),
+      emitter_(module),
+      b(emitter_.b),
+      scalars_(kernel.types.size()),
+      definitions_(kernel.types.size()),
+      buffers_(kernel.parameters.size()) {}
+
+void CpuFunction::emit() {
+  llvm::Type* i64 = b.getInt64Ty();
+  auto* type = llvm::FunctionType::get(b.getVoidTy(), {b.getPtrTy(), i64, i64}, false);
+  function_ = llvm::Function::Create(type, llvm::Function::ExternalLinkage, kernel_.name, module_);
+  function_->addParamAttr(0, llvm::Attribute::ReadOnly);
+  b.SetInsertPoint(block("entry"));
+  load_parameters();
+  define(kernel_.body);
+  define(kernel_.grid);
+  const std::vector<llvm::Value*> grid = grid_sizes();
+  loop_over(function_->getArg(1), function_->getArg(2), 1, [&](llvm::Value* program) {
+    place_program(program, grid);
+    emit_block(kernel_.body);
+  });
+  b.CreateRetVoid();
+}
+
+void CpuFunction::unsupported(const Instruction& in, std::string_view what) const {
+  tile::fail(tile::spelled(in),
+             fmt::format("{} (kernel '{}', lowering for a CPU)", what, kernel_.name), in.where);
+}
+
+BasicBlock* CpuFunction::block(const char* name) {
+  return BasicBlock::Create(module_.getContext(), name, function_);
+}
+
+void CpuFunction::loop_over(llvm::Value* begin, llvm::Value* end, int64_t step,
+                            const std::function<void(llvm::Value*)>& body) {
+  BasicBlock* before = b.GetInsertBlock();
+  BasicBlock* inside = block("loop");
+  BasicBlock* after = block("done");
+  b.CreateCondBr(b.CreateICmpSLT(begin, end), inside, after);
+  b.SetInsertPoint(inside);
+  llvm::PHINode* i = b.CreatePHI(b.getInt64Ty(), 2);
+  i->addIncoming(begin, before);
+  body(i);
+  llvm::Value* next = b.CreateNSWAdd(i, i64(step));
+  i->addIncoming(next, b.GetInsertBlock());
+  b.CreateCondBr(b.CreateICmpSLT(next, end), inside, after);
+  b.SetInsertPoint(after);
+}
+
+void CpuFunction::when(llvm::Value* condition, const std::function<void()>& body) {
+  BasicBlock* inside = block("then");
+  BasicBlock* after = block("end");
+  b.CreateCondBr(condition, inside, after);
+  b.SetInsertPoint(inside);
+  body();
+  b.CreateBr(after);
+  b.SetInsertPoint(after);
+}
+
+void CpuFunction::load_parameters() {
+  for (size_t i = 0; i < kernel_.parameters.size(); ++i) {
+    const tile::Parameter& p = kernel_.parameters[i];
+    llvm::Value* slot = b.CreateConstInBoundsGEP1_64(b.getInt64Ty(), function_->getArg(0), i);
+    if (p.is_buffer()) {
+      buffers_[i] = b.CreateLoad(b.getPtrTy(), slot, p.name);
+    } else {
+      llvm::Value* value = b.CreateLoad(emitter_.memory_type(p.dtype), slot, p.name);
+      scalar(p.value) = emitter_.from_memory(value, p.dtype);
+    }
+  }
+}
+
+void CpuFunction::define(const Block& code) {
+  for (const Instruction& in : code.code) {
+    for (ValueId v : in.results) definitions_[static_cast<size_t>(v)] = &in;
+    for (ValueId v : in.operands) ++uses_[v];
+    for (const Block& region : in.regions) define(region);
+  }
+  for (ValueId v : code.yields) ++uses_[v];
+}
+
+std::vector<llvm::Value*> CpuFunction::grid_sizes() {
+  for (const Instruction& in : kernel_.grid.code) emit_scalar(in);
+  std::vector<llvm::Value*> sizes;
+  for (ValueId v : kernel_.grid.yields) sizes.push_back(scalar(v));
+  return sizes;
+}
+
+// The coordinates of a program in the grid, the last axis fastest.
+void CpuFunction::place_program(llvm::Value* program, const std::vector<llvm::Value*>& grid) {
+  program_.assign(tile::kMaxGridRank, i64(0));
+  for (size_t axis = grid.size(); axis-- > 0;) {
+    if (axis == 0) {
+      program_[0] = program;
+    } else {
+      // Of non-negative numbers, so the cheaper unsigned division is right.
+      program_[axis] = b.CreateURem(program, grid[axis]);
+      program = b.CreateUDiv(program, grid[axis]);
+    }
+  }
+  if (grid.empty()) program_[0] = program;
+}
+
+void CpuFunction::emit_block(const Block& code) {
+  for (size_t i = 0; i < code.code.size(); ++i) {
+    const Instruction& in = code.code[i];
+    memo_.clear();
+    switch (in.op) {
+      case TileOp::store: {
+        // Stores of one shape with no other effect between them are one region: each pack is read
+        // whole before it is written, so an output may lie in an input's memory.
+        std::vector<const Instruction*> stores = {&in};
+        while (i + 1 < code.code.size() && code.code[i + 1].op == TileOp::store &&
+               type(code.code[i + 1].operands[0]).shape == type(in.operands[0]).shape)
+          stores.push_back(&code.code[++i]);
+        store_region(stores);
+        break;
+      }
+      case TileOp::load: {
+        const bool is_written = kernel_.parameters[static_cast<size_t>(in.parameter)].is_written();
+        if (type(in.results[0]).shape.rank() == 0)
+          emit_scalar(in);
+        else if (is_written)
+          hold(in.results[0]);  // a later store may change what is there
+        break;
+      }
+      case TileOp::assume:
+      case TileOp::print: break;
+      case TileOp::atomic: emit_atomic(in); break;
+      case TileOp::reduce: emit_reduce(in); break;
+      case TileOp::scan:
+      case TileOp::arg_reduce: emit_sequential(in); break;
+      case TileOp::dot: emit_dot(in); break;
+      case TileOp::loop: emit_loop(in); break;
+      default:
+        if (type(in.results[0]).shape.rank() == 0) emit_scalar(in);
+    }
+  }
+}
+
+void CpuFunction::emit_scalar(const Instruction& in) {
+  memo_.clear();
+  scalar(in.results[0]) = compute(in, {}).value;
+}
+
+std::vector<llvm::Value*> CpuFunction::sizes_of(const Shape& shape) {
+  std::vector<llvm::Value*> sizes;
+  for (int64_t size : shape) sizes.push_back(i64(size));
+  return sizes;
+}
+
+void CpuFunction::for_packs(const std::vector<llvm::Value*>& counts, const PackBody& body) {
+  Coordinates at;
+  loop_nest(counts, at, body);
+  memo_.clear();
+}
+
+void CpuFunction::loop_nest(const std::vector<llvm::Value*>& counts, Coordinates& at,
+                            const PackBody& body) {
+  const size_t axis = at.size();
+  if (counts.empty()) return body(at);
+  if (axis + 1 < counts.size()) {
+    loop_over(i64(0), counts[axis], 1, [&](llvm::Value* i) {
+      at.push_back(Lanes::uniform(i));
+      loop_nest(counts, at, body);
+      at.pop_back();
+    });
+    return;
+  }
+  llvm::Value* count = counts[axis];
+  const auto pack = [&](llvm::Value* first, llvm::Value* tail) {
+    memo_.clear();
+    tail_ = tail;
+    at.push_back(Lanes::affine(first, i64(1)));
+    body(at);
+    at.pop_back();
+    tail_ = nullptr;
+  };
+  const int64_t step = lanes_;
+  llvm::Value* full = b.CreateAnd(count, i64(-step));
+  if (!is_constant(full, 0))
+    loop_over(i64(0), full, step, [&](llvm::Value* first) { pack(first, nullptr); });
+  llvm::Value* rest = b.CreateSub(count, full);
+  if (is_constant(rest, 0)) return;
+  when(b.CreateICmpSGT(rest, i64(0)), [&] { pack(full, first_lanes(rest)); });
+}
+
+bool CpuFunction::is_few_packs(const Shape& shape) const {
+  if (shape.rank() == 0) return true;
+  const int64_t lanes = lanes_;
+  return shape[shape.rank() - 1] % lanes == 0 && shape.elements() / lanes <= kFewPacks;
+}
+
+void CpuFunction::for_tile(const Shape& shape, const PackBody& body) {
+  if (!is_few_packs(shape) || shape.rank() == 0) return for_packs(sizes_of(shape), body);
+  const int64_t lanes = lanes_;
+  const Ints strides = shape.strides();
+  for (int64_t first = 0; first < shape.elements(); first += lanes) {
+    Coordinates at;
+    for (int i = 0; i < shape.rank(); ++i)
+      at.push_back(Lanes::uniform(i64(first / strides[i] % shape[i])));
+    at.back() = Lanes::affine(at.back().value, i64(1));
+    memo_.clear();
+    body(at);
+  }
+  memo_.clear();
+}
+
+void CpuFunction::for_elements(const Shape& shape, const PackBody& body) {
+  Coordinates at;
+  const std::function<void()> next = [&] {
+    const auto axis = static_cast<int>(at.size());
+    if (axis == shape.rank()) {
+      memo_.clear();
+      return body(at);
+    }
+    loop_over(i64(0), i64(shape[axis]), 1, [&](llvm::Value* i) {
+      at.push_back(Lanes::uniform(i));
+      next();
+      at.pop_back();
+    });
+  };
+  next();
+  memo_.clear();
+}
+
+void CpuFunction::store_region(const std::vector<const Instruction*>& stores) {
+  const Shape& shape = type(stores[0]->operands[0]).shape;
+  const auto mask_of = [](const Instruction* in) {
+    return in->operands.size() > 2 ? in->operands[2] : -1;
+  };
+  // One mask bounds the loops: that of all stores, or none.
+  ValueId mask = mask_of(stores[0]);
+  for (const Instruction* in : stores)
+    if (mask_of(in) != mask) mask = -1;
+  std::vector<llvm::Value*> counts = sizes_of(shape);
+  std::vector<int> bounded;
+  if (mask >= 0) bounded = bound(mask, counts);
+  for_packs(counts, [&](const Coordinates& here) {
+    if (mask >= 0) assume_terms(mask, here, bounded);
+    std::vector<Lanes> offsets, values, masks;
+    for (const Instruction* in : stores) {
+      offsets.push_back(evaluate(in->operands[0], here));
+      values.push_back(evaluate(in->operands[1], here));
+      masks.push_back(mask_of(in) >= 0 ? evaluate(mask_of(in), here) : Lanes::uniform(b.getTrue()));
+      if (tail_) masks.back() = both(masks.back(), Lanes::vector(tail_));
+    }
+    for (size_t i = 0; i < stores.size(); ++i)
+      store(*stores[i], offsets[i], values[i], masks[i], !here.empty());
+  });
+}
+
+// --- tiles that are held
+// ----------------------------------------------------------------------------
+
+llvm::Value* CpuFunction::stack(llvm::Type* type, const char* name) {
+  BasicBlock& entry = function_->getEntryBlock();
+  llvm::IRBuilder<> at(&entry, entry.begin());
+  llvm::AllocaInst* variable = at.CreateAlloca(type, nullptr, name);
+  variable->setAlignment(llvm::Align(64));
+  return variable;
+}
+
+Stored CpuFunction::reserve(const TileType& type) {
+  Stored stored;
+  stored.dtype = type.dtype;
+  const int rank = type.shape.rank();
+  stored.strides.assign(static_cast<size_t>(rank), 1);
+  const int64_t lanes = lanes_;
+  int64_t elements = rank ? (type.shape[rank - 1] + lanes - 1) / lanes * lanes : 1;
+  for (int i = rank - 2; i >= 0; --i) {
+    stored.strides[static_cast<size_t>(i)] = elements;
+    elements *= type.shape[i];
+  }
+  llvm::Type* element = type.dtype == DType::b8 ? emitter_.memory_type(type.dtype)
+                                                : emitter_.register_type(type.dtype);
+  stored.base = stack(llvm::ArrayType::get(element, static_cast<uint64_t>(elements)), "tile");
+  return stored;
+}
+
+Lanes CpuFunction::place(const Stored& stored, const Coordinates& at) {
+  Lanes offset = Lanes::uniform(i64(0));
+  for (size_t i = 0; i < at.size(); ++i)
+    offset = arithmetic(Op::add, offset,
+                        arithmetic(Op::multiply, at[i], Lanes::uniform(i64(stored.strides[i]))));
+  return offset;
+}
+
+void CpuFunction::write(const Stored& to, const Coordinates& at, const Lanes& value) {
+  const Lanes offset = place(to, at);
+  const bool is_bool = to.dtype == DType::b8;
+  llvm::Type* element = is_bool ? emitter_.memory_type(to.dtype) : emitter_.register_type(to.dtype);
+  llvm::Value* address = b.CreateGEP(element, to.base, offset.value);
+  // A row has room for whole packs, so the last one needs no mask.
+  llvm::Value* stored = offset.is_uniform() ? value.value : as_vector(value);
+  if (is_bool) stored = emitter_.to_memory(stored, to.dtype);
+  const uint64_t bytes = element->getScalarSizeInBits() / 8;
+  b.CreateAlignedStore(stored, address, llvm::Align(bytes));
+}
+
+Lanes CpuFunction::read(const Stored& from, const Coordinates& at) {
+  const Lanes offset = place(from, at);
+  const bool is_bool = from.dtype == DType::b8;
+  llvm::Type* element =
+      is_bool ? emitter_.memory_type(from.dtype) : emitter_.register_type(from.dtype);
+  const llvm::Align align(element->getScalarSizeInBits() / 8);
+  const auto as_register = [&](llvm::Value* v) {
+    return is_bool ? emitter_.from_memory(v, from.dtype) : v;
+  };
+  if (offset.is_uniform())
+    return Lanes::uniform(as_register(
+        b.CreateAlignedLoad(element, b.CreateGEP(element, from.base, offset.value), align)));
+  auto* packed = llvm::FixedVectorType::get(element, lanes_);
+  if (offset.kind == Lanes::Kind::affine && is_constant(offset.stride, 1))
+    return Lanes::vector(as_register(
+        b.CreateAlignedLoad(packed, b.CreateGEP(element, from.base, offset.value), align)));
+  llvm::Value* mask =
+      tail_ ? tail_
+            : llvm::Constant::getAllOnesValue(llvm::FixedVectorType::get(b.getInt1Ty(), lanes_));
+  return Lanes::vector(
+      as_register(b.CreateMaskedGather(packed, b.CreateGEP(element, from.base, as_vector(offset)),
+                                       align, mask, llvm::Constant::getNullValue(packed))));
+}
+
+void CpuFunction::copy_into(const Stored& to, ValueId v) {
+  for_tile(type(v).shape, [&](const Coordinates& at) { write(to, at, evaluate(v, at)); });
+}
+
+void CpuFunction::hold(ValueId v) {
+  const Stored to = reserve(type(v));
+  copy_into(to, v);
+  stored_[v] = to;
+}
+
+// --- loops
+// ------------------------------------------------------------------------------------------
+
+void CpuFunction::emit_loop(const Instruction& in) {
+  const Block& body = in.regions[0];
+  llvm::Value* begin = scalar(in.operands[0]);
+  llvm::Value* end = scalar(in.operands[1]);
+  llvm::Value* step = scalar(in.operands[2]);
+  const size_t carried = in.results.size();
+  // Where the carried values are between iterations; a scalar's is promoted to a register by LLVM.
+  std::vector<Stored> places;
+  for (size_t i = 0; i < carried; ++i) {
+    places.push_back(reserve(type(in.results[i])));
+    copy_into(places[i], in.operands[i + 3]);
+  }
+  const auto read_scalars = [&](const std::vector<ValueId>& values, size_t first) {
+    for (size_t i = 0; i < carried; ++i)
+      if (type(in.results[i]).shape.rank() == 0)
+        scalar(values[i + first]) = read(places[i], {}).value;
+  };
+  BasicBlock* before = b.GetInsertBlock();
+  BasicBlock* inside = block("for");
+  BasicBlock* after = block("end_for");
+  b.CreateCondBr(b.CreateICmpSLT(begin, end), inside, after);
+  b.SetInsertPoint(inside);
+  llvm::PHINode* index = b.CreatePHI(b.getInt64Ty(), 2);
+  index->addIncoming(begin, before);
+  scalar(body.arguments[0]) = index;
+  for (size_t i = 0; i < carried; ++i)
+    if (type(in.results[i]).shape.rank() > 0) stored_[body.arguments[i + 1]] = places[i];
+  read_scalars(body.arguments, 1);
+  emit_block(body);
+  memo_.clear();
+  // All new values before any is written: they may depend on each other's old ones.
+  std::vector<Stored> next(carried);
+  for (size_t i = 0; i < carried; ++i) {
+    const ValueId v = body.yields[i];
+    const auto held = stored_.find(v);
+    if (held != stored_.end() && held->second.base == places[i].base) continue;  // in place
+    next[i] = reserve(type(v));
+    copy_into(next[i], v);
+  }
+  for (size_t i = 0; i < carried; ++i)
+    if (next[i].base)
+      for_tile(type(in.results[i]).shape,
+               [&](const Coordinates& at) { write(places[i], at, read(next[i], at)); });
+  llvm::Value* following = b.CreateNSWAdd(index, step);
+  index->addIncoming(following, b.GetInsertBlock());
+  b.CreateCondBr(b.CreateICmpSLT(following, end), inside, after);
+  b.SetInsertPoint(after);
+  for (size_t i = 0; i < carried; ++i)
+    if (type(in.results[i]).shape.rank() > 0) stored_[in.results[i]] = places[i];
+  read_scalars(in.results, 0);
+  memo_.clear();
+}
+
+// --- atomics
+// ----------------------------------------------------------------------------------------
+
+void CpuFunction::emit_atomic(const Instruction& in) {
+  const DType dtype = type(in.results[0]).dtype;
+  using Operation = llvm::AtomicRMWInst::BinOp;
+  const bool floats = dtype == DType::f32 || dtype == DType::f64;
+  if (in.kind == tile::Combine::prod || (is_float(dtype) && !floats) || dtype == DType::b8 ||
+      (floats && in.kind != tile::Combine::sum))
+    unsupported(in, fmt::format("of kind {} on {} has no instruction", name(in.kind), name(dtype)));
+  const bool is_signed = cairn::is_signed(dtype);
+  const Operation operation =
+      in.kind == tile::Combine::sum   ? (floats ? Operation::FAdd : Operation::Add)
+      : in.kind == tile::Combine::max ? (is_signed ? Operation::Max : Operation::UMax)
+                                      : (is_signed ? Operation::Min : Operation::UMin);
+  const Stored before = reserve(type(in.results[0]));
+  for_elements(type(in.results[0]).shape, [&](const Coordinates& at) {
+    llvm::Value* offset = evaluate(in.operands[0], at).value;
+    llvm::Value* value = evaluate(in.operands[1], at).value;
+    llvm::Value* mask = in.operands.size() > 2 ? evaluate(in.operands[2], at).value : b.getTrue();
+    write(before, at, Lanes::uniform(emitter_.number(0, dtype)));
+    when(mask, [&] {
+      llvm::Value* old = b.CreateAtomicRMW(operation, address(in, offset), value,
+                                           llvm::MaybeAlign(), llvm::AtomicOrdering::Monotonic);
+      write(before, at, Lanes::uniform(old));
+    });
+  });
+  if (type(in.results[0]).shape.rank() == 0)
+    scalar(in.results[0]) = read(before, {}).value;
+  else
+    stored_[in.results[0]] = before;
+}
+
+void lower_for_cpu(const tile::Kernel& kernel, unsigned lanes, llvm::Module& module) {
+  CpuFunction(kernel, lanes, module).emit();
+}
+
+}  // namespace cairn::compiler

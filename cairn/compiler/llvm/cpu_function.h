@@ -1,0 +1,174 @@
+// The lowering of one kernel (cpu_lowering.h), in parts: statements and loops in cpu_function.cpp,
+// values in cpu_values.cpp, bounds in cpu_bounds.cpp, reductions and scans in cpu_reduce.cpp,
+// products in cpu_dot.cpp.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "cairn/compiler/llvm/emitter.h"
+#include "cairn/tile/ir.h"
+
+namespace cairn::compiler {
+
+// A value at the coordinates of a pack.
+struct Lanes {
+  enum class Kind : uint8_t { uniform, affine, vector };
+  Kind kind = Kind::uniform;
+  llvm::Value* value = nullptr;   // the number; that of lane 0; the vector
+  llvm::Value* stride = nullptr;  // of affine, as wide as `value`
+
+  static Lanes uniform(llvm::Value* v) { return {Kind::uniform, v, nullptr}; }
+  static Lanes affine(llvm::Value* base, llvm::Value* stride) {
+    return {Kind::affine, base, stride};
+  }
+  static Lanes vector(llvm::Value* v) { return {Kind::vector, v, nullptr}; }
+  bool is_uniform() const { return kind == Kind::uniform; }
+  friend auto operator<=>(const Lanes&, const Lanes&) = default;
+};
+
+// Along each axis of a tile, an i64.
+using Coordinates = std::vector<Lanes>;
+
+// A tile that is held in memory next to the stack, row-major, its rows a whole number of packs
+// long, so that packs are loaded and stored without masks. Elements are as in registers, bools as
+// bytes.
+struct Stored {
+  llvm::Value* base = nullptr;
+  DType dtype = DType::f32;
+  std::vector<int64_t> strides;
+};
+
+class CpuFunction {
+ public:
+  CpuFunction(const tile::Kernel& kernel, unsigned lanes, llvm::Module& module);
+  void emit();
+
+ private:
+  using Instruction = tile::Instruction;
+  using ValueId = tile::ValueId;
+
+  [[noreturn]] void unsupported(const Instruction& in, std::string_view what) const;
+  llvm::BasicBlock* block(const char* name);
+  llvm::Value* i64(int64_t v) { return b.getInt64(static_cast<uint64_t>(v)); }
+  const tile::TileType& type(ValueId v) const { return kernel_.type(v); }
+  llvm::Value*& scalar(ValueId v) { return scalars_[static_cast<size_t>(v)]; }
+  const Instruction* definition(ValueId v) const { return definitions_[static_cast<size_t>(v)]; }
+
+  // --- cpu_function.cpp: statements
+  // ---------------------------------------------------------------
+
+  // for (i = begin; i < end; i += step) body(i).
+  void loop_over(llvm::Value* begin, llvm::Value* end, int64_t step,
+                 const std::function<void(llvm::Value*)>& body);
+  void when(llvm::Value* condition, const std::function<void()>& body);
+  void load_parameters();
+  void define(const tile::Block& code);
+  std::vector<llvm::Value*> grid_sizes();
+  void place_program(llvm::Value* program, const std::vector<llvm::Value*>& grid);
+
+  void emit_block(const tile::Block& code);
+  void emit_scalar(const Instruction& in);
+  void emit_loop(const Instruction& in);
+  void emit_atomic(const Instruction& in);
+  // Loops over the axes of a tile: body(coordinates) for each pack, with tail_ set in the last one.
+  using PackBody = std::function<void(const Coordinates&)>;
+  void for_packs(const std::vector<llvm::Value*>& counts, const PackBody& body);
+  void loop_nest(const std::vector<llvm::Value*>& counts, Coordinates& at, const PackBody& body);
+  // for_packs() over a whole tile; unrolled when it is a few packs, so that LLVM keeps what they
+  // write to a Stored in registers.
+  void for_tile(const Shape& shape, const PackBody& body);
+  std::vector<llvm::Value*> sizes_of(const Shape& shape);
+  // The same one element at a time.
+  void for_elements(const Shape& shape, const PackBody& body);
+  bool is_few_packs(const Shape& shape) const;
+  void store_region(const std::vector<const Instruction*>& stores);
+
+  Stored reserve(const tile::TileType& type);
+  llvm::Value* stack(llvm::Type* type, const char* name);  // a variable of the whole function
+  void write(const Stored& to, const Coordinates& at, const Lanes& value);
+  Lanes read(const Stored& from, const Coordinates& at);
+  Lanes place(const Stored& stored, const Coordinates& at);  // in elements
+  // Computes a value for all coordinates and holds it.
+  void hold(ValueId v);
+  void copy_into(const Stored& to, ValueId v);
+
+  // --- cpu_bounds.cpp: masks that bound loops
+  // -----------------------------------------------------
+
+  // One condition of a mask: the instruction `less`, and where this mask evaluates it.
+  struct Term {
+    const Instruction* less;
+    Coordinates at;
+  };
+  void collect_terms(ValueId mask, const Coordinates& at, std::vector<Term>& terms);
+  // Lowers the counts to what the mask leaves; for each of its terms the axis that it bounds, or
+  // less than 0.
+  std::vector<int> bound(ValueId mask, std::vector<llvm::Value*>& counts);
+  // In a pack within the bounds the terms that bound them hold.
+  void assume_terms(ValueId mask, const Coordinates& here, const std::vector<int>& bounded);
+
+  // --- cpu_values.cpp
+  // -----------------------------------------------------------------------------
+
+  Lanes evaluate(ValueId v, const Coordinates& at);
+  Lanes compute(const Instruction& in, const Coordinates& at);
+  Lanes elementwise(const Instruction& in, const Coordinates& at);
+  Lanes load(const Instruction& in, const Coordinates& at);
+  llvm::Value* load_scalar(const Instruction& in, DType dtype, llvm::Value* offset,
+                           llvm::Value* mask, const Coordinates& at);
+  void store(const Instruction& in, const Lanes& offset, const Lanes& value, const Lanes& mask,
+             bool packed);
+  llvm::Value* address(const Instruction& in, llvm::Value* offset);
+  llvm::Value* widened(llvm::Value* offset);
+  Coordinates operand_coordinates(const Instruction& in, const Coordinates& at);
+  Coordinates reshaped(const Instruction& in, const Coordinates& at);
+  Lanes arithmetic(Op op, const Lanes& x, const Lanes& y);
+  std::optional<Lanes> affine_result(Op op, const Lanes& x, const Lanes& y);
+  llvm::Value* as_vector(const Lanes& x);
+  Lanes both(const Lanes& x, const Lanes& y);
+  llvm::Value* lane_numbers(llvm::Type* element);
+  llvm::Value* first_lanes(llvm::Value* n);
+
+  // --- cpu_reduce.cpp
+  // -----------------------------------------------------------------------------
+
+  void emit_reduce(const Instruction& in);
+  Lanes reduce_last(const Instruction& in, const Coordinates& outer);
+  Lanes reduce_other(const Instruction& in, const Coordinates& at);
+  llvm::Value* combine(const Instruction& in, llvm::Value* x, llvm::Value* y);
+  llvm::Value* identity(const Instruction& in);
+  llvm::Value* across_lanes(const Instruction& in, llvm::Value* packed);
+  // The mask that leaves only the identity of the reduction outside of it, or -1.
+  ValueId mask_of_identity(const Instruction& in);
+  void emit_sequential(const Instruction& in);  // scan and arg_reduce
+
+  // --- cpu_dot.cpp
+  // --------------------------------------------------------------------------------
+
+  void emit_dot(const Instruction& in);
+  void dot_block(const Instruction& in, const Stored& sum, llvm::Value* row, int64_t rows,
+                 int64_t column, int64_t packs);
+
+  const tile::Kernel& kernel_;
+  const unsigned lanes_;
+  llvm::Module& module_;
+  Emitter emitter_;
+  llvm::IRBuilder<>& b;
+  llvm::Function* function_ = nullptr;
+  std::vector<llvm::Value*> scalars_;            // by ValueId, of those that have been computed
+  std::vector<const Instruction*> definitions_;  // by ValueId; null of parameters and arguments
+  std::map<ValueId, Stored> stored_;             // tiles that are held
+  std::map<ValueId, int> uses_;
+  std::vector<llvm::Value*> buffers_;                      // by parameter
+  std::vector<llvm::Value*> program_;                      // this program's coordinates in the grid
+  std::map<std::pair<ValueId, Coordinates>, Lanes> memo_;  // of the current pack
+  llvm::Value* tail_ = nullptr;  // which lanes of the current pack are there; null: all
+};
+
+bool is_true(const Lanes& x);
+bool is_constant(const llvm::Value* v, int64_t number);
+
+}  // namespace cairn::compiler

@@ -1,0 +1,287 @@
+// Reductions and scans along an axis of a tile.
+//
+// The order of a sum is that of tile/reduction_order.h: 64 lanes, each adding up every 64th
+// element, then halves. Along the last axis the lanes are those of a few packs; along another, 64
+// packs in memory.
+#include <fmt/format.h>
+
+#include <cmath>
+#include <limits>
+
+#include "cairn/compiler/llvm/cpu_function.h"
+
+namespace cairn::compiler {
+
+using tile::Combine;
+using tile::Instruction;
+using tile::TileOp;
+using tile::ValueId;
+
+namespace {
+
+Number identity_of(Combine kind, DType dtype) {
+  switch (kind) {
+    case Combine::sum: return 0;
+    case Combine::prod: return 1;
+    default: break;
+  }
+  const bool is_max = kind == Combine::max;
+  if (is_float(dtype)) return is_max ? -HUGE_VAL : HUGE_VAL;
+  if (dtype == DType::b8) return is_max ? 0 : 1;
+  const int bits = 8 * static_cast<int>(size_of(dtype));
+  if (is_unsigned(dtype))
+    return is_max ? int64_t{0} : static_cast<int64_t>((uint64_t{1} << bits) - 1);
+  const int64_t low =
+      bits == 64 ? std::numeric_limits<int64_t>::min() : -(int64_t{1} << (bits - 1));
+  return is_max ? low : -(low + 1);
+}
+
+Op operation_of(Combine kind) {
+  switch (kind) {
+    case Combine::sum: return Op::add;
+    case Combine::prod: return Op::multiply;
+    case Combine::max: return Op::maximum;
+    default: return Op::minimum;
+  }
+}
+
+// f16 and bf16 accumulate in f32, which is how they are held.
+DType accumulator(DType dtype) {
+  return dtype == DType::f16 || dtype == DType::bf16 ? DType::f32 : dtype;
+}
+
+bool same_number(const Number& a, const Number& b) { return a.as_double() == b.as_double(); }
+
+}  // namespace
+
+llvm::Value* CpuFunction::combine(const Instruction& in, llvm::Value* x, llvm::Value* y) {
+  const DType dtype = accumulator(type(in.operands[0]).dtype);
+  if (dtype == DType::b8)  // max and min of bools
+    return in.kind == Combine::max ? b.CreateOr(x, y) : b.CreateAnd(x, y);
+  llvm::Value* operands[] = {x, y};
+  return emitter_.apply(operation_of(in.kind), dtype, dtype, operands);
+}
+
+llvm::Value* CpuFunction::identity(const Instruction& in) {
+  const DType dtype = accumulator(type(in.operands[0]).dtype);
+  return emitter_.number(identity_of(in.kind, dtype), dtype);
+}
+
+// Lane l with l + n/2, and so on.
+llvm::Value* CpuFunction::across_lanes(const Instruction& in, llvm::Value* packed) {
+  for (unsigned n = lanes_; n > 1; n /= 2) {
+    std::vector<int> low, high;
+    for (unsigned i = 0; i < n / 2; ++i) {
+      low.push_back(static_cast<int>(i));
+      high.push_back(static_cast<int>(i + n / 2));
+    }
+    packed = combine(in, b.CreateShuffleVector(packed, low), b.CreateShuffleVector(packed, high));
+  }
+  return b.CreateExtractElement(packed, uint64_t{0});
+}
+
+ValueId CpuFunction::mask_of_identity(const Instruction& in) {
+  const Instruction* x = definition(in.operands[0]);
+  if (!x || stored_.contains(in.operands[0])) return -1;
+  const bool is_select = x->op == TileOp::apply && x->scalar == Op::select;
+  const bool is_load = x->op == TileOp::load && x->operands.size() > 1;
+  if (!is_select && !is_load) return -1;
+  const Number nothing = identity_of(in.kind, type(in.operands[0]).dtype);
+  if (is_load && x->operands.size() == 2) return same_number(nothing, 0) ? x->operands[1] : -1;
+  // The other value, through broadcasts.
+  const Instruction* other = definition(x->operands[2]);
+  while (other && (other->op == TileOp::broadcast || other->op == TileOp::reshape))
+    other = definition(other->operands[0]);
+  if (!other || other->op != TileOp::constant || !same_number(other->value, nothing)) return -1;
+  return is_select ? x->operands[0] : x->operands[1];
+}
+
+Lanes CpuFunction::reduce_last(const Instruction& in, const Coordinates& outer) {
+  const ValueId x = in.operands[0];
+  const Shape& shape = type(x).shape;
+  const int64_t n = shape[shape.rank() - 1];
+  const bool ordered = in.kind == Combine::sum || in.kind == Combine::prod;
+  if (ordered && n > tile::kReduceChunk)
+    unsupported(in, fmt::format("over more than {} elements of a tile: loop over chunks",
+                                tile::kReduceChunk));
+  const auto lanes = static_cast<int64_t>(lanes_);
+  const int64_t packs = tile::kReduceLanes / lanes;  // of an accumulator
+  auto* packed = llvm::FixedVectorType::get(identity(in)->getType(), lanes_);
+  std::vector<llvm::Value*> sums;
+  for (int64_t p = 0; p < packs; ++p) {
+    sums.push_back(stack(packed, "sum"));
+    b.CreateStore(emitter_.splat(identity(in), lanes_), sums.back());
+  }
+  const auto add = [&](llvm::Value* first, int64_t p, llvm::Value* tail) {
+    memo_.clear();
+    Coordinates at = outer;
+    at.push_back(Lanes::affine(first, i64(1)));
+    tail_ = tail;
+    llvm::Value* value = as_vector(evaluate(x, at));
+    tail_ = nullptr;
+    if (tail) value = b.CreateSelect(tail, value, emitter_.splat(identity(in), lanes_));
+    llvm::Value* sum = sums[static_cast<size_t>(p)];
+    b.CreateStore(combine(in, b.CreateLoad(packed, sum), value), sum);
+  };
+  // Rows that end early by their mask are only walked so far.
+  llvm::Value* count = i64(n);
+  if (const ValueId mask = mask_of_identity(in); mask >= 0) {
+    std::vector<llvm::Value*> counts = sizes_of(shape);
+    memo_.clear();
+    bound(mask, counts);
+    if (shape.rank() == 1) count = counts[0];
+  }
+  llvm::Value* full = b.CreateAnd(count, i64(-tile::kReduceLanes));
+  if (!is_constant(full, 0))
+    loop_over(i64(0), full, tile::kReduceLanes, [&](llvm::Value* first) {
+      for (int64_t p = 0; p < packs; ++p) add(b.CreateAdd(first, i64(p * lanes)), p, nullptr);
+    });
+  // The last lanes, fewer than 64.
+  for (int64_t p = 0; p < packs; ++p) {
+    llvm::Value* first = b.CreateAdd(full, i64(p * lanes));
+    llvm::Value* rest = b.CreateSub(count, first);
+    if (llvm::isa<llvm::ConstantInt>(rest)) {
+      const int64_t left = llvm::cast<llvm::ConstantInt>(rest)->getSExtValue();
+      if (left > 0) add(first, p, left >= lanes ? nullptr : first_lanes(rest));
+      continue;
+    }
+    when(b.CreateICmpSGT(rest, i64(0)), [&] {
+      add(first, p, first_lanes(b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, rest, i64(lanes))));
+    });
+  }
+  std::vector<llvm::Value*> values;
+  for (llvm::Value* sum : sums) values.push_back(b.CreateLoad(packed, sum));
+  for (size_t half = values.size() / 2; half > 0; half /= 2)
+    for (size_t i = 0; i < half; ++i) values[i] = combine(in, values[i], values[i + half]);
+  return Lanes::uniform(across_lanes(in, values[0]));
+}
+
+Lanes CpuFunction::reduce_other(const Instruction& in, const Coordinates& at) {
+  const ValueId x = in.operands[0];
+  const int64_t n = type(x).shape[in.axis];
+  const bool ordered = in.kind == Combine::sum || in.kind == Combine::prod;
+  if (ordered && n > tile::kReduceChunk)
+    unsupported(in, fmt::format("over more than {} elements of a tile: loop over chunks",
+                                tile::kReduceChunk));
+  int64_t lanes = 1;  // of the order that hold anything
+  while (lanes < std::min(n, tile::kReduceLanes)) lanes *= 2;
+  auto* packed = llvm::FixedVectorType::get(identity(in)->getType(), lanes_);
+  llvm::Value* sums = stack(llvm::ArrayType::get(packed, static_cast<uint64_t>(lanes)), "sums");
+  const auto slot = [&](llvm::Value* lane) { return b.CreateGEP(packed, sums, lane); };
+  loop_over(i64(0), i64(lanes), 1, [&](llvm::Value* lane) {
+    b.CreateStore(emitter_.splat(identity(in), lanes_), slot(lane));
+  });
+  loop_over(i64(0), i64(n), 1, [&](llvm::Value* i) {
+    memo_.clear();
+    Coordinates here = at;
+    here.insert(here.begin() + in.axis, Lanes::uniform(i));
+    llvm::Value* to = slot(b.CreateAnd(i, i64(lanes - 1)));
+    llvm::Value* value = as_vector(evaluate(x, here));
+    b.CreateStore(combine(in, b.CreateLoad(packed, to), value), to);
+  });
+  for (int64_t half = lanes / 2; half > 0; half /= 2)
+    loop_over(i64(0), i64(half), 1, [&](llvm::Value* lane) {
+      llvm::Value* other = b.CreateLoad(packed, slot(b.CreateAdd(lane, i64(half))));
+      b.CreateStore(combine(in, b.CreateLoad(packed, slot(lane)), other), slot(lane));
+    });
+  return Lanes::vector(b.CreateLoad(packed, sums));
+}
+
+void CpuFunction::emit_reduce(const Instruction& in) {
+  const tile::TileType& result = type(in.results[0]);
+  const Shape& shape = type(in.operands[0]).shape;
+  const auto rounded = [&](Lanes value) {
+    if (result.dtype != accumulator(result.dtype))
+      value.value = emitter_.round_to(value.value, result.dtype);
+    return value;
+  };
+  const bool last = in.axis + 1 == shape.rank();
+  if (last && shape.rank() == 1) {
+    scalar(in.results[0]) = rounded(reduce_last(in, {})).value;
+    return;
+  }
+  const Stored to = reserve(result);
+  if (last)
+    for_elements(result.shape,
+                 [&](const Coordinates& at) { write(to, at, rounded(reduce_last(in, at))); });
+  else
+    for_packs(sizes_of(result.shape), [&](const Coordinates& at) {
+      llvm::Value* const tail = tail_;
+      const Lanes value = rounded(reduce_other(in, at));
+      tail_ = tail;
+      write(to, at, value);
+    });
+  stored_[in.results[0]] = to;
+}
+
+// One element after the other along the axis; packs go along the last one where that is another.
+void CpuFunction::emit_sequential(const Instruction& in) {
+  const ValueId x = in.operands[0];
+  const Shape& shape = type(x).shape;
+  const DType dtype = type(x).dtype;
+  const bool is_scan = in.op == TileOp::scan;
+  const bool last = in.axis + 1 == shape.rank();
+  Shape others = shape;
+  others.erase(in.axis);
+  const Stored to = reserve(type(in.results[0]));
+  llvm::Type* element = identity(in)->getType();
+  const auto typed = [&](llvm::Type* t) -> llvm::Type* {
+    return last ? t : llvm::FixedVectorType::get(t, lanes_);
+  };
+  const auto one = [&](const Lanes& v) { return last ? v.value : as_vector(v); };
+  const auto lanes = [&](llvm::Value* v) { return last ? Lanes::uniform(v) : Lanes::vector(v); };
+  llvm::Value* best = stack(typed(element), "best");
+  llvm::Value* where = stack(typed(b.getInt32Ty()), "where");
+  const int64_t n = shape[in.axis];
+  const auto body = [&](const Coordinates& at) {
+    llvm::Value* const tail = tail_;
+    const auto inside = [&](llvm::Value* i) {
+      Coordinates here = at;
+      here.insert(here.begin() + in.axis, Lanes::uniform(i));
+      return here;
+    };
+    b.CreateStore(last ? identity(in) : emitter_.splat(identity(in), lanes_), best);
+    b.CreateStore(llvm::Constant::getNullValue(typed(b.getInt32Ty())), where);
+    loop_over(i64(0), i64(n), 1, [&](llvm::Value* step) {
+      memo_.clear();
+      tail_ = tail;
+      llvm::Value* i = in.reverse ? b.CreateSub(i64(n - 1), step) : step;
+      llvm::Value* value = one(evaluate(x, inside(i)));
+      llvm::Value* before = b.CreateLoad(typed(element), best);
+      if (is_scan) {
+        llvm::Value* sum = combine(in, before, value);
+        b.CreateStore(sum, best);
+        write(to, inside(i),
+              lanes(dtype == accumulator(dtype) ? sum : emitter_.round_to(sum, dtype)));
+        return;
+      }
+      // The first element; then a better one, where NaN is better than any number and a number no
+      // better than an equal one.
+      llvm::Value* better = in.kind == Combine::max
+                                ? emitter_.compare_less(accumulator(dtype), before, value)
+                                : emitter_.compare_less(accumulator(dtype), value, before);
+      if (is_float(dtype))
+        better = b.CreateOr(
+            better, b.CreateAnd(b.CreateFCmpUNO(value, value), b.CreateFCmpORD(before, before)));
+      llvm::Value* first = b.CreateICmpEQ(i, i64(0));
+      better = b.CreateOr(better, last ? first : emitter_.splat(first, lanes_));
+      llvm::Value* number = b.CreateTrunc(i, b.getInt32Ty());
+      if (!last) number = emitter_.splat(number, lanes_);
+      b.CreateStore(b.CreateSelect(better, value, before), best);
+      b.CreateStore(b.CreateSelect(better, number, b.CreateLoad(typed(b.getInt32Ty()), where)),
+                    where);
+    });
+    tail_ = tail;
+    if (!is_scan) write(to, at, lanes(b.CreateLoad(typed(b.getInt32Ty()), where)));
+  };
+  if (last)
+    for_elements(others, body);
+  else
+    for_packs(sizes_of(others), body);
+  if (type(in.results[0]).shape.rank() == 0)
+    scalar(in.results[0]) = read(to, {}).value;
+  else
+    stored_[in.results[0]] = to;
+}
+
+}  // namespace cairn::compiler

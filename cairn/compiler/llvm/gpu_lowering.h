@@ -1,0 +1,32 @@
+// A tile kernel as an LLVM function for a GPU.
+//
+// A program of the grid is a block of threads. A tile is dealt out in row-major order in *packs*,
+// vectors along its last axis of up to 16 bytes: pack p belongs to thread p mod threads, so that
+// neighbours access neighbouring memory. As on a CPU (cpu_lowering.h), values are definitions until
+// a store or a reduction needs their elements; here all packs of a thread are unrolled, so what a
+// pack has computed stays in registers for the next need.
+//
+// Accesses are as wide as the axis analysis (tile/axis.h) can show them to be contiguous and
+// aligned. A mask that is uniform over an access is one branch; of any other, an access is made
+// whole where all of it is let through and by elements at the edge.
+//
+// A reduction goes through shared memory (gpu_reduce.h), where its result stays.
+//
+// Buffers must not overlap, not even an output with an input. Where the offsets of a store repeat,
+// one of the values wins, not always the last.
+#pragma once
+
+#include <llvm/IR/Module.h>
+
+#include "cairn/compiler/kernel_compiler.h"
+#include "cairn/tile/ir.h"
+
+namespace cairn::compiler {
+
+// Adds the kernel to the module, its parameters those of the tile kernel in order: pointers to
+// global memory, and scalars. It is launched with a one-dimensional grid of as many blocks as the
+// kernel's grid has programs, numbered with its last axis fastest, of as many threads as this
+// returns. Throws Error naming what has no lowering.
+int lower_for_gpu(const tile::Kernel& kernel, GpuTarget target, llvm::Module& module);
+
+}  // namespace cairn::compiler

@@ -1,0 +1,85 @@
+// Compiled kernels against the interpreter, on random programs. A few hundred of each kind;
+// CAIRN_TEST_LONG=1 (./test --long) tries as many as it can in a minute.
+#include "tests/compiler/random_kernel.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <set>
+#include <string_view>
+
+#include "cairn/base/error.h"
+#include "cairn/compiler/kernel_compiler.h"
+#include "cairn/tile/expand_math.h"
+#include "cairn/tile/parse.h"
+#include "cairn/tile/print.h"
+#include "cairn/tile/verify.h"
+#include "tests/compiler/run_kernel.h"
+
+namespace cairn::test {
+namespace {
+
+bool test_long() {
+  const char* longer = std::getenv("CAIRN_TEST_LONG");
+  return longer && std::string_view(longer) == "1";
+}
+
+std::vector<CpuTarget> targets() {
+  std::vector<CpuTarget> result;
+  for (const CpuTarget target : {CpuTarget::avx2, CpuTarget::avx512})
+    if (target <= detect_cpu_target()) result.push_back(target);
+  return result;
+}
+
+// The kernel's text says all that it is, and its parts are accepted.
+void expect_round_trip(const tile::Kernel& kernel) {
+  const std::string text = tile::to_text(kernel);
+  EXPECT_EQ(tile::to_text(tile::parse_kernel(text)), text);
+  EXPECT_NO_THROW(tile::verify(kernel));
+}
+
+// Whether the compiled kernel is wrong; one that the interpreter refuses is no kernel at all.
+bool is_wrong(const tile::Kernel& kernel, const RandomKernel& random, uint64_t seed,
+              CpuTarget target) {
+  try {
+    return find_difference(kernel, random.arguments, seed, target).has_value();
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+void expect_right(uint64_t seed, const GeneratorOptions& options) {
+  const RandomKernel random = random_kernel(seed, options);
+  expect_round_trip(random.kernel);
+  for (const CpuTarget target : targets()) {
+    const auto difference = find_difference(random.kernel, random.arguments, seed, target);
+    if (!difference) continue;
+    const tile::Kernel small = shrink(random.kernel, [&](const tile::Kernel& kernel) {
+      return is_wrong(kernel, random, seed, target);
+    });
+    FAIL() << "seed " << seed << ": " << *difference << "\n"
+           << to_text(random.kernel)
+           << "\nsmaller: " << find_difference(small, random.arguments, seed, target).value_or("")
+           << "\n"
+           << tile::to_text(small);
+  }
+}
+
+// Seeds first, first + 1, ...
+void try_seeds(uint64_t first, int count, const GeneratorOptions& options) {
+  if (!can_compile_kernels() || targets().empty()) GTEST_SKIP() << "needs LLVM and AVX2";
+  const auto start = std::chrono::steady_clock::now();
+  const auto seconds = [&] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  for (int i = 0; i < count || (test_long() && seconds() < 60); ++i) {
+    ASSERT_NO_FATAL_FAILURE(expect_right(first + static_cast<uint64_t>(i), options));
+    if (::testing::Test::HasFailure()) return;
+  }
+}
+
+TEST(RandomKernel, ElementwiseAsInterpreted) { try_seeds(0, 300, {}); }
+
+}  // namespace
+}  // namespace cairn::test

@@ -1,0 +1,233 @@
+// PTX and AMDGCN of kernels: which instructions access memory, which compute, and that NVIDIA's
+// assembler, where there is one, takes it without spilling registers. Running it needs a GPU and is
+// not done here.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+
+#include "cairn/base/error.h"
+#include "cairn/compiler/kernel_compiler.h"
+#include "tests/compiler_gpu/gpu_kernels.h"
+#include "tests/support/message_of.h"
+
+namespace cairn {
+namespace {
+
+using namespace cairn::test;
+using testing::HasSubstr;
+
+constexpr std::array kNvidia = {GpuTarget::sm_80, GpuTarget::sm_90};
+
+// The texts are long: a failure names the word that it missed.
+bool contains(std::string_view text, std::string_view word) { return text.find(word) != text.npos; }
+int count(std::string_view text, std::string_view word) {
+  int found = 0;
+  for (size_t at = text.find(word); at != text.npos; at = text.find(word, at + 1)) ++found;
+  return found;
+}
+
+struct Named {
+  const char* name;
+  Kernel kernel;
+};
+std::vector<Named> kernels() {
+  return {
+      {"add", vector_add(4)},      {"add, any size", vector_add(1)}, {"gelu", gelu()},
+      {"softmax", softmax(4)},     {"softmax, any", softmax(1)},     {"layer norm", layer_norm()},
+      {"bias add", bias_add(4)},   {"bias add, any", bias_add(1)},   {"bf16 scale", bf16_scale()},
+      {"transposed", transposed()}};
+}
+
+TEST(Gpu, CodeIsForTheTargetAndUsesNoLocalMemory) {
+  for (const Named& named : kernels()) {
+    SCOPED_TRACE(named.name);
+    for (const GpuTarget target : kNvidia) {
+      const GpuKernel code = compile_gpu_kernel(named.kernel, target);
+      EXPECT_TRUE(contains(code.text, fmt::format(".target {}\n", name(target))));
+      EXPECT_TRUE(contains(code.text, fmt::format(".visible .entry {}(", named.kernel.name)))
+          << fmt::format(".visible .entry {}(", named.kernel.name);
+      EXPECT_TRUE(contains(code.text, fmt::format(".maxntid {}", code.threads)))
+          << fmt::format(".maxntid {}", code.threads);
+      EXPECT_FALSE(contains(code.text, ".local")) << ".local";
+      EXPECT_FALSE(contains(code.text, "depot")) << "depot";
+      EXPECT_FALSE(contains(code.text, "call")) << "call";
+    }
+    const GpuKernel code = compile_gpu_kernel(named.kernel, GpuTarget::gfx942);
+    EXPECT_TRUE(contains(code.text, "amdgcn-amd-amdhsa--gfx942")) << "amdgcn-amd-amdhsa--gfx942";
+    EXPECT_TRUE(contains(code.text, ".amdhsa_private_segment_fixed_size 0\n"))
+        << ".amdhsa_private_segment_fixed_size 0\n";
+    EXPECT_FALSE(contains(code.text, "scratch_")) << "scratch_";
+  }
+}
+
+// The accesses of PTX to global memory, as "ld.v4" is counted.
+struct Accesses {
+  int wide_loads, wide_stores, narrow_loads, narrow_stores;
+  explicit Accesses(const std::string& ptx)
+      : wide_loads(count(ptx, "ld.global.nc.v4")),
+        wide_stores(count(ptx, "st.global.v4")),
+        narrow_loads(count(ptx, "ld.global") - wide_loads),
+        narrow_stores(count(ptx, "st.global") - wide_stores) {}
+};
+
+TEST(Gpu, AlignedContiguousTilesAreAccessedBy16Bytes) {
+  for (const Named& named :
+       {Named{"add", vector_add(4)}, Named{"gelu", gelu()}, Named{"softmax", softmax(4)},
+        Named{"bias add", bias_add(4)}, Named{"bf16 scale", bf16_scale()}}) {
+    SCOPED_TRACE(named.name);
+    const Accesses ptx(compile_gpu_kernel(named.kernel, GpuTarget::sm_80).text);
+    EXPECT_GT(ptx.wide_loads, 0);
+    EXPECT_GT(ptx.wide_stores, 0);
+    EXPECT_EQ(ptx.narrow_loads, 0);
+    EXPECT_EQ(ptx.narrow_stores, 0);
+    const std::string amd = compile_gpu_kernel(named.kernel, GpuTarget::gfx942).text;
+    EXPECT_GT(count(amd, "global_load_dwordx4"), 0);
+    EXPECT_GT(count(amd, "global_store_dwordx4"), 0);
+    EXPECT_EQ(count(amd, "global_load_dword "), 0);
+    EXPECT_EQ(count(amd, "global_store_dword "), 0);
+  }
+}
+
+TEST(Gpu, WhatIsNotAlignedIsNot) {
+  const auto accesses = [](const Kernel& kernel) {
+    return Accesses(compile_gpu_kernel(kernel, GpuTarget::sm_80).text);
+  };
+  // Rows of any length start anywhere.
+  EXPECT_EQ(accesses(softmax(1)).wide_loads, 0);
+  EXPECT_EQ(accesses(softmax(1)).wide_stores, 0);
+  EXPECT_EQ(accesses(bias_add(1)).wide_stores, 0);
+  // Rows of an even length: two at a time.
+  const std::string pairs = compile_gpu_kernel(softmax(2), GpuTarget::sm_80).text;
+  EXPECT_EQ(count(pairs, "ld.global.nc.v4"), 0);
+  EXPECT_GT(count(pairs, "ld.global.nc.v2"), 0);
+  // Buffers that promise less.
+  EXPECT_EQ(accesses(vector_add(4, DType::f32, 4)).wide_loads, 0);
+  // A vector of any size ends anywhere, but starts aligned: both.
+  EXPECT_GT(accesses(vector_add(1)).wide_loads, 0);
+  EXPECT_GT(accesses(vector_add(1)).narrow_loads, 0);
+}
+
+TEST(Gpu, ArithmeticIsThatOfTheKernel) {
+  const auto compute = [](bool fused) {
+    return tile::build("compute", [&](Builder& k) {
+      const Buffer x = k.input("x", DType::f32), out = k.output("out", DType::f32);
+      const Tile i = k.arange(128);
+      const Tile v = k.load(x, i);
+      k.store(out, i, fused ? tile::fma(v, v, v) : v * v + v);
+    });
+  };
+  for (const GpuTarget target : kNvidia) {
+    EXPECT_TRUE(contains(compile_gpu_kernel(compute(true), target).text, "fma.rn.f32"));
+    const std::string text = compile_gpu_kernel(compute(false), target).text;
+    EXPECT_FALSE(contains(text, "fma")) << "fma";
+    // Without a rounding mode ptxas would fuse them.
+    EXPECT_TRUE(contains(text, "mul.rn.f32")) << "mul.rn.f32";
+    EXPECT_TRUE(contains(text, "add.rn.f32")) << "add.rn.f32";
+    for (const Named& named : kernels()) {
+      SCOPED_TRACE(named.name);
+      const std::string ptx = compile_gpu_kernel(named.kernel, target).text;
+      for (const char* word : {".ftz", ".approx", "mul.f32", "add.f32", "sub.f32", "div.full"})
+        EXPECT_FALSE(contains(ptx, word)) << word;
+    }
+  }
+  const std::string amd = compile_gpu_kernel(compute(false), GpuTarget::gfx942).text;
+  EXPECT_FALSE(contains(amd, "fma")) << "fma";
+  EXPECT_FALSE(contains(amd, "mac_f32")) << "mac_f32";
+  EXPECT_TRUE(contains(amd, ".amdhsa_float_denorm_mode_32 3")) << ".amdhsa_float_denorm_mode_32 3";
+  EXPECT_TRUE(contains(amd, ".amdhsa_float_round_mode_32 0")) << ".amdhsa_float_round_mode_32 0";
+}
+
+TEST(Gpu, ReductionsExchangeWithinWarps) {
+  const std::string ptx = compile_gpu_kernel(layer_norm(), GpuTarget::sm_90).text;
+  // Eight rows are two rounds of four lines, and two sums have five halvings each.
+  EXPECT_EQ(count(ptx, "shfl.sync.bfly"), 2 * 2 * 5);
+  EXPECT_EQ(count(ptx, "bar.sync"), 2 * 2);
+  EXPECT_GT(count(compile_gpu_kernel(layer_norm(), GpuTarget::gfx942).text, "ds_bpermute_b32"), 0);
+}
+
+TEST(Gpu, ALargerTileHasMoreThreads) {
+  const auto threads = [](int64_t n) {
+    return compile_gpu_kernel(tile::build("copy",
+                                          [&](Builder& k) {
+                                            const Buffer x = k.input("x", DType::f32);
+                                            const Buffer out = k.output("out", DType::f32);
+                                            k.store(out, k.arange(n), k.load(x, k.arange(n)));
+                                          }),
+                              GpuTarget::sm_80)
+        .threads;
+  };
+  EXPECT_EQ(threads(1), 128);
+  EXPECT_EQ(threads(1000), 128);
+  EXPECT_EQ(threads(4096), 256);
+  EXPECT_EQ(threads(32768), 1024);
+  EXPECT_THAT(message_of([&] { threads(32769); }), HasSubstr("a tile of 32769 elements"));
+}
+
+TEST(Gpu, WhatHasNoLoweringIsAnError) {
+  const auto message = [](const std::function<void(Builder&, const Tile&)>& body) {
+    return message_of([&] {
+      compile_gpu_kernel(tile::build("refused", [&](Builder& k) { body(k, k.arange(64)); }),
+                         GpuTarget::sm_80);
+    });
+  };
+  EXPECT_THAT(message([](Builder& k, const Tile& i) {
+                const Buffer x = k.inout("x", DType::f64);
+                k.store(x, i, tile::exp(k.load(x, i)));
+              }),
+              HasSubstr("[tile exp] is a function of f64, which a GPU's code cannot call"));
+  EXPECT_THAT(message([](Builder& k, const Tile& i) {
+                const Buffer x = k.inout("x", DType::f32);
+                k.store(x, i, tile::scan(tile::Combine::sum, k.load(x, i), 0));
+              }),
+              HasSubstr("[tile scan] is not lowered yet"));
+  EXPECT_THAT(message([](Builder& k, const Tile& i) {
+                const Buffer x = k.inout("x", DType::f32);
+                k.store(x, i, k.load(x, i) * 2.0);
+                k.store(x, i + 64, k.load(x, i), i < 32);
+                k.store(x, tile::reshape(i, {8, 8}), k.load(x, tile::reshape(i + 1, {8, 8})));
+              }),
+              HasSubstr("reads a buffer after it was written"));
+}
+
+// --- ptxas --------------------------------------------------------------------------------------
+
+// Standard output and error of a command.
+std::string output_of(const std::string& command, int& status) {
+  std::string text;
+  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
+  std::array<char, 4096> bytes;
+  while (const size_t n = fread(bytes.data(), 1, bytes.size(), pipe)) text.append(bytes.data(), n);
+  status = pclose(pipe);
+  return text;
+}
+
+TEST(Gpu, AssemblesWithoutSpills) {
+  int status = 0;
+  output_of("ptxas --version", status);
+  if (status != 0) GTEST_SKIP() << "no ptxas on PATH";
+  const std::filesystem::path folder =
+      std::filesystem::temp_directory_path() / fmt::format("cairn_ptx_{}", getpid());
+  std::filesystem::create_directory(folder);
+  for (const Named& named : kernels()) {
+    for (const GpuTarget target : kNvidia) {
+      SCOPED_TRACE(fmt::format("{} for {}", named.name, name(target)));
+      const std::string file = (folder / "kernel.ptx").string();
+      std::ofstream(file) << compile_gpu_kernel(named.kernel, target).text;
+      const std::string report = output_of(
+          fmt::format("ptxas -v -arch={} {} -o {}.cubin", name(target), file, file), status);
+      EXPECT_EQ(status, 0) << report;
+      EXPECT_THAT(report,
+                  HasSubstr("0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads"));
+    }
+  }
+  std::filesystem::remove_all(folder);
+}
+
+}  // namespace
+}  // namespace cairn
