@@ -210,14 +210,14 @@ def ctest_entries(directory):
 
 
 def run_programs(totals, preset, options, env=None, kinds=("program", "script", "fuzz"),
-                 long=False):
-    """What ctest lists for one build directory, of these kinds."""
+                 long=False, only=None):
+    """What ctest lists for one build directory, of these kinds and names."""
     env = {**(env or {}), **({"CAIRN_TEST_LONG": "1"} if long else {})}
     for name, command, labels, timeout, cwd in ctest_entries(ROOT / "build" / preset):
         kind = next(iter(labels & {"script", "fuzz"}), "program")
         if kind not in kinds or ("long" in labels and not long):
             continue
-        if options.quick and name != "base":
+        if (options.quick and name != "base") or (only and name not in only):
             continue
         timeout = timeout or (LONG_TIMEOUT_SECONDS if options.long else TIMEOUT_SECONDS)
         if kind == "program":
@@ -246,9 +246,10 @@ def sanitized(totals, sanitizer, options):
 
 def long_only(totals, options):
     """What --long does after all the rest, each with the tests of an ordinary run."""
-    for threads in ("1", "3"):
-        print(f"== with CAIRN_THREADS={threads}", flush=True)
-        run_programs(totals, "release", options, {"CAIRN_THREADS": threads}, kinds=("program",))
+    for variable, value in (("CAIRN_THREADS", "1"), ("CAIRN_THREADS", "3"), ("CAIRN_DEVICE", "ref"),
+                            ("CAIRN_TARGET", "avx2"), ("CAIRN_TARGET", "baseline")):
+        print(f"== with {variable}={value}", flush=True)
+        run_programs(totals, "release", options, {variable: value}, kinds=("program",))
     for sanitizer in SANITIZERS:
         sanitized(totals, sanitizer, options)
     print("== with libFuzzer (build/fuzz)", flush=True)
@@ -269,6 +270,8 @@ def main():
     if options.pattern:
         options.pattern = f"*{options.pattern}*"
 
+    # Compiled kernels that the test programs share; nothing of it goes to the user's own cache.
+    os.environ.setdefault("CAIRN_CACHE", str(ROOT / "build" / "cache"))
     totals = Totals()
     if options.sanitize:
         sanitized(totals, options.sanitize, options)
@@ -281,6 +284,11 @@ def main():
             run_single(totals, name, command + extra.get(mode, []), LONG_TIMEOUT_SECONDS, ROOT)
     if built:
         run_programs(totals, "release", options, long=options.long)
+    if built and not options.quick:
+        # The oracle of the compiled kernels: what the tests of operations say of it.
+        print("== with CAIRN_DEVICE=ref", flush=True)
+        run_programs(totals, "release", options, {"CAIRN_DEVICE": "ref"}, kinds=("program",),
+                     only={"ops", "transforms", "runtime"})
     if built and options.long:
         long_only(totals, options)
     return totals.close()

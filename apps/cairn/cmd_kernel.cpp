@@ -67,44 +67,70 @@ struct ShowOptions {
   std::optional<std::string> arch;
 };
 
-const std::vector<std::string> kStages = {"tile", "llvm", "asm", "ptx", "amdgcn"};
+struct Stage {
+  std::string name;
+  std::vector<std::string> archs;  // processors that it is for; the first is taken for a GPU
+};
 const std::vector<std::string> kCpus = {"avx2", "avx512"};
-const std::vector<std::string> kGpus = {"sm_80", "sm_90", "gfx942"};
+const std::vector<std::string> kArchs = {"avx2", "avx512", "sm_80", "sm_90", "gfx942"};
+const std::vector<Stage> kStages = {{"tile", {}},
+                                    {"llvm", kCpus},
+                                    {"asm", kCpus},
+                                    {"ptx", {"sm_80", "sm_90"}},
+                                    {"amdgcn", {"gfx942"}}};
 
 bool contains(const std::vector<std::string>& names, const std::string& name) {
   return std::ranges::find(names, name) != names.end();
 }
 
 // Stages and processors go together: a mistake is told before anything is compiled.
-void check_stage(const ShowOptions& options) {
-  if (!contains(kStages, options.stage))
-    throw UsageError(fmt::format("--stage '{}' is not known; {}", options.stage,
-                                 suggest(options.stage, kStages)));
-  const bool gpu_stage = options.stage == "ptx" || options.stage == "amdgcn";
-  if (gpu_stage || (options.arch && contains(kGpus, *options.arch)))
-    throw NotInThisVersion(fmt::format(
-        "`cairn kernel show --stage {}{}` is not in this version of cairn; it comes with "
-        "GPU support",
-        options.stage, options.arch ? " --arch " + *options.arch : ""));
+const Stage& check_stage(const ShowOptions& options) {
+  std::vector<std::string> known;
+  for (const Stage& stage : kStages) {
+    known.push_back(stage.name);
+    if (stage.name != options.stage) continue;
+    // The tile language is the same for every processor.
+    const std::vector<std::string>& archs = stage.archs.empty() ? kArchs : stage.archs;
+    if (!options.arch || contains(archs, *options.arch)) return stage;
+    throw UsageError(fmt::format("--stage {} is not for --arch '{}'; {}", stage.name, *options.arch,
+                                 suggest(*options.arch, archs)));
+  }
+  throw UsageError(
+      fmt::format("--stage '{}' is not known; {}", options.stage, suggest(options.stage, known)));
 }
 
-std::string text_of(const ShowOptions& options, const ChosenKernel& chosen) {
-  if (options.stage == "tile") return to_text(chosen.kernel);
-  return kernel_text(prepared(chosen.kernel), choose_arch(options.arch),
-                     options.stage == "llvm" ? KernelStage::llvm : KernelStage::assembly);
+GpuTarget gpu_target(const std::string& arch) {
+  return arch == "sm_80"   ? GpuTarget::sm_80
+         : arch == "sm_90" ? GpuTarget::sm_90
+                           : GpuTarget::gfx942;
+}
+
+// What the stage is made for; empty for the tile language.
+std::string arch_of(const ShowOptions& options, const Stage& stage) {
+  if (stage.archs.empty()) return {};
+  if (stage.archs == kCpus) return std::string(name(choose_arch(options.arch)));
+  return options.arch.value_or(stage.archs[0]);
+}
+
+std::string text_of(const ShowOptions& options, const Stage& stage, const ChosenKernel& chosen) {
+  if (stage.archs.empty()) return to_text(chosen.kernel);
+  const tile::Kernel kernel = prepared(chosen.kernel);
+  if (stage.archs != kCpus)
+    return compile_gpu_kernel(kernel, gpu_target(arch_of(options, stage))).text;
+  return kernel_text(kernel, choose_arch(options.arch),
+                     stage.name == "llvm" ? KernelStage::llvm : KernelStage::assembly);
 }
 
 int show(const ShowOptions& options, Session& session) {
-  check_stage(options);
+  const Stage& stage = check_stage(options);
   const ChosenKernel chosen = choose_kernel(options.kernel, &tile::NamedKernel::shape);
-  const std::string text = text_of(options, chosen);
+  const std::string text = text_of(options, stage, chosen);
   if (!session.common.json) {
     session.out.write(text);
     return 0;
   }
-  Json json = {
-      {"name", chosen.named.name}, {"dtype", name(chosen.dtype)}, {"stage", options.stage}};
-  if (options.stage != "tile") json["arch"] = name(choose_arch(options.arch));
+  Json json = {{"name", chosen.named.name}, {"dtype", name(chosen.dtype)}, {"stage", stage.name}};
+  if (!stage.archs.empty()) json["arch"] = arch_of(options, stage);
   json["text"] = text;
   print_json(session.out, json);
   return 0;
@@ -161,9 +187,12 @@ void add_kernel(const Command& program) {
   const auto options = std::make_shared<ShowOptions>();
   const Command showing = group.command("show", "A kernel's text, or what it is compiled to.");
   options->kernel.declare(showing);
-  showing.option("--stage", "STAGE", options->stage, "tile, llvm or asm (default: tile)");
-  showing.option("--arch", "NAME", options->arch, "avx2 or avx512 (default: this processor)");
-  showing.example("cairn kernel show softmax\ncairn kernel show gelu --stage asm --arch avx512");
+  showing.option("--stage", "STAGE", options->stage,
+                 "tile, llvm, asm, ptx or amdgcn (default: tile)");
+  showing.option(
+      "--arch", "NAME", options->arch,
+      "avx2 or avx512 (default: this processor); sm_80 or sm_90 of ptx, gfx942 of amdgcn");
+  showing.example("cairn kernel show softmax --dtype bf16");
   showing.run([options](Session& session) { return show(*options, session); });
 
   add_kernel_explain(group);

@@ -7,6 +7,7 @@
 #include "apps/cairn/json.h"
 #include "apps/cairn/kernel_commands.h"
 #include "cairn/base/clock.h"
+#include "cairn/base/environment.h"
 #include "cairn/base/error.h"
 #include "cairn/base/thread_pool.h"
 #include "cairn/compiler/kernel_compiler.h"
@@ -32,6 +33,8 @@ KernelSlot slot_of(const Number& number, DType dtype) {
 }
 
 Launch compiled_launch(const tile::Kernel& kernel, const tile::KernelCall& call, ThreadPool& pool) {
+  if (choose_cpu_target(read_environment().target) < CpuTarget::avx2)
+    throw_error("compiled kernels need a processor with AVX2; use --device interpreter");
   CompiledKernel code;
   try {
     code = link_kernel(compile_kernel(prepared(kernel), choose_arch({})), kernel.name);
@@ -124,24 +127,29 @@ int run(const Options& options, Session& session) {
 
   const double time = median(seconds);
   const double rate = static_cast<double>(traffic(chosen.kernel, call)) / time / 1e9;
+  const double gflops =
+      chosen.named.flops ? chosen.named.flops(chosen.shape, call) / time / 1e9 : 0;
   const tile::Difference& d = worst.difference;
   if (session.common.json) {
-    print_json(session.out, {{"name", chosen.named.name},
-                             {"dtype", name(chosen.dtype)},
-                             {"shape", shape_text(chosen.shape)},
-                             {"device", device},
-                             {"correct", d.ratio <= 1},
-                             {"max_error", d.error},
-                             {"tolerance", d.tolerance},
-                             {"error_of_tolerance", d.ratio},
-                             {"seconds", time},
-                             {"compile_seconds", compile_seconds},
-                             {"gbytes_per_s", rate}});
+    Json json = {{"name", chosen.named.name},
+                 {"dtype", name(chosen.dtype)},
+                 {"shape", shape_text(chosen.shape)},
+                 {"device", device},
+                 {"correct", d.ratio <= 1},
+                 {"max_error", d.error},
+                 {"tolerance", d.tolerance},
+                 {"error_of_tolerance", d.ratio},
+                 {"seconds", time},
+                 {"compile_seconds", compile_seconds},
+                 {"gbytes_per_s", rate}};
+    if (chosen.named.flops) json["gflops"] = gflops;
+    print_json(session.out, json);
   } else {
     session.out.line(fmt::format(
-        "{} on {}: {}, {} GB/s{}", title(chosen),
+        "{} on {}: {} ms, {} GB/s{}{}", title(chosen),
         interpreted ? "the interpreter" : fmt::format("the CPU ({} threads)", pool.threads()),
-        plot::human_duration(time), plot::short_number(rate, 3),
+        plot::short_number(1e3 * time), plot::short_number(rate, 3),
+        chosen.named.flops ? fmt::format(", {} GFLOP/s", plot::short_number(gflops, 3)) : "",
         options.repeat > 1 ? fmt::format(" (median of {})", options.repeat) : ""));
     session.out.line(fmt::format("largest error {}; the nearest to its tolerance is at {} % of it",
                                  plot::short_number(d.error, 3),
@@ -166,9 +174,7 @@ void add_kernel_run(const Command& group) {
   options->kernel.declare(command);
   command.option("--repeat", "N", options->repeat,
                  "run so often and give the median time (default: 1)", 1);
-  command.example(
-      "cairn kernel run gelu --shape 4096x4096 --repeat 20\n"
-      "cairn kernel run attention --device interpreter");
+  command.example("cairn kernel run attention --shape 2x70x20 --device interpreter");
   command.run([options](Session& session) { return run(*options, session); });
 }
 

@@ -234,9 +234,14 @@ class Fuser {
         needed_[static_cast<size_t>(*place)] = true;
     };
     for (const Tensor& t : graph_.outputs) need(root_of(t));
-    for (size_t i = nodes_.size(); i-- > 0;)
-      if (!is_dropped(static_cast<int>(i)))
-        for (const Tensor& root : reads_[i].roots) need(root);
+    std::vector<bool> computed(nodes_.size());  // by a reader, for itself
+    for (size_t i = nodes_.size(); i-- > 0;) {
+      // An operand of a barrier of which nobody reads the result.
+      if (is_dropped(static_cast<int>(i)) && !computed[i]) needed_[i] = true;
+      if (is_dropped(static_cast<int>(i))) continue;
+      for (const Tensor& root : reads_[i].roots) need(root);
+      for (const int inlined : reads_[i].inlined) computed[static_cast<size_t>(inlined)] = true;
+    }
   }
   // A constant or broadcast that all its readers compute for themselves.
   bool is_dropped(int i) const {

@@ -57,6 +57,8 @@ struct NamedKernel {
   KernelCall (*call)(DType dtype, const Shape& shape, uint64_t seed);
   // For a call that has not run yet.
   std::vector<Expected> (*expect)(DType dtype, const Shape& shape, const KernelCall& call);
+  // Floating-point operations of its products, a multiply-add being two; null where there are none.
+  double (*flops)(const Shape& shape, const KernelCall& call) = nullptr;
 };
 
 std::span<const NamedKernel> named_kernels();

@@ -134,6 +134,13 @@ std::vector<Expected> expect_attention(DType dtype, const Shape& shape, const Ke
   return {out};
 }
 
+// Two products; causal ones of half of the scores and the diagonal.
+double attention_flops(const Shape& shape, const KernelCall& call) {
+  const auto tokens = static_cast<double>(shape[1]);
+  const double scores = call.number(8) != 0 ? tokens * (tokens + 1) / 2 : tokens * tokens;
+  return 4.0 * static_cast<double>(shape[0] * shape[2]) * scores;
+}
+
 }  // namespace
 
 void add_attention(std::vector<NamedKernel>& kernels) {
@@ -145,7 +152,8 @@ void add_attention(std::vector<NamedKernel>& kernels) {
                      kFloats,
                      make_attention,
                      attention_call,
-                     expect_attention});
+                     expect_attention,
+                     attention_flops});
 }
 
 }  // namespace cairn::tile::detail

@@ -46,8 +46,10 @@ Kernel make_add(DType dtype, const Shape&) {
     const Buffer x = k.input("x", dtype), y = k.input("y", dtype), out = k.output("out", dtype);
     const Tile n = k.size("n");
     k.grid([&] { return Tiles{ceil_div(n, kBlock)}; });
-    const Tile i = k.program_id(0) * kBlock + k.arange(kBlock);
-    k.store(out, i, k.load(x, i, i < n) + k.load(y, i, i < n), i < n);
+    const Tile first = k.program_id(0) * kBlock;
+    const Tile i = first + k.arange(kBlock), inside = i < n;
+    const Tile a = k.load(x, i, inside), b = k.load(y, i, inside);
+    k.store(out, i, a + b, inside);
   });
 }
 KernelCall add_call(DType dtype, const Shape& shape, uint64_t seed) {

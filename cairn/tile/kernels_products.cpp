@@ -73,6 +73,9 @@ KernelCall matmul_call(DType dtype, const Shape& shape, uint64_t seed) {
   return {{fill.even(dtype, {shape[0], shape[1]}), fill.even(dtype, {shape[1], shape[2]}),
            no_result(dtype, {shape[0], shape[2]}), shape[0], shape[1], shape[2]}};
 }
+double product_flops(const Shape& shape, const KernelCall&) {
+  return 2.0 * static_cast<double>(shape.elements());
+}
 // As many elements as take 2^26 products.
 std::vector<int64_t> some_elements(const Shape& shape) {
   return spread(shape[0] * shape[2], std::max<int64_t>(1, (1 << 26) / shape[1]));
@@ -128,10 +131,10 @@ std::vector<Expected> expect_matmul_gelu(DType dtype, const Shape& shape, const 
 void add_products(std::vector<NamedKernel>& kernels) {
   const Shape usual = {512, 512, 512}, small = {65, 33, 70};
   kernels.push_back({"matmul", "the product of two matrices", "MxKxN", usual, small, kFloats,
-                     make_matmul, matmul_call, expect_matmul});
+                     make_matmul, matmul_call, expect_matmul, product_flops});
   kernels.push_back({"matmul_gelu", "gelu(x y + bias) without a trip to memory between", "MxKxN",
-                     usual, small, kFloats, make_matmul_gelu, matmul_gelu_call,
-                     expect_matmul_gelu});
+                     usual, small, kFloats, make_matmul_gelu, matmul_gelu_call, expect_matmul_gelu,
+                     product_flops});
 }
 
 }  // namespace cairn::tile::detail

@@ -261,9 +261,14 @@ const std::vector<std::string> kCommands = {"",
                                             "graph ops",
                                             "graph show",
                                             "graph run",
+                                            "kernel",
+                                            "kernel list",
+                                            "kernel show",
+                                            "kernel explain",
+                                            "kernel run",
                                             "probe",
                                             "trace"};
-const std::vector<std::string> kLater = {"kernel list",  "bench ops",   "chat",  "template render",
+const std::vector<std::string> kLater = {"kernel tune",  "bench ops",   "chat",  "template render",
                                          "quantize a b", "convert a b", "serve", "finetune",
                                          "plan",         "play",        "embed", "data pull a/b"};
 

@@ -172,6 +172,7 @@ Tile Generator::load_affine(DType dtype, const Shape& shape, int depth) {
     case 0: return k_.load(buffer, offset, mask(shape, 1));
     case 1: {
       const Tile there = mask(shape, 1);
+      if (!options_.other_tiles) return k_.load(buffer, offset, there);
       return k_.load(buffer, offset, there, value(dtype, shape, depth - 2));
     }
     default: return k_.load(buffer, offset);
@@ -217,7 +218,7 @@ void Generator::store_usual() {
   }
   offset = as_index(broadcast_to(offset, root_));
   Tile mask = usual_mask(root_);
-  if (random_.one_in(4)) {
+  if (random_.one_in(4) && may_mask(root_)) {
     const Tile more = this->mask(root_, 1);
     mask = mask.id() < 0 ? more : mask & more;
   }
@@ -281,7 +282,7 @@ void Generator::store_anywhere() {
   const auto [offset, elements] = distinct_offsets(shape);
   const Tile offsets = as_index(broadcast_to(offset + program * number(elements), shape));
   const Buffer buffer = output(dtype, std::max<int64_t>(1, elements * programs));
-  if (random_.one_in(3))
+  if (random_.one_in(3) || !may_mask(shape))
     k_.store(buffer, offsets, stored);
   else
     k_.store(buffer, offsets, stored, mask(shape, 2));

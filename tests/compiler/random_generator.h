@@ -64,6 +64,7 @@ class Generator {
   Tile coordinate(const Shape& shape, int axis, DType dtype = DType::i64);
   Tile linear_index(const Shape& shape);
   bool fits_root(const Shape& shape) const;
+  bool may_mask(const Shape& shape) const { return options_.masked_scalars || shape.rank() > 0; }
   std::pair<Tile, int64_t> place(bool with_blocks);
   // A random distinct offset for each element of a tile, and how many there may be.
   std::pair<Tile, int64_t> distinct_offsets(const Shape& shape);

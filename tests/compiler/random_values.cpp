@@ -195,8 +195,8 @@ Combine any_combine(Random& random, DType dtype) {
 Tile Generator::reduced(DType dtype, const Shape& shape, int depth) {
   int64_t length = random_.pick(kLengths);
   while (length * shape.elements() > 2 * options_.elements) length = random_.between(1, 4);
-  // More than a chunk of the order of sums.
-  if (shape.elements() == 1 && random_.one_in(8)) length = random_.between(4000, 9000);
+  if (shape.elements() == 1 && random_.one_in(8))
+    length = random_.between(3000, options_.longest_reduction);
   Shape from = shape;
   const int axis = static_cast<int>(random_.below(shape.rank() + 1));
   from.insert(axis, length);
@@ -224,6 +224,7 @@ Tile Generator::product(DType dtype, const Shape& shape, int depth) {
   constexpr std::array kBytes = {DType::i8, DType::u8};
   if (dtype == DType::f32) types.first = types.second = random_.pick(kFactors);
   if (dtype == DType::i32) types = {random_.pick(kBytes), random_.pick(kBytes)};
+  if (!options_.mixed_products && dtype == DType::i32) types.second = types.first;
   if (dtype != DType::i32 && !is_float(dtype)) return elementwise(dtype, shape, depth);
   const Tile x = value(types.first, {shape[0], inner}, depth);
   const Tile y = value(types.second, {inner, shape[1]}, depth);

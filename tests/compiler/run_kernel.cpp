@@ -241,6 +241,10 @@ std::optional<std::string> find_difference(const Kernel& kernel,
   return std::nullopt;
 }
 
+void interpret(const Kernel& kernel, std::span<const RandomArgument> arguments, uint64_t seed) {
+  tile::interpret(kernel, Launch(kernel, arguments, seed).arguments);
+}
+
 Kernel shrink(Kernel kernel, const std::function<bool(const Kernel&)>& fails) {
   // `change` of instruction `place`, counted as rewrite() walks: 0 drops it or makes it a constant,
   // i > 0 gives operand i - 1. Nothing where that is impossible.

@@ -19,6 +19,10 @@ std::optional<std::string> find_difference(const tile::Kernel& kernel,
                                            std::span<const RandomArgument> arguments, uint64_t seed,
                                            CpuTarget target);
 
+// The interpreter alone; throws Error when it refuses the kernel.
+void interpret(const tile::Kernel& kernel, std::span<const RandomArgument> arguments,
+               uint64_t seed);
+
 // A kernel with fewer instructions that still `fails`: each is dropped, or made a constant or one
 // of its operands, as long as any can be.
 tile::Kernel shrink(tile::Kernel kernel, const std::function<bool(const tile::Kernel&)>& fails);

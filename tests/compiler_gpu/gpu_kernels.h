@@ -107,4 +107,34 @@ inline Kernel transposed() {
   });
 }
 
+// out[i] = max(s, t): a number that all threads share, in f16.
+inline Kernel f16_limit() {
+  return tile::build("f16_limit", [](Builder& k) {
+    const Buffer out = k.output("out", DType::f16);
+    const Tile s = k.scalar("s", DType::f16), t = k.scalar("t", DType::f16);
+    k.store(out, k.arange(256), tile::broadcast_to(tile::reshape(tile::maximum(s, t), {1}), {256}));
+  });
+}
+
+// The sum and the largest of rows of any length, 512 columns at a time.
+inline Kernel long_rows() {
+  return tile::build("long_rows", [](Builder& k) {
+    const Buffer x = k.input("x", DType::f32);
+    const Buffer sums = k.output("sums", DType::f32), largest = k.output("largest", DType::f32);
+    const Tile rows = k.size("rows"), columns = k.size("columns", 4);
+    k.grid([&] { return std::vector<Tile>{rows}; });
+    const Tile row = k.program_id(0);
+    const std::vector<Tile> start = {k.full({512}, 0, DType::f32),
+                                     k.constant(-INFINITY, DType::f32)};
+    const auto step = [&](const Tile& first, const std::vector<Tile>& carried) {
+      const Tile column = first + k.arange(512);
+      const Tile v = k.load(x, row * columns + column, column < columns);
+      return std::vector<Tile>{carried[0] + v, tile::maximum(carried[1], tile::max(v, 0))};
+    };
+    const std::vector<Tile> end = k.loop(0, columns, 512, start, step);
+    k.store(sums, row, tile::sum(end[0], 0));
+    k.store(largest, row, end[1]);
+  });
+}
+
 }  // namespace cairn::test

@@ -38,10 +38,10 @@ struct Named {
 };
 std::vector<Named> kernels() {
   return {
-      {"add", vector_add(4)},      {"add, any size", vector_add(1)}, {"gelu", gelu()},
-      {"softmax", softmax(4)},     {"softmax, any", softmax(1)},     {"layer norm", layer_norm()},
-      {"bias add", bias_add(4)},   {"bias add, any", bias_add(1)},   {"bf16 scale", bf16_scale()},
-      {"transposed", transposed()}};
+      {"add", vector_add(4)},       {"add, any size", vector_add(1)}, {"gelu", gelu()},
+      {"softmax", softmax(4)},      {"softmax, any", softmax(1)},     {"layer norm", layer_norm()},
+      {"bias add", bias_add(4)},    {"bias add, any", bias_add(1)},   {"bf16 scale", bf16_scale()},
+      {"transposed", transposed()}, {"long rows", long_rows()},       {"f16 limit", f16_limit()}};
 }
 
 TEST(Gpu, CodeIsForTheTargetAndUsesNoLocalMemory) {
@@ -180,12 +180,16 @@ TEST(Gpu, WhatHasNoLoweringIsAnError) {
                 const Buffer x = k.inout("x", DType::f64);
                 k.store(x, i, tile::exp(k.load(x, i)));
               }),
-              HasSubstr("[tile exp] is a function of f64, which a GPU's code cannot call"));
+              HasSubstr("[tile exp] of f64 is a function call, which code for a GPU has none of"));
   EXPECT_THAT(message([](Builder& k, const Tile& i) {
                 const Buffer x = k.inout("x", DType::f32);
                 k.store(x, i, tile::scan(tile::Combine::sum, k.load(x, i), 0));
               }),
               HasSubstr("[tile scan] is not lowered yet"));
+  EXPECT_THAT(message([](Builder& k, const Tile& i) {
+                k.store(k.output("x", DType::i64), k.full({64}, 0, DType::i64), i);
+              }),
+              HasSubstr("[tile store] offsets repeat along axis 0"));
   EXPECT_THAT(message([](Builder& k, const Tile& i) {
                 const Buffer x = k.inout("x", DType::f32);
                 k.store(x, i, k.load(x, i) * 2.0);

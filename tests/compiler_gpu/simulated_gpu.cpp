@@ -121,6 +121,7 @@ class Memory : public llvm::SectionMemoryManager {
 struct Linked {
   Memory memory;
   std::unique_ptr<llvm::RuntimeDyld> linker;
+  ~Linked() { memory.deregisterEHFrames(); }
 };
 
 // Calls an address: the objects of a test lie too far from its functions for anything else.

@@ -112,25 +112,27 @@ Lanes CpuFunction::reduce_last(const Instruction& in, const Coordinates& outer) 
     sums.push_back(stack(packed, "sum"));
     b.CreateStore(emitter_.splat(identity(in), lanes_), sums.back());
   }
+  // A row that ends early by its mask is walked only so far.
+  llvm::Value* count = i64(n);
+  const ValueId mask = shape.rank() == 1 ? mask_of_identity(in) : -1;
+  std::vector<int> bounded;
+  if (mask >= 0) {
+    std::vector<llvm::Value*> counts = {count};
+    bounded = bound(mask, counts);
+    count = counts[0];
+  }
   const auto add = [&](llvm::Value* first, int64_t p, llvm::Value* tail) {
     memo_.clear();
     Coordinates at = outer;
     at.push_back(Lanes::affine(first, i64(1)));
     tail_ = tail;
+    if (mask >= 0) assume_terms(mask, at, bounded);
     llvm::Value* value = as_vector(evaluate(x, at));
     tail_ = nullptr;
     if (tail) value = b.CreateSelect(tail, value, emitter_.splat(identity(in), lanes_));
     llvm::Value* sum = sums[static_cast<size_t>(p)];
     b.CreateStore(combine(in, b.CreateLoad(packed, sum), value), sum);
   };
-  // Rows that end early by their mask are only walked so far.
-  llvm::Value* count = i64(n);
-  if (const ValueId mask = mask_of_identity(in); mask >= 0) {
-    std::vector<llvm::Value*> counts = sizes_of(shape);
-    memo_.clear();
-    bound(mask, counts);
-    if (shape.rank() == 1) count = counts[0];
-  }
   llvm::Value* full = b.CreateAnd(count, i64(-tile::kReduceLanes));
   if (!is_constant(full, 0))
     loop_over(i64(0), full, tile::kReduceLanes, [&](llvm::Value* first) {

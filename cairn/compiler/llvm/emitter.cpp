@@ -290,8 +290,10 @@ Value* Emitter::cast(DType from, DType to, Value* x) {
 
 // LLVM computes what stands between conversions from f16 and back in f16. Sums and products of
 // vectors come out of that as they were; a comparison is done lane by lane (without AVX512-FP16),
-// and the maximum of NaN and +0 is +0 then (LLVM 19). It does not look through this.
+// and the maximum of NaN and +0 is +0 then (LLVM 19, x86). It does not look through this. GPUs do
+// without: AMD's code generator fails on a fence around a number that all threads share.
 Value* Emitter::fenced(Value* x) {
+  if (!llvm::StringRef(module_.getTargetTriple()).starts_with("x86_64")) return x;
   return b.CreateIntrinsic(intrinsic::arithmetic_fence, {x->getType()}, {x});
 }
 

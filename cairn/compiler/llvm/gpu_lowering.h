@@ -10,10 +10,12 @@
 // aligned. A mask that is uniform over an access is one branch; of any other, an access is made
 // whole where all of it is let through and by elements at the edge.
 //
-// A reduction goes through shared memory (gpu_reduce.h), where its result stays.
+// A reduction goes through shared memory (gpu_reduce.h), where its result stays. A loop carries
+// tiles pack by pack.
 //
 // Buffers must not overlap, not even an output with an input. Where the offsets of a store repeat,
-// one of the values wins, not always the last.
+// one of the values wins and not always the last, as threads have no order; a tile of offsets that
+// are known to repeat is an Error.
 #pragma once
 
 #include <llvm/IR/Module.h>

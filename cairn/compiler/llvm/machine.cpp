@@ -67,7 +67,6 @@ std::unique_ptr<llvm::TargetMachine> make_cpu_machine(CpuTarget target) {
   std::call_once(once, [] {
     llvm::InitializeNativeTarget();
     llvm::InitializeNativeTargetAsmPrinter();
-    llvm::InitializeNativeTargetAsmParser();
   });
   return make_machine("x86_64-unknown-linux-gnu",
                       target == CpuTarget::avx512 ? "x86-64-v4" : "x86-64-v3", "");

@@ -1,0 +1,250 @@
+// The kernel of a pointwise group: its axes, its reads, and that it serves all sizes of a
+// structure.
+#include "cairn/compiler/pointwise.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "cairn/compiler/fuse.h"
+#include "cairn/compiler/kernel_compiler.h"
+#include "cairn/graph/parse.h"
+#include "cairn/runtime/runtime.h"
+#include "cairn/tile/interpreter.h"
+#include "cairn/tile/parse.h"
+#include "cairn/tile/print.h"
+#include "cairn/tile/verify.h"
+#include "tests/support/same_values.h"
+
+namespace cairn {
+namespace {
+
+using ::testing::ElementsAre;
+
+class Pointwise : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!can_compile_kernels()) GTEST_SKIP() << "needs LLVM";
+  }
+};
+
+// A graph that is one launch.
+struct Group {
+  Graph graph;
+  LaunchGroup launch;
+};
+Group group_of_text(std::string_view text) {
+  Group result{parse_graph(text).value(), {}};
+  std::vector<std::pair<Tensor, Tensor>> none;
+  Schedule schedule = make_schedule(result.graph, none);
+  fuse(result.graph, none, schedule);
+  EXPECT_EQ(schedule.launches.size(), 1u) << text;
+  result.launch = schedule.launches.at(0);
+  return result;
+}
+
+HostArray ramp(const TensorType& type, int64_t first) {
+  HostArray array(type.dtype, type.shape);
+  visit_dtype(type.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    int64_t i = first;
+    for (T& x : array.mutable_span<T>()) {
+      const auto number = static_cast<float>(i++ % 23 - 7);
+      x = static_cast<T>(number);
+    }
+  });
+  return array;
+}
+
+// The kernel, interpreted with the sizes of another group of its structure, gives what the
+// reference backend does.
+void expect_computes(const PointwiseKernel& made, const Group& group) {
+  const auto sizes = made.binding.sizes(group.launch);
+  ASSERT_TRUE(sizes);
+  std::vector<HostArray> inputs, outputs;
+  for (const Tensor& t : group.launch.inputs)
+    inputs.push_back(ramp(t.type(), static_cast<int64_t>(inputs.size()) * 5));
+  for (const Tensor& t : group.launch.outputs) outputs.emplace_back(t.dtype(), t.shape());
+  std::vector<tile::Argument> arguments;
+  for (const HostArray& x : inputs) arguments.emplace_back(x);
+  for (HostArray& x : outputs) arguments.emplace_back(x);
+  for (const int64_t size : *sizes) arguments.emplace_back(size);
+  for (const int place : made.binding.constants)
+    arguments.emplace_back(
+        group.launch.nodes[static_cast<size_t>(place)]->attrs().number(Attr::value));
+  std::vector<Number> scalars;
+  for (const tile::Argument& a : arguments)
+    if (a.number()) scalars.push_back(*a.number());
+  const auto grid = tile::grid_of(made.kernel, scalars);
+  EXPECT_EQ(grid[0] * grid[1] * grid[2], pointwise_programs(*sizes));
+  tile::interpret(made.kernel, arguments);
+
+  Runtime runtime({.device = "ref", .threads = 1});
+  std::vector<Tensor> values;
+  for (const Tensor& t : group.graph.inputs) {
+    size_t i = 0;
+    while (!same(group.launch.inputs[i], t)) ++i;
+    values.push_back(runtime.upload(inputs[i]));
+  }
+  const auto plan =
+      runtime.plan(group.graph, std::vector<bool>(group.graph.inputs.size(), false), true);
+  const std::vector<Tensor> want = runtime.run(plan, values);
+  for (size_t i = 0; i < outputs.size(); ++i)
+    EXPECT_TRUE(test::same_values(outputs[i], want[i].host())) << tile::to_text(made.kernel);
+}
+
+PointwiseKernel kernel_of(const Group& group) {
+  PointwiseKernel made = make_pointwise_kernel(group.launch);
+  tile::verify(made.kernel);
+  const std::string text = tile::to_text(made.kernel);
+  EXPECT_EQ(tile::to_text(tile::parse_kernel(text)), text);
+  expect_computes(made, group);
+  return made;
+}
+
+std::vector<int64_t> sizes_of(const Group& group) {
+  return kernel_of(group).binding.sizes(group.launch).value();
+}
+
+TEST_F(Pointwise, EqualShapesAreOneRow) {
+  EXPECT_THAT(sizes_of(group_of_text(R"(graph (%x: f32[3,5,70], %y: f32[3,5,70]) {
+    %0 = multiply(%x, %y)
+    %1 = add(%0, %x)
+    return %1
+  })")),
+              ElementsAre(1050));
+}
+
+TEST_F(Pointwise, ABiasMakesTwoAxes) {
+  EXPECT_THAT(sizes_of(group_of_text(R"(graph (%x: f32[3,5,70], %b: f32[70]) {
+    %0 = broadcast(%b) {shape=[3,5,70], axes=[2]}
+    %1 = add(%x, %0)
+    return %1
+  })")),
+              ElementsAre(15, 70));
+  // Of every second axis: none can be joined.
+  EXPECT_THAT(sizes_of(group_of_text(R"(graph (%x: f32[3,5,2,70], %b: f32[5,70]) {
+    %0 = broadcast(%b) {shape=[3,5,2,70], axes=[1,3]}
+    %1 = add(%x, %0)
+    return %1
+  })")),
+              ElementsAre(3, 5, 2, 70));
+}
+
+TEST_F(Pointwise, AxesOfOneAreNone) {
+  EXPECT_THAT(sizes_of(group_of_text(R"(graph (%x: f32[1,3,1,70], %b: f32[1,1,70]) {
+    %0 = broadcast(%b) {shape=[1,3,1,70], axes=[0,2,3]}
+    %1 = add(%x, %0)
+    %2 = reshape(%1) {shape=[3,70]}
+    %3 = multiply(%2, %2)
+    return %3
+  })")),
+              ElementsAre(3, 70));
+  EXPECT_THAT(sizes_of(group_of_text(R"(graph (%x: f32[1,1], %y: f32[1,1]) {
+    %0 = add(%x, %y)
+    return %0
+  })")),
+              ElementsAre());
+  EXPECT_THAT(sizes_of(group_of_text(R"(graph (%x: i32[], %y: i32[]) {
+    %0 = multiply(%x, %y)
+    return %0
+  })")),
+              ElementsAre());
+}
+
+TEST_F(Pointwise, RowsAndColumnsMeet) {
+  EXPECT_THAT(sizes_of(group_of_text(R"(graph (%x: f32[19], %y: f32[300]) {
+    %0 = broadcast(%x) {shape=[19,300], axes=[0]}
+    %1 = broadcast(%y) {shape=[19,300], axes=[1]}
+    %2 = multiply(%0, %1)
+    return %2
+  })")),
+              ElementsAre(19, 300));
+}
+
+TEST_F(Pointwise, ABroadcastOfABroadcastReadsItsSource) {
+  const Group group = group_of_text(R"(graph (%x: f32[6], %y: f32[4,6,5]) {
+    %0 = broadcast(%x) {shape=[6,5], axes=[0]}
+    %1 = broadcast(%0) {shape=[4,6,5], axes=[1,2]}
+    %2 = subtract(%1, %y)
+    return %2
+  })");
+  EXPECT_THAT(sizes_of(group), ElementsAre(4, 6, 5));
+  EXPECT_EQ(group.launch.inputs.size(), 2u);
+}
+
+TEST_F(Pointwise, OneValueReadInTwoWays) {
+  EXPECT_THAT(sizes_of(group_of_text(R"(graph (%x: f32[7]) {
+    %0 = broadcast(%x) {shape=[7,7], axes=[0]}
+    %1 = broadcast(%x) {shape=[7,7], axes=[1]}
+    %2 = subtract(%0, %1)
+    return %2
+  })")),
+              ElementsAre(7, 7));
+}
+
+TEST_F(Pointwise, ConstantsAreParameters) {
+  const auto text = [](const std::string& a, const std::string& b) {
+    return R"(graph (%x: f32[100]) {
+    %0 = full() {value=)" +
+           a + R"(, dtype=f32, shape=[100]}
+    %1 = multiply(%x, %0)
+    %2 = full() {value=)" +
+           b + R"(, dtype=f32, shape=[100]}
+    %3 = add(%1, %2)
+    return %3
+  })";
+  };
+  const PointwiseKernel first = kernel_of(group_of_text(text("0.1", "2.0")));
+  EXPECT_EQ(first.binding.constants.size(), 2u);
+  const Group other = group_of_text(text("-3.0", "0.5"));
+  EXPECT_EQ(tile::to_text(first.kernel), tile::to_text(kernel_of(other).kernel));
+  expect_computes(first, other);
+}
+
+TEST_F(Pointwise, NodesOfOneOperationThatAreALaunch) {
+  EXPECT_THAT(sizes_of(group_of_text(R"(graph () {
+    %0 = full() {value=7, dtype=i16, shape=[3,4]}
+    return %0
+  })")),
+              ElementsAre(12));
+  EXPECT_THAT(sizes_of(group_of_text(R"(graph (%x: bool[5]) {
+    %0 = broadcast(%x) {shape=[5,3], axes=[0]}
+    return %0
+  })")),
+              ElementsAre(5, 3));
+}
+
+TEST_F(Pointwise, SeveralOutputsOfSeveralTypes) {
+  EXPECT_THAT(sizes_of(group_of_text(R"(graph (%x: f32[33], %i: i8[33]) {
+    %0 = cast(%i) {dtype=f32}
+    %1 = less(%x, %0)
+    %2 = select(%1, %x, %0)
+    %3 = cast(%2) {dtype=f16}
+    return %1, %2, %3
+  })")),
+              ElementsAre(33));
+}
+
+// The kernel of one size runs all sizes of the structure, and says so where it does not fit.
+TEST_F(Pointwise, OneKernelServesAllSizes) {
+  const auto text = [](int rows, int columns) {
+    const std::string shape = std::to_string(rows) + "," + std::to_string(columns);
+    return "graph (%x: f32[" + shape + "], %b: f32[" + std::to_string(columns) +
+           "]) {\n %0 = broadcast(%b) {shape=[" + shape +
+           "], axes=[1]}\n %1 = add(%x, %0)\n return %1\n}";
+  };
+  const PointwiseKernel made = kernel_of(group_of_text(text(3, 5)));
+  for (const auto& [rows, columns] :
+       std::vector<std::pair<int, int>>{{2, 300}, {8, 256}, {9, 257}, {17, 2}, {100, 7}})
+    expect_computes(made, group_of_text(text(rows, columns)));
+  // A size of 1 is another structure.
+  EXPECT_FALSE(made.binding.sizes(group_of_text(text(1, 5)).launch) &&
+               make_pointwise_kernel(group_of_text(text(1, 5)).launch).binding.axes.size() == 2);
+}
+
+}  // namespace
+}  // namespace cairn
