@@ -29,8 +29,8 @@ class NotInThisVersion : public UsageError {
 
 // docs/guides/command-line.md and CLI.md promise these on every command.
 struct CommonOptions {
-  std::optional<int64_t> threads;  // else CAIRN_THREADS, else one per physical core
-  std::string device = {};         // else CAIRN_DEVICE, else the best of devices()
+  std::optional<int64_t> threads;        // else CAIRN_THREADS, else one per physical core
+  std::string device = {};               // else CAIRN_DEVICE, else the best of devices()
   std::optional<std::string> precision;  // f32, bf16 or f16; else what the command or file says
   std::optional<uint64_t> seed;
   bool quiet = false;

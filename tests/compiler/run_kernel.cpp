@@ -245,6 +245,9 @@ void interpret(const Kernel& kernel, std::span<const RandomArgument> arguments, 
   tile::interpret(kernel, Launch(kernel, arguments, seed).arguments);
 }
 
+// They take a minute at worst and leave little.
+static constexpr int kMostTries = 1000;
+
 Kernel shrink(Kernel kernel, const std::function<bool(const Kernel&)>& fails) {
   // `change` of instruction `place`, counted as rewrite() walks: 0 drops it or makes it a constant,
   // i > 0 gives operand i - 1. Nothing where that is impossible.
@@ -282,12 +285,13 @@ Kernel shrink(Kernel kernel, const std::function<bool(const Kernel&)>& fails) {
     return result;
   };
   const auto size = [](const Kernel& k) { return static_cast<int>(k.types.size()); };
+  int tries = 0;
   for (bool any = true; any;) {
     any = false;
     for (int place = size(kernel) + 8; place-- > 0;)
       for (int change = 0; change < 4; ++change) {
         std::optional<Kernel> smaller = changed(place, change);
-        if (!smaller || !fails(*smaller)) continue;
+        if (!smaller || ++tries > kMostTries || !fails(*smaller)) continue;
         kernel = std::move(*smaller);
         any = true;
         break;

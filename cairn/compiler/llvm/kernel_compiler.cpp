@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <llvm/Config/llvm-config.h>
 #include <llvm/IR/LLVMContext.h>
-#include <llvm/IR/Verifier.h>
 #include <llvm/Support/raw_ostream.h>
 #include <llvm/TargetParser/Host.h>
 
@@ -39,11 +38,7 @@ struct Lowered {
         function.addFnAttr("min-legal-vector-width", "512");
       }
     }
-    std::string problem;
-    llvm::raw_string_ostream out(problem);
-    if (llvm::verifyModule(*module, &out))
-      throw InternalError(
-          fmt::format("the lowering of kernel '{}' made invalid code: {}", kernel.name, problem));
+    compiler::verify(*module);
   }
 };
 

@@ -18,10 +18,13 @@
 #include <llvm/Analysis/ScopedNoAliasAA.h>
 #include <llvm/Analysis/TargetLibraryInfo.h>
 #include <llvm/Analysis/TargetTransformInfo.h>
+#include <llvm/IR/DiagnosticInfo.h>
+#include <llvm/IR/DiagnosticPrinter.h>
 #include <llvm/IR/Dominators.h>
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/PassInstrumentation.h>
 #include <llvm/IR/PassManager.h>
+#include <llvm/IR/Verifier.h>
 #include <llvm/MC/TargetRegistry.h>
 #include <llvm/Support/TargetSelect.h>
 #include <llvm/Support/raw_ostream.h>
@@ -145,7 +148,31 @@ void optimize(llvm::Module& module, llvm::TargetMachine& machine) {
     if (!function.isDeclaration()) passes.run(function, functions);
 }
 
+void verify(const llvm::Module& module) {
+  std::string problem;
+  llvm::raw_string_ostream out(problem);
+  if (llvm::verifyModule(module, &out))
+    throw InternalError(fmt::format("the lowering of kernel '{}' for {} made invalid code: {}",
+                                    module.getName().str(), module.getTargetTriple(), problem));
+}
+
+namespace {
+
+// The first problem that a code generator reports. Without a handler LLVM would end the program.
+void keep_problem(const llvm::DiagnosticInfo* info, void* text) {
+  if (info->getSeverity() != llvm::DS_Error) return;
+  auto& problem = *static_cast<std::string*>(text);
+  if (!problem.empty()) return;
+  llvm::raw_string_ostream out(problem);
+  llvm::DiagnosticPrinterRawOStream printer(out);
+  info->print(printer);
+}
+
+}  // namespace
+
 std::string emit(llvm::Module& module, llvm::TargetMachine& machine, bool assembly) {
+  std::string failure;
+  module.getContext().setDiagnosticHandlerCallBack(keep_problem, &failure);
   llvm::SmallVector<char, 0> bytes;
   llvm::raw_svector_ostream out(bytes);
   llvm::legacy::PassManager passes;
@@ -154,6 +181,10 @@ std::string emit(llvm::Module& module, llvm::TargetMachine& machine, bool assemb
   if (machine.addPassesToEmitFile(passes, out, nullptr, kind))
     throw_error("LLVM cannot write machine code for this target");
   passes.run(module);
+  module.getContext().setDiagnosticHandlerCallBack(nullptr, nullptr);
+  if (!failure.empty())
+    throw_error(fmt::format("LLVM has no code of kernel '{}' for {}: {}", module.getName().str(),
+                            module.getTargetTriple(), failure));
   return {bytes.begin(), bytes.end()};
 }
 

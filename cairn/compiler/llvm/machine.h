@@ -25,7 +25,11 @@ unsigned pack_lanes(CpuTarget target);
 // (docs/adr/0005-tile-compiler.md).
 void optimize(llvm::Module& module, llvm::TargetMachine& machine);
 
-// An object file, or assembly text.
+// Throws InternalError naming the kernel when a lowering made invalid code.
+void verify(const llvm::Module& module);
+
+// An object file, or assembly text. Throws Error naming the kernel when the target has no code for
+// it.
 std::string emit(llvm::Module& module, llvm::TargetMachine& machine, bool assembly);
 
 }  // namespace cairn::compiler
