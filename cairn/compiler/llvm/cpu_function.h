@@ -141,16 +141,23 @@ class CpuFunction {
   llvm::Value* combine(const Instruction& in, llvm::Value* x, llvm::Value* y);
   llvm::Value* identity(const Instruction& in);
   llvm::Value* across_lanes(const Instruction& in, llvm::Value* packed);
-  // The mask that leaves only the identity of the reduction outside of it, or -1.
-  ValueId mask_of_identity(const Instruction& in);
+  // The mask outside of which the value is that number everywhere, or -1.
+  ValueId mask_leaving(const Number& nothing, ValueId v);
   void emit_sequential(const Instruction& in);  // scan and arg_reduce
 
   // --- cpu_dot.cpp
   // --------------------------------------------------------------------------------
 
   void emit_dot(const Instruction& in);
-  void dot_block(const Instruction& in, const Stored& sum, llvm::Value* row, int64_t rows,
-                 int64_t column, int64_t packs);
+  // How far the products go: beyond `depth` both operands are 0 by their masks.
+  struct Depth {
+    llvm::Value* depth = nullptr;
+    ValueId x_mask = -1, y_mask = -1;
+    std::vector<int> x_bounded, y_bounded;
+  };
+  Depth depth_of(const Instruction& in);
+  void dot_block(const Instruction& in, const Depth& depth, const Stored& sum, llvm::Value* row,
+                 int64_t rows, int64_t column, int64_t packs);
 
   const tile::Kernel& kernel_;
   const unsigned lanes_;

@@ -80,13 +80,12 @@ llvm::Value* CpuFunction::across_lanes(const Instruction& in, llvm::Value* packe
   return b.CreateExtractElement(packed, uint64_t{0});
 }
 
-ValueId CpuFunction::mask_of_identity(const Instruction& in) {
-  const Instruction* x = definition(in.operands[0]);
-  if (!x || stored_.contains(in.operands[0])) return -1;
+ValueId CpuFunction::mask_leaving(const Number& nothing, ValueId v) {
+  const Instruction* x = definition(v);
+  if (!x || stored_.contains(v)) return -1;
   const bool is_select = x->op == TileOp::apply && x->scalar == Op::select;
   const bool is_load = x->op == TileOp::load && x->operands.size() > 1;
   if (!is_select && !is_load) return -1;
-  const Number nothing = identity_of(in.kind, type(in.operands[0]).dtype);
   if (is_load && x->operands.size() == 2) return same_number(nothing, 0) ? x->operands[1] : -1;
   // The other value, through broadcasts.
   const Instruction* other = definition(x->operands[2]);
@@ -114,7 +113,8 @@ Lanes CpuFunction::reduce_last(const Instruction& in, const Coordinates& outer) 
   }
   // A row that ends early by its mask is walked only so far.
   llvm::Value* count = i64(n);
-  const ValueId mask = shape.rank() == 1 ? mask_of_identity(in) : -1;
+  const ValueId mask =
+      shape.rank() == 1 ? mask_leaving(identity_of(in.kind, type(x).dtype), x) : -1;
   std::vector<int> bounded;
   if (mask >= 0) {
     std::vector<llvm::Value*> counts = {count};
