@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <queue>
+#include <set>
 
 #include "cairn/compiler/pointwise.h"
 #include "cairn/graph/node_map.h"
@@ -170,16 +171,20 @@ class Fuser {
     if (has_path_around(a, b)) return "something else must run in between";
     return {};
   }
-  bool is_too_large(int a, int b) const {
+  bool is_too_large(int a, int b) {
     size_t nodes = 0;
-    size_t buffers = 0;
+    std::set<const Node*> buffers;  // that are read from outside
     for (const int group : {a, b})
       for (const int i : groups_.members(group)) {
         nodes += 1 + reads_[static_cast<size_t>(i)].inlined.size();
-        buffers += reads_[static_cast<size_t>(i)].roots.size();
+        for (const Tensor& root : reads_[static_cast<size_t>(i)].roots) {
+          const int* place = place_.find(root.node_pointer());
+          const int from = place ? groups_.find(*place) : -1;
+          if (from != a && from != b) buffers.insert(root.node_pointer());
+        }
       }
     return nodes > static_cast<size_t>(options_.max_nodes) ||
-           buffers > 2 * static_cast<size_t>(options_.max_buffers);
+           buffers.size() > static_cast<size_t>(options_.max_buffers);
   }
   // Whether something outside of both groups lies between them, either way. Edges of the schedule
   // lead forward, so what stands before the first node of both is on no such path.

@@ -81,20 +81,11 @@ void try_seeds(uint64_t first, int count, const GeneratorOptions& options) {
   }
 }
 
-// Without what the lowering gets wrong (each is to be switched on with its fix).
-GeneratorOptions lowered() {
-  GeneratorOptions options;
-  options.masked_scalars = false;
-  options.other_tiles = false;
-  options.mixed_products = false;
-  return options;
-}
-
-TEST(RandomKernel, ElementwiseAsInterpreted) { try_seeds(0, 150, lowered()); }
+TEST(RandomKernel, ElementwiseAsInterpreted) { try_seeds(0, 150, {}); }
 
 // Smaller tiles: an element of one is a whole tile inside a loop or a reduction.
 GeneratorOptions structured() {
-  GeneratorOptions options = lowered();
+  GeneratorOptions options;
   options.elements = 200;
   options.reductions = options.scans = options.dots = options.loops = true;
   return options;
@@ -105,7 +96,6 @@ TEST(RandomKernel, StructuredAsInterpreted) { try_seeds(10000, 50, structured())
 // What no back end has yet is valid, too: the interpreter finds no access outside of a buffer.
 TEST(RandomKernel, AreValidWhateverIsSwitchedOn) {
   GeneratorOptions options = structured();
-  options.masked_scalars = options.other_tiles = options.mixed_products = true;
   options.longest_reduction = 9000;
   for (uint64_t seed = 0; seed < 100; ++seed) {
     const RandomKernel random = random_kernel(seed, options);

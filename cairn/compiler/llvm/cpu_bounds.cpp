@@ -43,7 +43,7 @@ std::vector<int> CpuFunction::bound(ValueId mask, std::vector<llvm::Value*>& cou
       const bool bounds = x.kind == Lanes::Kind::affine && is_constant(x.stride, 1) &&
                           y.is_uniform() && axes[t] == -1;
       axes[t] = bounds ? static_cast<int>(axis) : -2;
-      if (bounds) limits[t] = b.CreateSub(y.value, x.value);
+      if (bounds) limits[t] = b.CreateBinaryIntrinsic(llvm::Intrinsic::ssub_sat, y.value, x.value);
     }
   }
   for (size_t t = 0; t < axes.size(); ++t) {
@@ -62,7 +62,7 @@ void CpuFunction::assume_terms(ValueId mask, const Coordinates& here,
   std::vector<Term> terms;
   collect_terms(mask, here, terms);
   for (size_t t = 0; t < terms.size(); ++t) {
-    if (bounded[t] < 0) continue;
+    if (t >= bounded.size() || bounded[t] < 0) continue;  // a single element has no axes
     const bool last = bounded[t] + 1 == static_cast<int>(here.size());
     memo_[{terms[t].less->results[0], terms[t].at}] =
         last && tail_ ? Lanes::vector(tail_) : Lanes::uniform(b.getTrue());

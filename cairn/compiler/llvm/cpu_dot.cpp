@@ -128,7 +128,7 @@ void CpuFunction::dot_block(const Instruction& in, const Depth& depth, const Sto
     for (int64_t p = 0; p < packs; ++p) {
       const Coordinates here = {Lanes::uniform(k), Lanes::affine(i64(column + p * lanes), i64(1))};
       if (depth.y_mask >= 0) assume_terms(depth.y_mask, here, depth.y_bounded);
-      right.push_back(emitter_.convert(as_vector(evaluate(y, here)), from, wide));
+      right.push_back(emitter_.convert(as_vector(evaluate(y, here)), type(y).dtype, wide));
     }
     tail_ = nullptr;
     for (int64_t r = 0; r < rows; ++r) {

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
 #include "cairn/base/error.h"
 #include "cairn/compiler/llvm/cpu_lowering.h"
 #include "cairn/tile/infer.h"
@@ -135,11 +137,14 @@ void CpuFunction::emit_block(const Block& code) {
     memo_.clear();
     switch (in.op) {
       case TileOp::store: {
-        // Stores of one shape with no other effect between them are one region: each pack is read
-        // whole before it is written, so an output may lie in an input's memory.
+        // Stores of one shape to different buffers with no other effect between them are one
+        // region: each pack is read whole before it is written, so an output may lie in an input's
+        // memory.
         std::vector<const Instruction*> stores = {&in};
+        std::set<int> buffers = {in.parameter};
         while (i + 1 < code.code.size() && code.code[i + 1].op == TileOp::store &&
-               type(code.code[i + 1].operands[0]).shape == type(in.operands[0]).shape)
+               type(code.code[i + 1].operands[0]).shape == type(in.operands[0]).shape &&
+               buffers.insert(code.code[i + 1].parameter).second)
           stores.push_back(&code.code[++i]);
         store_region(stores);
         break;

@@ -118,7 +118,7 @@ class CpuFunction {
   Lanes elementwise(const Instruction& in, const Coordinates& at);
   Lanes load(const Instruction& in, const Coordinates& at);
   llvm::Value* load_scalar(const Instruction& in, DType dtype, llvm::Value* offset,
-                           llvm::Value* mask, const Coordinates& at);
+                           llvm::Value* mask, llvm::Value* other);
   void store(const Instruction& in, const Lanes& offset, const Lanes& value, const Lanes& mask,
              bool packed);
   llvm::Value* address(const Instruction& in, llvm::Value* offset);

@@ -11,7 +11,8 @@
 // are found: stride 1 loads a vector, stride 0 a scalar, any other gathers.
 //
 // Masks of the form index < bound bound the loops instead of being computed: full packs run without
-// masks and one masked pack does the rest.
+// masks and one masked pack does the rest. An index must not pass the largest i64: there the
+// comparison of the wrapped number would be another.
 #pragma once
 
 #include <llvm/IR/Module.h>

@@ -200,10 +200,19 @@ Lanes CpuFunction::load(const Instruction& in, const Coordinates& at) {
   const Lanes offset = evaluate(in.operands[0], at);
   Lanes mask = in.operands.size() > 1 ? evaluate(in.operands[1], at) : Lanes::uniform(b.getTrue());
   // Lanes behind the end of the tile may lie outside of the buffer.
-  if (tail_ && !offset.is_uniform()) mask = both(mask, Lanes::vector(tail_));
+  if (tail_ && !(offset.is_uniform() && mask.is_uniform())) mask = both(mask, Lanes::vector(tail_));
   const bool contiguous = offset.kind == Lanes::Kind::affine && is_constant(offset.stride, 1);
-  if (offset.is_uniform() && mask.is_uniform())
-    return Lanes::uniform(load_scalar(in, dtype, offset.value, mask.value, at));
+  if (offset.is_uniform() && mask.is_uniform()) {
+    const Lanes other = in.operands.size() > 2 && !is_true(mask)
+                            ? evaluate(in.operands[2], at)
+                            : Lanes::uniform(emitter_.number(0, dtype));
+    if (other.is_uniform())
+      return Lanes::uniform(load_scalar(in, dtype, offset.value, mask.value, other.value));
+    llvm::Value* loaded =
+        load_scalar(in, dtype, offset.value, mask.value, emitter_.number(0, dtype));
+    return Lanes::vector(
+        b.CreateSelect(mask.value, emitter_.splat(loaded, lanes_), as_vector(other)));
+  }
   llvm::Type* memory = emitter_.memory_type(dtype, lanes_);
   const llvm::Align align(size_of(dtype));
   if (contiguous && is_true(mask)) {
@@ -221,13 +230,11 @@ Lanes CpuFunction::load(const Instruction& in, const Coordinates& at) {
   return Lanes::vector(emitter_.from_memory(loaded, dtype));
 }
 llvm::Value* CpuFunction::load_scalar(const Instruction& in, DType dtype, llvm::Value* offset,
-                                      llvm::Value* mask, const Coordinates& at) {
+                                      llvm::Value* mask, llvm::Value* other) {
   llvm::Type* memory = emitter_.memory_type(dtype);
   llvm::Value* from = address(in, offset);
   if (!is_true(Lanes::uniform(mask))) {
     // Without a branch: where the mask is false the other value is loaded.
-    llvm::Value* other =
-        in.operands.size() > 2 ? evaluate(in.operands[2], at).value : emitter_.number(0, dtype);
     llvm::Value* place = stack(memory, "other");
     b.CreateStore(emitter_.to_memory(other, dtype), place);
     from = b.CreateSelect(mask, from, place);
@@ -263,8 +270,14 @@ void CpuFunction::store(const Instruction& in, const Lanes& offset, const Lanes&
   b.CreateMaskedScatter(stored, address(in, as_vector(offset)), align, as_vector(mask));
 }
 
-// Lanes 0..n-1.
+// Lanes 0..n-1. A constant is hidden from LLVM, which widens a masked load of 64-bit elements whose
+// mask it knows to be half empty, and reads behind the end (LLVM 19, AVX2).
 llvm::Value* CpuFunction::first_lanes(llvm::Value* n) {
+  if (llvm::isa<llvm::ConstantInt>(n)) {
+    llvm::Value* place = stack(n->getType(), "count");
+    b.CreateStore(n, place);
+    n = b.CreateLoad(n->getType(), place, true);
+  }
   llvm::Value* narrow = b.CreateTrunc(n, b.getInt32Ty());
   return b.CreateICmpULT(lane_numbers(b.getInt32Ty()), emitter_.splat(narrow, lanes_));
 }
