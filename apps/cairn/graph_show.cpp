@@ -143,8 +143,13 @@ std::string launch_names(const Launch& launch) {
 std::vector<std::string> not_fused(const Launch& launch, const Backend& backend) {
   if (launch.group.is_fused()) return launch.group.notes;
   if (launch.group.nodes.empty()) return {"it copies a value"};
-  return {fmt::format("{} has no tile kernel; the backend {} computes it by itself",
-                      launch_name(launch), backend.backend_of(launch.group))};
+  const std::string_view name = launch_name(launch);
+  if (launch.kind != Launch::Kind::kernel)
+    return {fmt::format("{} runs the plan of its region", name)};
+  const std::string_view by = backend.backend_of(launch.group);
+  if (by == backend.name() && by != "ref")
+    return {fmt::format("{} is a kernel of its own, which takes no neighbours in yet", name)};
+  return {fmt::format("{} has no tile kernel; the backend {} computes it by itself", name, by)};
 }
 
 Json schedule_json(const Plan& plan, const Backend& backend) {
@@ -187,8 +192,9 @@ void print_fusion(const Plan& plan, const Backend& backend, Output& out) {
     }
     for (const std::string& reason : not_fused(launch, backend)) ++reasons[reason];
   }
-  out.line(fused ? fmt::format("Fused: {} operations in {} launches of backend {}.", fused,
-                               launches, backend.name())
+  out.line(fused ? fmt::format("Fused: {} operations in {} of backend {}.", fused,
+                               launches == 1 ? "one launch" : fmt::format("{} launches", launches),
+                               backend.name())
                  : "Fused: nothing.");
   for (const auto& [reason, count] : reasons)
     out.line(fmt::format("Not fused: {}{}.", reason,
