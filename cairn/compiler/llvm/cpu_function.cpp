@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 
 #include "cairn/base/error.h"
@@ -368,6 +369,26 @@ void CpuFunction::hold(ValueId v) {
 // --- loops
 // ------------------------------------------------------------------------------------------
 
+bool CpuFunction::updates_itself(ValueId v, const Block& body, size_t number) const {
+  const TileType& own = type(body.arguments[number + 1]);
+  if (own.shape.rank() == 0) return false;
+  std::set<std::pair<ValueId, bool>> seen;
+  const std::function<bool(ValueId, bool)> follow = [&](ValueId value, bool same_place) {
+    for (size_t i = 1; i < body.arguments.size(); ++i)
+      if (value == body.arguments[i])
+        return type(value).shape.rank() == 0 || (i == number + 1 && same_place);
+    if (stored_.contains(value) || type(value).shape.rank() == 0) return true;
+    if (!seen.emplace(value, same_place).second) return true;
+    const Instruction* in = definition(value);
+    if (!in) return true;
+    const bool moves = in->op == TileOp::broadcast || in->op == TileOp::reshape ||
+                       in->op == TileOp::transpose || in->op == TileOp::load;
+    return std::all_of(in->operands.begin(), in->operands.end(),
+                       [&](ValueId operand) { return follow(operand, same_place && !moves); });
+  };
+  return follow(v, true);
+}
+
 void CpuFunction::emit_loop(const Instruction& in) {
   const Block& body = in.regions[0];
   llvm::Value* begin = scalar(in.operands[0]);
@@ -404,8 +425,14 @@ void CpuFunction::emit_loop(const Instruction& in) {
     const ValueId v = body.yields[i];
     const auto held = stored_.find(v);
     if (held != stored_.end() && held->second.base == places[i].base) continue;  // in place
+    if (updates_itself(v, body, i)) continue;
     next[i] = reserve(type(v));
     copy_into(next[i], v);
+  }
+  for (size_t i = 0; i < carried; ++i) {
+    const auto held = stored_.find(body.yields[i]);
+    const bool in_place = held != stored_.end() && held->second.base == places[i].base;
+    if (!next[i].base && !in_place) copy_into(places[i], body.yields[i]);
   }
   for (size_t i = 0; i < carried; ++i)
     if (next[i].base)

@@ -72,6 +72,9 @@ class CpuFunction {
   void emit_block(const tile::Block& code);
   void emit_scalar(const Instruction& in);
   void emit_loop(const Instruction& in);
+  // Whether a yielded value reads, of what the loop carries in memory, only its own old value and
+  // only where the new one is written: then it may be written there at once.
+  bool updates_itself(ValueId v, const tile::Block& body, size_t number) const;
   void emit_atomic(const Instruction& in);
   // Loops over the axes of a tile: body(coordinates) for each pack, with tail_ set in the last one.
   using PackBody = std::function<void(const Coordinates&)>;

@@ -6,6 +6,7 @@
 #include "cairn/compiler/fuse.h"
 #include "cairn/compiler/pointwise.h"
 #include "cairn/compiler/product.h"
+#include "cairn/compiler/reduction.h"
 #include "cairn/core/dispatch.h"
 #include "cairn/runtime/cpu/kernel_cache.h"
 
@@ -15,7 +16,9 @@ namespace {
 // A launch: a kernel and all of its arguments but the buffers.
 struct CpuLaunch {
   std::shared_ptr<const CompiledKernel> kernel;
-  PointwiseBinding binding;  // of a pointwise group
+  std::shared_ptr<const PointwiseBinding> binding = nullptr;  // of a pointwise group
+  ProductBlock block = {};                                    // of a product
+  ReductionForm form = {};                                    // of a reduction
   std::vector<KernelSlot> scalars;
   int64_t programs = 0;
   int64_t grain = 1;  // programs that one thread takes at a time
@@ -52,10 +55,10 @@ KernelSlot slot_of(const Number& value, DType dtype) {
 
 // The sizes of the group, for its kernel; false when they do not fit the binding.
 bool bind_pointwise(CpuLaunch& launch, const LaunchGroup& group) {
-  const auto sizes = launch.binding.sizes(group);
+  const auto sizes = launch.binding->sizes(group);
   if (!sizes) return false;
   for (const int64_t size : *sizes) launch.scalars.push_back(slot_of(size));
-  for (const int place : launch.binding.constants) {
+  for (const int place : launch.binding->constants) {
     const Node& node = *group.nodes[static_cast<size_t>(place)];
     launch.scalars.push_back(slot_of(node.attrs().number(Attr::value), node.output().dtype));
   }
@@ -96,20 +99,22 @@ class CpuBackend : public Backend {
     return is_ours(group) ? name() : fallback_->backend_of(group);
   }
   LaunchCode code(const LaunchGroup& group) const override {
-    if (is_product(group)) return product(group.node());
+    if (is_product(group)) return product(group.node(), nullptr);
+    if (is_reduction(group)) return reduction(group.node(), nullptr);
     if (!group.is_fused()) return fallback_->code(group);
     auto launch = std::make_shared<CpuLaunch>();
     auto made = make_pointwise_kernel(group);
     launch->kernel = kernels_.get(made.kernel);
-    launch->binding = std::move(made.binding);
+    launch->binding = std::make_shared<const PointwiseBinding>(std::move(made.binding));
     CAIRN_ASSERT(bind_pointwise(*launch, group));
     return {run_kernel, std::move(launch)};
   }
   std::optional<LaunchCode> rebind(const LaunchCode& code,
                                    const LaunchGroup& group) const override {
-    if (is_product(group)) return product(group.node());
-    if (!group.is_fused()) return fallback_->rebind(code, group);
+    if (!is_ours(group)) return fallback_->rebind(code, group);
     const auto& before = *static_cast<const CpuLaunch*>(code.data.get());
+    if (is_product(group)) return product(group.node(), &before);
+    if (is_reduction(group)) return reduction(group.node(), &before);
     auto launch = std::make_shared<CpuLaunch>();
     launch->kernel = before.kernel;
     launch->binding = before.binding;
@@ -140,13 +145,22 @@ class CpuBackend : public Backend {
   static bool is_product(const LaunchGroup& group) {
     return !group.is_fused() && cairn::is_product(group.node());
   }
-  static bool is_ours(const LaunchGroup& group) { return group.is_fused() || is_product(group); }
+  static bool is_reduction(const LaunchGroup& group) {
+    return !group.is_fused() && cairn::is_reduction(group.node());
+  }
+  static bool is_ours(const LaunchGroup& group) {
+    return group.is_fused() || is_product(group) || is_reduction(group);
+  }
 
-  LaunchCode product(const Node& node) const {
+  // `before`: a launch of the same structure, whose kernel serves where the block is the same.
+  LaunchCode product(const Node& node, const CpuLaunch* before) const {
     const ProductSizes sizes = product_sizes(node);
     const ProductBlock block = product_block(sizes);
     auto launch = std::make_shared<CpuLaunch>();
-    launch->kernel = kernels_.get(make_product_kernel(node, block));
+    launch->kernel = before && before->block == block
+                         ? before->kernel
+                         : kernels_.get(make_product_kernel(node, block));
+    launch->block = block;
     for (const int64_t size : {sizes.batch, sizes.m, sizes.n, sizes.k})
       launch->scalars.push_back(slot_of(size));
     launch->programs = product_programs(sizes, block);
@@ -154,7 +168,25 @@ class CpuBackend : public Backend {
         1, kGrainProducts / std::max<int64_t>(1, block.rows * block.columns * sizes.k));
     return {run_kernel, std::move(launch)};
   }
+  LaunchCode reduction(const Node& node, const CpuLaunch* before) const {
+    const ReductionSizes sizes = reduction_sizes(node);
+    const ReductionForm form = reduction_form(sizes);
+    auto launch = std::make_shared<CpuLaunch>();
+    launch->kernel = before && before->form == form
+                         ? before->kernel
+                         : kernels_.get(make_reduction_kernel(node, form));
+    launch->form = form;
+    for (const int64_t size : {sizes.outer, sizes.n, sizes.inner})
+      launch->scalars.push_back(slot_of(size));
+    launch->programs = reduction_programs(sizes, form);
+    launch->grain =
+        std::max<int64_t>(1, kGrainElements / std::max<int64_t>(1, reduction_block(sizes, form)));
+    return {run_kernel, std::move(launch)};
+  }
   tile::Kernel kernel_of(const LaunchGroup& group) const {
+    if (is_reduction(group))
+      return make_reduction_kernel(group.node(), reduction_form(reduction_sizes(group.node())));
+
     if (!is_product(group)) return make_pointwise_kernel(group).kernel;
     return make_product_kernel(group.node(), product_block(product_sizes(group.node())));
   }
