@@ -4,7 +4,9 @@
 // its sign and payload are not promised (docs/edge-semantics.md).
 #pragma once
 
+#include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "cairn/core/dispatch.h"
 #include "cairn/core/host_array.h"
@@ -19,10 +21,17 @@ inline bool same_values(const HostArray& a, const HostArray& b) {
     if constexpr (kIsFloatType<T>) {
       const auto x = a.span<T>();
       const auto y = b.span<T>();
+      const auto number = [](T v) {
+        if constexpr (std::is_arithmetic_v<T>)
+          return static_cast<double>(v);
+        else
+          return static_cast<double>(static_cast<float>(v));
+      };
       for (size_t i = 0; i < x.size(); ++i) {
-        const auto p = static_cast<double>(static_cast<float>(x[i]));
-        const auto q = static_cast<double>(static_cast<float>(y[i]));
-        if (std::memcmp(&x[i], &y[i], sizeof(T)) != 0 && (p == p || q == q)) return false;
+        const double p = number(x[i]);
+        const double q = number(y[i]);
+        const bool same = p == q ? std::signbit(p) == std::signbit(q) : p != p && q != q;
+        if (!same) return false;
       }
       return true;
     }

@@ -43,17 +43,17 @@ std::vector<int> CpuFunction::bound(ValueId mask, std::vector<llvm::Value*>& cou
       const bool bounds = x.kind == Lanes::Kind::affine && is_constant(x.stride, 1) &&
                           y.is_uniform() && axes[t] == -1;
       axes[t] = bounds ? static_cast<int>(axis) : -2;
-      if (bounds) limits[t] = b.CreateBinaryIntrinsic(llvm::Intrinsic::ssub_sat, y.value, x.value);
+      if (bounds) limits[t] = b_.CreateBinaryIntrinsic(llvm::Intrinsic::ssub_sat, y.value, x.value);
     }
   }
   for (size_t t = 0; t < axes.size(); ++t) {
     if (axes[t] < 0) continue;
     llvm::Value*& count = counts[static_cast<size_t>(axes[t])];
-    count = b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, count, limits[t]);
+    count = b_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, count, limits[t]);
   }
   for (llvm::Value*& count : counts)
     if (!llvm::isa<llvm::ConstantInt>(count))
-      count = b.CreateBinaryIntrinsic(llvm::Intrinsic::smax, count, i64(0));
+      count = b_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, count, i64(0));
   return axes;
 }
 // In a pack within the bounds the terms that bound them hold.
@@ -65,7 +65,7 @@ void CpuFunction::assume_terms(ValueId mask, const Coordinates& here,
     if (t >= bounded.size() || bounded[t] < 0) continue;  // a single element has no axes
     const bool last = bounded[t] + 1 == static_cast<int>(here.size());
     memo_[{terms[t].less->results[0], terms[t].at}] =
-        last && tail_ ? Lanes::vector(tail_) : Lanes::uniform(b.getTrue());
+        last && tail_ ? Lanes::vector(tail_) : Lanes::uniform(b_.getTrue());
   }
 }
 

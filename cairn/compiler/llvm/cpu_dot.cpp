@@ -111,7 +111,7 @@ void CpuFunction::dot_block(const Instruction& in, const Depth& depth, const Sto
   // The sum is f32 for 16-bit floats, f64 for f64, i32 for bytes.
   const DType wide = is_float(from) ? (from == DType::f64 ? DType::f64 : DType::f32) : DType::i32;
   const auto at = [&](int64_t r, int64_t p) {
-    return Coordinates{Lanes::uniform(b.CreateAdd(row, i64(r))),
+    return Coordinates{Lanes::uniform(b_.CreateAdd(row, i64(r))),
                        Lanes::affine(i64(column + p * lanes), i64(1))};
   };
   auto* packed = llvm::FixedVectorType::get(emitter_.register_type(wide), lanes_);
@@ -119,7 +119,7 @@ void CpuFunction::dot_block(const Instruction& in, const Depth& depth, const Sto
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t p = 0; p < packs; ++p) {
       sums.push_back(stack(packed, "dot"));
-      b.CreateStore(emitter_.convert(as_vector(read(sum, at(r, p))), to, wide), sums.back());
+      b_.CreateStore(emitter_.convert(as_vector(read(sum, at(r, p))), to, wide), sums.back());
     }
   loop_over(i64(0), depth.depth, 1, [&](llvm::Value* k) {
     memo_.clear();
@@ -132,31 +132,32 @@ void CpuFunction::dot_block(const Instruction& in, const Depth& depth, const Sto
     }
     tail_ = nullptr;
     for (int64_t r = 0; r < rows; ++r) {
-      const Coordinates here = {Lanes::uniform(b.CreateAdd(row, i64(r))), Lanes::uniform(k)};
+      const Coordinates here = {Lanes::uniform(b_.CreateAdd(row, i64(r))), Lanes::uniform(k)};
       if (depth.x_mask >= 0) assume_terms(depth.x_mask, here, depth.x_bounded);
       llvm::Value* left =
           emitter_.splat(emitter_.convert(evaluate(x, here).value, type(x).dtype, wide), lanes_);
       for (int64_t p = 0; p < packs; ++p) {
         llvm::Value* place = sums[static_cast<size_t>(r * packs + p)];
-        llvm::Value* before = b.CreateLoad(packed, place);
+        llvm::Value* before = b_.CreateLoad(packed, place);
         llvm::Value* after =
-            is_float(wide) ? emitter_.fma(left, right[static_cast<size_t>(p)], before)
-                           : b.CreateAdd(before, b.CreateMul(left, right[static_cast<size_t>(p)]));
-        b.CreateStore(after, place);
+            is_float(wide)
+                ? emitter_.fma(left, right[static_cast<size_t>(p)], before)
+                : b_.CreateAdd(before, b_.CreateMul(left, right[static_cast<size_t>(p)]));
+        b_.CreateStore(after, place);
       }
     }
   });
   // A product of zeros that was left out would have made +0 of a sum that is -0.
   llvm::Value* skipped = nullptr;
   if (is_float(wide) && !llvm::isa<llvm::ConstantInt>(depth.depth)) {
-    llvm::Value* some = b.CreateICmpSLT(depth.depth, i64(type(x).shape[1]));
+    llvm::Value* some = b_.CreateICmpSLT(depth.depth, i64(type(x).shape[1]));
     skipped = emitter_.splat(
-        b.CreateSelect(some, emitter_.number(0.0, wide), emitter_.number(-0.0, wide)), lanes_);
+        b_.CreateSelect(some, emitter_.number(0.0, wide), emitter_.number(-0.0, wide)), lanes_);
   }
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t p = 0; p < packs; ++p) {
-      llvm::Value* value = b.CreateLoad(packed, sums[static_cast<size_t>(r * packs + p)]);
-      if (skipped) value = b.CreateFAdd(value, skipped);
+      llvm::Value* value = b_.CreateLoad(packed, sums[static_cast<size_t>(r * packs + p)]);
+      if (skipped) value = b_.CreateFAdd(value, skipped);
       write(sum, at(r, p), Lanes::vector(emitter_.convert(value, wide, to)));
     }
   memo_.clear();

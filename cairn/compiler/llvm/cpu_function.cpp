@@ -31,17 +31,17 @@ CpuFunction::CpuFunction(const tile::Kernel& kernel, unsigned lanes, llvm::Modul
       lanes_(lanes),
       module_(module),
       emitter_(module),
-      b(emitter_.b),
+      b_(emitter_.b),
       scalars_(kernel.types.size()),
       definitions_(kernel.types.size()),
       buffers_(kernel.parameters.size()) {}
 
 void CpuFunction::emit() {
-  llvm::Type* i64 = b.getInt64Ty();
-  auto* type = llvm::FunctionType::get(b.getVoidTy(), {b.getPtrTy(), i64, i64}, false);
+  llvm::Type* i64 = b_.getInt64Ty();
+  auto* type = llvm::FunctionType::get(b_.getVoidTy(), {b_.getPtrTy(), i64, i64}, false);
   function_ = llvm::Function::Create(type, llvm::Function::ExternalLinkage, kernel_.name, module_);
   function_->addParamAttr(0, llvm::Attribute::ReadOnly);
-  b.SetInsertPoint(block("entry"));
+  b_.SetInsertPoint(block("entry"));
   load_parameters();
   define(kernel_.body);
   define(kernel_.grid);
@@ -50,7 +50,7 @@ void CpuFunction::emit() {
     place_program(program, grid);
     emit_block(kernel_.body);
   });
-  b.CreateRetVoid();
+  b_.CreateRetVoid();
 }
 
 void CpuFunction::unsupported(const Instruction& in, std::string_view what) const {
@@ -64,38 +64,38 @@ BasicBlock* CpuFunction::block(const char* name) {
 
 void CpuFunction::loop_over(llvm::Value* begin, llvm::Value* end, int64_t step,
                             const std::function<void(llvm::Value*)>& body) {
-  BasicBlock* before = b.GetInsertBlock();
+  BasicBlock* before = b_.GetInsertBlock();
   BasicBlock* inside = block("loop");
   BasicBlock* after = block("done");
-  b.CreateCondBr(b.CreateICmpSLT(begin, end), inside, after);
-  b.SetInsertPoint(inside);
-  llvm::PHINode* i = b.CreatePHI(b.getInt64Ty(), 2);
+  b_.CreateCondBr(b_.CreateICmpSLT(begin, end), inside, after);
+  b_.SetInsertPoint(inside);
+  llvm::PHINode* i = b_.CreatePHI(b_.getInt64Ty(), 2);
   i->addIncoming(begin, before);
   body(i);
-  llvm::Value* next = b.CreateNSWAdd(i, i64(step));
-  i->addIncoming(next, b.GetInsertBlock());
-  b.CreateCondBr(b.CreateICmpSLT(next, end), inside, after);
-  b.SetInsertPoint(after);
+  llvm::Value* next = b_.CreateNSWAdd(i, i64(step));
+  i->addIncoming(next, b_.GetInsertBlock());
+  b_.CreateCondBr(b_.CreateICmpSLT(next, end), inside, after);
+  b_.SetInsertPoint(after);
 }
 
 void CpuFunction::when(llvm::Value* condition, const std::function<void()>& body) {
   BasicBlock* inside = block("then");
   BasicBlock* after = block("end");
-  b.CreateCondBr(condition, inside, after);
-  b.SetInsertPoint(inside);
+  b_.CreateCondBr(condition, inside, after);
+  b_.SetInsertPoint(inside);
   body();
-  b.CreateBr(after);
-  b.SetInsertPoint(after);
+  b_.CreateBr(after);
+  b_.SetInsertPoint(after);
 }
 
 void CpuFunction::load_parameters() {
   for (size_t i = 0; i < kernel_.parameters.size(); ++i) {
     const tile::Parameter& p = kernel_.parameters[i];
-    llvm::Value* slot = b.CreateConstInBoundsGEP1_64(b.getInt64Ty(), function_->getArg(0), i);
+    llvm::Value* slot = b_.CreateConstInBoundsGEP1_64(b_.getInt64Ty(), function_->getArg(0), i);
     if (p.is_buffer()) {
-      buffers_[i] = b.CreateLoad(b.getPtrTy(), slot, p.name);
+      buffers_[i] = b_.CreateLoad(b_.getPtrTy(), slot, p.name);
     } else {
-      llvm::Value* value = b.CreateLoad(emitter_.memory_type(p.dtype), slot, p.name);
+      llvm::Value* value = b_.CreateLoad(emitter_.memory_type(p.dtype), slot, p.name);
       scalar(p.value) = emitter_.from_memory(value, p.dtype);
     }
   }
@@ -125,8 +125,8 @@ void CpuFunction::place_program(llvm::Value* program, const std::vector<llvm::Va
       program_[0] = program;
     } else {
       // Of non-negative numbers, so the cheaper unsigned division is right.
-      program_[axis] = b.CreateURem(program, grid[axis]);
-      program = b.CreateUDiv(program, grid[axis]);
+      program_[axis] = b_.CreateURem(program, grid[axis]);
+      program = b_.CreateUDiv(program, grid[axis]);
     }
   }
   if (grid.empty()) program_[0] = program;
@@ -211,12 +211,12 @@ void CpuFunction::loop_nest(const std::vector<llvm::Value*>& counts, Coordinates
     tail_ = nullptr;
   };
   const int64_t step = lanes_;
-  llvm::Value* full = b.CreateAnd(count, i64(-step));
+  llvm::Value* full = b_.CreateAnd(count, i64(-step));
   if (!is_constant(full, 0))
     loop_over(i64(0), full, step, [&](llvm::Value* first) { pack(first, nullptr); });
-  llvm::Value* rest = b.CreateSub(count, full);
+  llvm::Value* rest = b_.CreateSub(count, full);
   if (is_constant(rest, 0)) return;
-  when(b.CreateICmpSGT(rest, i64(0)), [&] { pack(full, first_lanes(rest)); });
+  when(b_.CreateICmpSGT(rest, i64(0)), [&] { pack(full, first_lanes(rest)); });
 }
 
 bool CpuFunction::is_few_packs(const Shape& shape) const {
@@ -276,7 +276,8 @@ void CpuFunction::store_region(const std::vector<const Instruction*>& stores) {
     for (const Instruction* in : stores) {
       offsets.push_back(evaluate(in->operands[0], here));
       values.push_back(evaluate(in->operands[1], here));
-      masks.push_back(mask_of(in) >= 0 ? evaluate(mask_of(in), here) : Lanes::uniform(b.getTrue()));
+      masks.push_back(mask_of(in) >= 0 ? evaluate(mask_of(in), here)
+                                       : Lanes::uniform(b_.getTrue()));
       if (tail_) masks.back() = both(masks.back(), Lanes::vector(tail_));
     }
     for (size_t i = 0; i < stores.size(); ++i)
@@ -324,12 +325,12 @@ void CpuFunction::write(const Stored& to, const Coordinates& at, const Lanes& va
   const Lanes offset = place(to, at);
   const bool is_bool = to.dtype == DType::b8;
   llvm::Type* element = is_bool ? emitter_.memory_type(to.dtype) : emitter_.register_type(to.dtype);
-  llvm::Value* address = b.CreateGEP(element, to.base, offset.value);
+  llvm::Value* address = b_.CreateGEP(element, to.base, offset.value);
   // A row has room for whole packs, so the last one needs no mask.
   llvm::Value* stored = offset.is_uniform() ? value.value : as_vector(value);
   if (is_bool) stored = emitter_.to_memory(stored, to.dtype);
   const uint64_t bytes = element->getScalarSizeInBits() / 8;
-  b.CreateAlignedStore(stored, address, llvm::Align(bytes));
+  b_.CreateAlignedStore(stored, address, llvm::Align(bytes));
 }
 
 Lanes CpuFunction::read(const Stored& from, const Coordinates& at) {
@@ -343,17 +344,17 @@ Lanes CpuFunction::read(const Stored& from, const Coordinates& at) {
   };
   if (offset.is_uniform())
     return Lanes::uniform(as_register(
-        b.CreateAlignedLoad(element, b.CreateGEP(element, from.base, offset.value), align)));
+        b_.CreateAlignedLoad(element, b_.CreateGEP(element, from.base, offset.value), align)));
   auto* packed = llvm::FixedVectorType::get(element, lanes_);
   if (offset.kind == Lanes::Kind::affine && is_constant(offset.stride, 1))
     return Lanes::vector(as_register(
-        b.CreateAlignedLoad(packed, b.CreateGEP(element, from.base, offset.value), align)));
+        b_.CreateAlignedLoad(packed, b_.CreateGEP(element, from.base, offset.value), align)));
   llvm::Value* mask =
       tail_ ? tail_
-            : llvm::Constant::getAllOnesValue(llvm::FixedVectorType::get(b.getInt1Ty(), lanes_));
+            : llvm::Constant::getAllOnesValue(llvm::FixedVectorType::get(b_.getInt1Ty(), lanes_));
   return Lanes::vector(
-      as_register(b.CreateMaskedGather(packed, b.CreateGEP(element, from.base, as_vector(offset)),
-                                       align, mask, llvm::Constant::getNullValue(packed))));
+      as_register(b_.CreateMaskedGather(packed, b_.CreateGEP(element, from.base, as_vector(offset)),
+                                        align, mask, llvm::Constant::getNullValue(packed))));
 }
 
 void CpuFunction::copy_into(const Stored& to, ValueId v) {
@@ -406,12 +407,12 @@ void CpuFunction::emit_loop(const Instruction& in) {
       if (type(in.results[i]).shape.rank() == 0)
         scalar(values[i + first]) = read(places[i], {}).value;
   };
-  BasicBlock* before = b.GetInsertBlock();
+  BasicBlock* before = b_.GetInsertBlock();
   BasicBlock* inside = block("for");
   BasicBlock* after = block("end_for");
-  b.CreateCondBr(b.CreateICmpSLT(begin, end), inside, after);
-  b.SetInsertPoint(inside);
-  llvm::PHINode* index = b.CreatePHI(b.getInt64Ty(), 2);
+  b_.CreateCondBr(b_.CreateICmpSLT(begin, end), inside, after);
+  b_.SetInsertPoint(inside);
+  llvm::PHINode* index = b_.CreatePHI(b_.getInt64Ty(), 2);
   index->addIncoming(begin, before);
   scalar(body.arguments[0]) = index;
   for (size_t i = 0; i < carried; ++i)
@@ -438,10 +439,10 @@ void CpuFunction::emit_loop(const Instruction& in) {
     if (next[i].base)
       for_tile(type(in.results[i]).shape,
                [&](const Coordinates& at) { write(places[i], at, read(next[i], at)); });
-  llvm::Value* following = b.CreateNSWAdd(index, step);
-  index->addIncoming(following, b.GetInsertBlock());
-  b.CreateCondBr(b.CreateICmpSLT(following, end), inside, after);
-  b.SetInsertPoint(after);
+  llvm::Value* following = b_.CreateNSWAdd(index, step);
+  index->addIncoming(following, b_.GetInsertBlock());
+  b_.CreateCondBr(b_.CreateICmpSLT(following, end), inside, after);
+  b_.SetInsertPoint(after);
   for (size_t i = 0; i < carried; ++i)
     if (type(in.results[i]).shape.rank() > 0) stored_[in.results[i]] = places[i];
   read_scalars(in.results, 0);
@@ -467,11 +468,11 @@ void CpuFunction::emit_atomic(const Instruction& in) {
   for_elements(type(in.results[0]).shape, [&](const Coordinates& at) {
     llvm::Value* offset = evaluate(in.operands[0], at).value;
     llvm::Value* value = evaluate(in.operands[1], at).value;
-    llvm::Value* mask = in.operands.size() > 2 ? evaluate(in.operands[2], at).value : b.getTrue();
+    llvm::Value* mask = in.operands.size() > 2 ? evaluate(in.operands[2], at).value : b_.getTrue();
     write(before, at, Lanes::uniform(emitter_.number(0, dtype)));
     when(mask, [&] {
-      llvm::Value* old = b.CreateAtomicRMW(operation, address(in, offset), value,
-                                           llvm::MaybeAlign(), llvm::AtomicOrdering::Monotonic);
+      llvm::Value* old = b_.CreateAtomicRMW(operation, address(in, offset), value,
+                                            llvm::MaybeAlign(), llvm::AtomicOrdering::Monotonic);
       write(before, at, Lanes::uniform(old));
     });
   });

@@ -52,7 +52,7 @@ class CpuFunction {
 
   [[noreturn]] void unsupported(const Instruction& in, std::string_view what) const;
   llvm::BasicBlock* block(const char* name);
-  llvm::Value* i64(int64_t v) { return b.getInt64(static_cast<uint64_t>(v)); }
+  llvm::Value* i64(int64_t v) { return b_.getInt64(static_cast<uint64_t>(v)); }
   const tile::TileType& type(ValueId v) const { return kernel_.type(v); }
   llvm::Value*& scalar(ValueId v) { return scalars_[static_cast<size_t>(v)]; }
   const Instruction* definition(ValueId v) const { return definitions_[static_cast<size_t>(v)]; }
@@ -166,7 +166,7 @@ class CpuFunction {
   const unsigned lanes_;
   llvm::Module& module_;
   Emitter emitter_;
-  llvm::IRBuilder<>& b;
+  llvm::IRBuilder<>& b_;
   llvm::Function* function_ = nullptr;
   std::vector<llvm::Value*> scalars_;            // by ValueId, of those that have been computed
   std::vector<const Instruction*> definitions_;  // by ValueId; null of parameters and arguments

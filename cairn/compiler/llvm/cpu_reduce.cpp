@@ -57,7 +57,7 @@ bool same_number(const Number& a, const Number& b) { return a.as_double() == b.a
 llvm::Value* CpuFunction::combine(const Instruction& in, llvm::Value* x, llvm::Value* y) {
   const DType dtype = accumulator(type(in.operands[0]).dtype);
   if (dtype == DType::b8)  // max and min of bools
-    return in.kind == Combine::max ? b.CreateOr(x, y) : b.CreateAnd(x, y);
+    return in.kind == Combine::max ? b_.CreateOr(x, y) : b_.CreateAnd(x, y);
   llvm::Value* operands[] = {x, y};
   return emitter_.apply(operation_of(in.kind), dtype, dtype, operands);
 }
@@ -75,9 +75,9 @@ llvm::Value* CpuFunction::across_lanes(const Instruction& in, llvm::Value* packe
       low.push_back(static_cast<int>(i));
       high.push_back(static_cast<int>(i + n / 2));
     }
-    packed = combine(in, b.CreateShuffleVector(packed, low), b.CreateShuffleVector(packed, high));
+    packed = combine(in, b_.CreateShuffleVector(packed, low), b_.CreateShuffleVector(packed, high));
   }
-  return b.CreateExtractElement(packed, uint64_t{0});
+  return b_.CreateExtractElement(packed, uint64_t{0});
 }
 
 ValueId CpuFunction::mask_leaving(const Number& nothing, ValueId v) {
@@ -109,7 +109,7 @@ Lanes CpuFunction::reduce_last(const Instruction& in, const Coordinates& outer) 
   std::vector<llvm::Value*> sums;
   for (int64_t p = 0; p < packs; ++p) {
     sums.push_back(stack(packed, "sum"));
-    b.CreateStore(emitter_.splat(identity(in), lanes_), sums.back());
+    b_.CreateStore(emitter_.splat(identity(in), lanes_), sums.back());
   }
   // A row that ends early by its mask is walked only so far.
   llvm::Value* count = i64(n);
@@ -129,30 +129,30 @@ Lanes CpuFunction::reduce_last(const Instruction& in, const Coordinates& outer) 
     if (mask >= 0) assume_terms(mask, at, bounded);
     llvm::Value* value = as_vector(evaluate(x, at));
     tail_ = nullptr;
-    if (tail) value = b.CreateSelect(tail, value, emitter_.splat(identity(in), lanes_));
+    if (tail) value = b_.CreateSelect(tail, value, emitter_.splat(identity(in), lanes_));
     llvm::Value* sum = sums[static_cast<size_t>(p)];
-    b.CreateStore(combine(in, b.CreateLoad(packed, sum), value), sum);
+    b_.CreateStore(combine(in, b_.CreateLoad(packed, sum), value), sum);
   };
-  llvm::Value* full = b.CreateAnd(count, i64(-tile::kReduceLanes));
+  llvm::Value* full = b_.CreateAnd(count, i64(-tile::kReduceLanes));
   if (!is_constant(full, 0))
     loop_over(i64(0), full, tile::kReduceLanes, [&](llvm::Value* first) {
-      for (int64_t p = 0; p < packs; ++p) add(b.CreateAdd(first, i64(p * lanes)), p, nullptr);
+      for (int64_t p = 0; p < packs; ++p) add(b_.CreateAdd(first, i64(p * lanes)), p, nullptr);
     });
   // The last lanes, fewer than 64.
   for (int64_t p = 0; p < packs; ++p) {
-    llvm::Value* first = b.CreateAdd(full, i64(p * lanes));
-    llvm::Value* rest = b.CreateSub(count, first);
+    llvm::Value* first = b_.CreateAdd(full, i64(p * lanes));
+    llvm::Value* rest = b_.CreateSub(count, first);
     if (llvm::isa<llvm::ConstantInt>(rest)) {
       const int64_t left = llvm::cast<llvm::ConstantInt>(rest)->getSExtValue();
       if (left > 0) add(first, p, left >= lanes ? nullptr : first_lanes(rest));
       continue;
     }
-    when(b.CreateICmpSGT(rest, i64(0)), [&] {
-      add(first, p, first_lanes(b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, rest, i64(lanes))));
+    when(b_.CreateICmpSGT(rest, i64(0)), [&] {
+      add(first, p, first_lanes(b_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, rest, i64(lanes))));
     });
   }
   std::vector<llvm::Value*> values;
-  for (llvm::Value* sum : sums) values.push_back(b.CreateLoad(packed, sum));
+  for (llvm::Value* sum : sums) values.push_back(b_.CreateLoad(packed, sum));
   for (size_t half = values.size() / 2; half > 0; half /= 2)
     for (size_t i = 0; i < half; ++i) values[i] = combine(in, values[i], values[i + half]);
   return Lanes::uniform(across_lanes(in, values[0]));
@@ -169,24 +169,24 @@ Lanes CpuFunction::reduce_other(const Instruction& in, const Coordinates& at) {
   while (lanes < std::min(n, tile::kReduceLanes)) lanes *= 2;
   auto* packed = llvm::FixedVectorType::get(identity(in)->getType(), lanes_);
   llvm::Value* sums = stack(llvm::ArrayType::get(packed, static_cast<uint64_t>(lanes)), "sums");
-  const auto slot = [&](llvm::Value* lane) { return b.CreateGEP(packed, sums, lane); };
+  const auto slot = [&](llvm::Value* lane) { return b_.CreateGEP(packed, sums, lane); };
   loop_over(i64(0), i64(lanes), 1, [&](llvm::Value* lane) {
-    b.CreateStore(emitter_.splat(identity(in), lanes_), slot(lane));
+    b_.CreateStore(emitter_.splat(identity(in), lanes_), slot(lane));
   });
   loop_over(i64(0), i64(n), 1, [&](llvm::Value* i) {
     memo_.clear();
     Coordinates here = at;
     here.insert(here.begin() + in.axis, Lanes::uniform(i));
-    llvm::Value* to = slot(b.CreateAnd(i, i64(lanes - 1)));
+    llvm::Value* to = slot(b_.CreateAnd(i, i64(lanes - 1)));
     llvm::Value* value = as_vector(evaluate(x, here));
-    b.CreateStore(combine(in, b.CreateLoad(packed, to), value), to);
+    b_.CreateStore(combine(in, b_.CreateLoad(packed, to), value), to);
   });
   for (int64_t half = lanes / 2; half > 0; half /= 2)
     loop_over(i64(0), i64(half), 1, [&](llvm::Value* lane) {
-      llvm::Value* other = b.CreateLoad(packed, slot(b.CreateAdd(lane, i64(half))));
-      b.CreateStore(combine(in, b.CreateLoad(packed, slot(lane)), other), slot(lane));
+      llvm::Value* other = b_.CreateLoad(packed, slot(b_.CreateAdd(lane, i64(half))));
+      b_.CreateStore(combine(in, b_.CreateLoad(packed, slot(lane)), other), slot(lane));
     });
-  return Lanes::vector(b.CreateLoad(packed, sums));
+  return Lanes::vector(b_.CreateLoad(packed, sums));
 }
 
 void CpuFunction::emit_reduce(const Instruction& in) {
@@ -233,7 +233,7 @@ void CpuFunction::emit_sequential(const Instruction& in) {
   const auto one = [&](const Lanes& v) { return last ? v.value : as_vector(v); };
   const auto lanes = [&](llvm::Value* v) { return last ? Lanes::uniform(v) : Lanes::vector(v); };
   llvm::Value* best = stack(typed(element), "best");
-  llvm::Value* where = stack(typed(b.getInt32Ty()), "where");
+  llvm::Value* where = stack(typed(b_.getInt32Ty()), "where");
   const int64_t n = shape[in.axis];
   const auto body = [&](const Coordinates& at) {
     llvm::Value* const tail = tail_;
@@ -242,17 +242,17 @@ void CpuFunction::emit_sequential(const Instruction& in) {
       here.insert(here.begin() + in.axis, Lanes::uniform(i));
       return here;
     };
-    b.CreateStore(last ? identity(in) : emitter_.splat(identity(in), lanes_), best);
-    b.CreateStore(llvm::Constant::getNullValue(typed(b.getInt32Ty())), where);
+    b_.CreateStore(last ? identity(in) : emitter_.splat(identity(in), lanes_), best);
+    b_.CreateStore(llvm::Constant::getNullValue(typed(b_.getInt32Ty())), where);
     loop_over(i64(0), i64(n), 1, [&](llvm::Value* step) {
       memo_.clear();
       tail_ = tail;
-      llvm::Value* i = in.reverse ? b.CreateSub(i64(n - 1), step) : step;
+      llvm::Value* i = in.reverse ? b_.CreateSub(i64(n - 1), step) : step;
       llvm::Value* value = one(evaluate(x, inside(i)));
-      llvm::Value* before = b.CreateLoad(typed(element), best);
+      llvm::Value* before = b_.CreateLoad(typed(element), best);
       if (is_scan) {
         llvm::Value* sum = combine(in, before, value);
-        b.CreateStore(sum, best);
+        b_.CreateStore(sum, best);
         write(to, inside(i),
               lanes(dtype == accumulator(dtype) ? sum : emitter_.round_to(sum, dtype)));
         return;
@@ -263,18 +263,18 @@ void CpuFunction::emit_sequential(const Instruction& in) {
                                 ? emitter_.compare_less(accumulator(dtype), before, value)
                                 : emitter_.compare_less(accumulator(dtype), value, before);
       if (is_float(dtype))
-        better = b.CreateOr(
-            better, b.CreateAnd(b.CreateFCmpUNO(value, value), b.CreateFCmpORD(before, before)));
-      llvm::Value* first = b.CreateICmpEQ(i, i64(0));
-      better = b.CreateOr(better, last ? first : emitter_.splat(first, lanes_));
-      llvm::Value* number = b.CreateTrunc(i, b.getInt32Ty());
+        better = b_.CreateOr(
+            better, b_.CreateAnd(b_.CreateFCmpUNO(value, value), b_.CreateFCmpORD(before, before)));
+      llvm::Value* first = b_.CreateICmpEQ(i, i64(0));
+      better = b_.CreateOr(better, last ? first : emitter_.splat(first, lanes_));
+      llvm::Value* number = b_.CreateTrunc(i, b_.getInt32Ty());
       if (!last) number = emitter_.splat(number, lanes_);
-      b.CreateStore(b.CreateSelect(better, value, before), best);
-      b.CreateStore(b.CreateSelect(better, number, b.CreateLoad(typed(b.getInt32Ty()), where)),
-                    where);
+      b_.CreateStore(b_.CreateSelect(better, value, before), best);
+      b_.CreateStore(b_.CreateSelect(better, number, b_.CreateLoad(typed(b_.getInt32Ty()), where)),
+                     where);
     });
     tail_ = tail;
-    if (!is_scan) write(to, at, lanes(b.CreateLoad(typed(b.getInt32Ty()), where)));
+    if (!is_scan) write(to, at, lanes(b_.CreateLoad(typed(b_.getInt32Ty()), where)));
   };
   if (last)
     for_elements(others, body);

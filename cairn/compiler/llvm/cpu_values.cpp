@@ -83,10 +83,10 @@ Lanes CpuFunction::arithmetic(Op op, const Lanes& x, const Lanes& y) {
   const bool uniform = x.is_uniform() && y.is_uniform();
   llvm::Value* a = uniform ? x.value : as_vector(x);
   llvm::Value* c = uniform ? y.value : as_vector(y);
-  llvm::Value* r = op == Op::add        ? b.CreateAdd(a, c)
-                   : op == Op::multiply ? b.CreateMul(a, c)
-                   : op == Op::divide   ? b.CreateUDiv(a, c)
-                                        : b.CreateURem(a, c);
+  llvm::Value* r = op == Op::add        ? b_.CreateAdd(a, c)
+                   : op == Op::multiply ? b_.CreateMul(a, c)
+                   : op == Op::divide   ? b_.CreateUDiv(a, c)
+                                        : b_.CreateURem(a, c);
   return uniform ? Lanes::uniform(r) : Lanes::vector(r);
 }
 // base + stride * lane stays so under sums, differences and products with one number.
@@ -99,14 +99,14 @@ std::optional<Lanes> CpuFunction::affine_result(Op op, const Lanes& x, const Lan
   llvm::Value* stride_y = y.is_uniform() ? zero : y.stride;
   switch (op) {
     case Op::add:
-      return Lanes::affine(b.CreateAdd(x.value, y.value), b.CreateAdd(stride_x, stride_y));
+      return Lanes::affine(b_.CreateAdd(x.value, y.value), b_.CreateAdd(stride_x, stride_y));
     case Op::subtract:
-      return Lanes::affine(b.CreateSub(x.value, y.value), b.CreateSub(stride_x, stride_y));
+      return Lanes::affine(b_.CreateSub(x.value, y.value), b_.CreateSub(stride_x, stride_y));
     case Op::multiply:
       if (!x.is_uniform() && !y.is_uniform()) return std::nullopt;
-      return Lanes::affine(b.CreateMul(x.value, y.value), x.is_uniform()
-                                                              ? b.CreateMul(x.value, stride_y)
-                                                              : b.CreateMul(stride_x, y.value));
+      return Lanes::affine(b_.CreateMul(x.value, y.value), x.is_uniform()
+                                                               ? b_.CreateMul(x.value, stride_y)
+                                                               : b_.CreateMul(stride_x, y.value));
     default: return std::nullopt;
   }
 }
@@ -115,15 +115,15 @@ llvm::Value* CpuFunction::as_vector(const Lanes& x) {
   llvm::Value* base = emitter_.splat(x.value, lanes_);
   if (x.is_uniform()) return base;
   llvm::Value* numbers = lane_numbers(x.value->getType());
-  if (!is_constant(x.stride, 1)) numbers = b.CreateMul(numbers, emitter_.splat(x.stride, lanes_));
-  return b.CreateAdd(base, numbers);
+  if (!is_constant(x.stride, 1)) numbers = b_.CreateMul(numbers, emitter_.splat(x.stride, lanes_));
+  return b_.CreateAdd(base, numbers);
 }
 Lanes CpuFunction::both(const Lanes& x, const Lanes& y) {
   if (is_true(x)) return y;
   if (is_true(y)) return x;
   if (x.value == y.value) return x;
-  if (x.is_uniform() && y.is_uniform()) return Lanes::uniform(b.CreateAnd(x.value, y.value));
-  return Lanes::vector(b.CreateAnd(as_vector(x), as_vector(y)));
+  if (x.is_uniform() && y.is_uniform()) return Lanes::uniform(b_.CreateAnd(x.value, y.value));
+  return Lanes::vector(b_.CreateAnd(as_vector(x), as_vector(y)));
 }
 Lanes CpuFunction::compute(const Instruction& in, const Coordinates& at) {
   switch (in.op) {
@@ -133,11 +133,11 @@ Lanes CpuFunction::compute(const Instruction& in, const Coordinates& at) {
     case TileOp::arange: {
       Lanes index = at[0];
       if (type(in.results[0]).dtype == DType::i64) return index;
-      llvm::Type* i32 = b.getInt32Ty();
+      llvm::Type* i32 = b_.getInt32Ty();
       if (index.kind == Lanes::Kind::vector)
-        return Lanes::vector(b.CreateTrunc(index.value, llvm::FixedVectorType::get(i32, lanes_)));
-      index.value = b.CreateTrunc(index.value, i32);
-      if (index.stride) index.stride = b.CreateTrunc(index.stride, i32);
+        return Lanes::vector(b_.CreateTrunc(index.value, llvm::FixedVectorType::get(i32, lanes_)));
+      index.value = b_.CreateTrunc(index.value, i32);
+      if (index.stride) index.stride = b_.CreateTrunc(index.stride, i32);
       return index;
     }
     case TileOp::broadcast:
@@ -185,20 +185,20 @@ Lanes CpuFunction::elementwise(const Instruction& in, const Coordinates& at) {
 
 llvm::Value* CpuFunction::address(const Instruction& in, llvm::Value* offset) {
   const tile::Parameter& p = kernel_.parameters[static_cast<size_t>(in.parameter)];
-  return b.CreateGEP(emitter_.memory_type(p.dtype), buffers_[static_cast<size_t>(in.parameter)],
-                     widened(offset));
+  return b_.CreateGEP(emitter_.memory_type(p.dtype), buffers_[static_cast<size_t>(in.parameter)],
+                      widened(offset));
 }
 llvm::Value* CpuFunction::widened(llvm::Value* offset) {
-  llvm::Type* i64 = b.getInt64Ty();
+  llvm::Type* i64 = b_.getInt64Ty();
   if (auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(offset->getType()))
     i64 = llvm::FixedVectorType::get(i64, vector->getNumElements());
-  return b.CreateSExt(offset, i64);
+  return b_.CreateSExt(offset, i64);
 }
 
 Lanes CpuFunction::load(const Instruction& in, const Coordinates& at) {
   const DType dtype = type(in.results[0]).dtype;
   const Lanes offset = evaluate(in.operands[0], at);
-  Lanes mask = in.operands.size() > 1 ? evaluate(in.operands[1], at) : Lanes::uniform(b.getTrue());
+  Lanes mask = in.operands.size() > 1 ? evaluate(in.operands[1], at) : Lanes::uniform(b_.getTrue());
   // Lanes behind the end of the tile may lie outside of the buffer.
   if (tail_ && !(offset.is_uniform() && mask.is_uniform())) mask = both(mask, Lanes::vector(tail_));
   const bool contiguous = offset.kind == Lanes::Kind::affine && is_constant(offset.stride, 1);
@@ -211,12 +211,12 @@ Lanes CpuFunction::load(const Instruction& in, const Coordinates& at) {
     llvm::Value* loaded =
         load_scalar(in, dtype, offset.value, mask.value, emitter_.number(0, dtype));
     return Lanes::vector(
-        b.CreateSelect(mask.value, emitter_.splat(loaded, lanes_), as_vector(other)));
+        b_.CreateSelect(mask.value, emitter_.splat(loaded, lanes_), as_vector(other)));
   }
   llvm::Type* memory = emitter_.memory_type(dtype, lanes_);
   const llvm::Align align(size_of(dtype));
   if (contiguous && is_true(mask)) {
-    llvm::Value* loaded = b.CreateAlignedLoad(memory, address(in, offset.value), align);
+    llvm::Value* loaded = b_.CreateAlignedLoad(memory, address(in, offset.value), align);
     return Lanes::vector(emitter_.from_memory(loaded, dtype));
   }
   llvm::Value* other = in.operands.size() > 2
@@ -225,8 +225,8 @@ Lanes CpuFunction::load(const Instruction& in, const Coordinates& at) {
   llvm::Value* lanes = as_vector(mask);
   llvm::Value* loaded =
       contiguous
-          ? b.CreateMaskedLoad(memory, address(in, offset.value), align, lanes, other)
-          : b.CreateMaskedGather(memory, address(in, as_vector(offset)), align, lanes, other);
+          ? b_.CreateMaskedLoad(memory, address(in, offset.value), align, lanes, other)
+          : b_.CreateMaskedGather(memory, address(in, as_vector(offset)), align, lanes, other);
   return Lanes::vector(emitter_.from_memory(loaded, dtype));
 }
 llvm::Value* CpuFunction::load_scalar(const Instruction& in, DType dtype, llvm::Value* offset,
@@ -236,10 +236,10 @@ llvm::Value* CpuFunction::load_scalar(const Instruction& in, DType dtype, llvm::
   if (!is_true(Lanes::uniform(mask))) {
     // Without a branch: where the mask is false the other value is loaded.
     llvm::Value* place = stack(memory, "other");
-    b.CreateStore(emitter_.to_memory(other, dtype), place);
-    from = b.CreateSelect(mask, from, place);
+    b_.CreateStore(emitter_.to_memory(other, dtype), place);
+    from = b_.CreateSelect(mask, from, place);
   }
-  return emitter_.from_memory(b.CreateLoad(memory, from), dtype);
+  return emitter_.from_memory(b_.CreateLoad(memory, from), dtype);
 }
 
 void CpuFunction::store(const Instruction& in, const Lanes& offset, const Lanes& value,
@@ -248,7 +248,7 @@ void CpuFunction::store(const Instruction& in, const Lanes& offset, const Lanes&
   const llvm::Align align(size_of(dtype));
   if (!packed) {
     const auto write = [&] {
-      b.CreateStore(emitter_.to_memory(value.value, dtype), address(in, offset.value));
+      b_.CreateStore(emitter_.to_memory(value.value, dtype), address(in, offset.value));
     };
     if (is_true(mask)) {
       write();
@@ -261,13 +261,13 @@ void CpuFunction::store(const Instruction& in, const Lanes& offset, const Lanes&
   if (offset.kind == Lanes::Kind::affine && is_constant(offset.stride, 1)) {
     llvm::Value* to = address(in, offset.value);
     if (is_true(mask))
-      b.CreateAlignedStore(stored, to, align);
+      b_.CreateAlignedStore(stored, to, align);
     else
-      b.CreateMaskedStore(stored, to, align, as_vector(mask));
+      b_.CreateMaskedStore(stored, to, align, as_vector(mask));
     return;
   }
   // Lanes are written in order, so the last of equal offsets wins.
-  b.CreateMaskedScatter(stored, address(in, as_vector(offset)), align, as_vector(mask));
+  b_.CreateMaskedScatter(stored, address(in, as_vector(offset)), align, as_vector(mask));
 }
 
 // Lanes 0..n-1. A constant is hidden from LLVM, which widens a masked load of 64-bit elements whose
@@ -275,11 +275,11 @@ void CpuFunction::store(const Instruction& in, const Lanes& offset, const Lanes&
 llvm::Value* CpuFunction::first_lanes(llvm::Value* n) {
   if (llvm::isa<llvm::ConstantInt>(n)) {
     llvm::Value* place = stack(n->getType(), "count");
-    b.CreateStore(n, place);
-    n = b.CreateLoad(n->getType(), place, true);
+    b_.CreateStore(n, place);
+    n = b_.CreateLoad(n->getType(), place, true);
   }
-  llvm::Value* narrow = b.CreateTrunc(n, b.getInt32Ty());
-  return b.CreateICmpULT(lane_numbers(b.getInt32Ty()), emitter_.splat(narrow, lanes_));
+  llvm::Value* narrow = b_.CreateTrunc(n, b_.getInt32Ty());
+  return b_.CreateICmpULT(lane_numbers(b_.getInt32Ty()), emitter_.splat(narrow, lanes_));
 }
 
 llvm::Value* CpuFunction::lane_numbers(llvm::Type* element) {

@@ -15,7 +15,7 @@ using llvm::Value;
 llvm::Function* GpuDevice::make_kernel(std::string_view name,
                                        std::span<llvm::Type* const> parameters, int threads) {
   auto* type = llvm::FunctionType::get(
-      b.getVoidTy(), std::vector<llvm::Type*>(parameters.begin(), parameters.end()), false);
+      b_.getVoidTy(), std::vector<llvm::Type*>(parameters.begin(), parameters.end()), false);
   llvm::Function* function =
       llvm::Function::Create(type, llvm::Function::ExternalLinkage, std::string(name), module_);
   function->addFnAttr(llvm::Attribute::NoUnwind);
@@ -36,7 +36,7 @@ llvm::Function* GpuDevice::make_kernel(std::string_view name,
   const auto annotate = [&](const char* key, int value) {
     llvm::Metadata* fields[] = {
         llvm::ValueAsMetadata::get(function), llvm::MDString::get(context, key),
-        llvm::ConstantAsMetadata::get(b.getInt32(static_cast<uint32_t>(value)))};
+        llvm::ConstantAsMetadata::get(b_.getInt32(static_cast<uint32_t>(value)))};
     module_.getOrInsertNamedMetadata("nvvm.annotations")
         ->addOperand(llvm::MDNode::get(context, fields));
   };
@@ -55,47 +55,49 @@ Value* GpuDevice::program() {
                       : llvm::Intrinsic::ID{intrinsic::nvvm_read_ptx_sreg_ctaid_x});
 }
 
-Value* GpuDevice::special(llvm::Intrinsic::ID id) { return b.CreateIntrinsic(id, {}, {}); }
+Value* GpuDevice::special(llvm::Intrinsic::ID id) { return b_.CreateIntrinsic(id, {}, {}); }
 
 void GpuDevice::barrier() {
   if (!amd_) {
-    b.CreateIntrinsic(intrinsic::nvvm_barrier0, {}, {});
+    b_.CreateIntrinsic(intrinsic::nvvm_barrier0, {}, {});
     return;
   }
   const llvm::SyncScope::ID block = module_.getContext().getOrInsertSyncScopeID("workgroup");
-  b.CreateFence(llvm::AtomicOrdering::Release, block);
-  b.CreateIntrinsic(intrinsic::amdgcn_s_barrier, {}, {});
-  b.CreateFence(llvm::AtomicOrdering::Acquire, block);
+  b_.CreateFence(llvm::AtomicOrdering::Release, block);
+  b_.CreateIntrinsic(intrinsic::amdgcn_s_barrier, {}, {});
+  b_.CreateFence(llvm::AtomicOrdering::Acquire, block);
 }
 
 Value* GpuDevice::exchange_word(Value* word, unsigned distance) {
   if (!amd_)
-    return b.CreateIntrinsic(intrinsic::nvvm_shfl_sync_bfly_i32, {},
-                             {b.getInt32(0xffffffff), word, b.getInt32(distance), b.getInt32(31)});
+    return b_.CreateIntrinsic(
+        intrinsic::nvvm_shfl_sync_bfly_i32, {},
+        {b_.getInt32(0xffffffff), word, b_.getInt32(distance), b_.getInt32(31)});
   Value* low =
-      b.CreateIntrinsic(intrinsic::amdgcn_mbcnt_lo, {}, {b.getInt32(0xffffffff), b.getInt32(0)});
-  Value* lane = b.CreateIntrinsic(intrinsic::amdgcn_mbcnt_hi, {}, {b.getInt32(0xffffffff), low});
-  Value* from = b.CreateShl(b.CreateXor(lane, distance), 2);  // in bytes
-  return b.CreateIntrinsic(intrinsic::amdgcn_ds_bpermute, {}, {from, word});
+      b_.CreateIntrinsic(intrinsic::amdgcn_mbcnt_lo, {}, {b_.getInt32(0xffffffff), b_.getInt32(0)});
+  Value* lane = b_.CreateIntrinsic(intrinsic::amdgcn_mbcnt_hi, {}, {b_.getInt32(0xffffffff), low});
+  Value* from = b_.CreateShl(b_.CreateXor(lane, distance), 2);  // in bytes
+  return b_.CreateIntrinsic(intrinsic::amdgcn_ds_bpermute, {}, {from, word});
 }
 
 Value* GpuDevice::exchange(Value* value, unsigned distance) {
   llvm::Type* type = value->getType();
   const unsigned bits = type->getPrimitiveSizeInBits();
-  Value* integer = b.CreateBitCast(value, b.getIntNTy(bits));
+  Value* integer = b_.CreateBitCast(value, b_.getIntNTy(bits));
   if (bits <= 32) {
-    Value* word = exchange_word(b.CreateZExt(integer, b.getInt32Ty()), distance);
-    return b.CreateBitCast(b.CreateTrunc(word, integer->getType()), type);
+    Value* word = exchange_word(b_.CreateZExt(integer, b_.getInt32Ty()), distance);
+    return b_.CreateBitCast(b_.CreateTrunc(word, integer->getType()), type);
   }
-  Value* low = exchange_word(b.CreateTrunc(integer, b.getInt32Ty()), distance);
-  Value* high = exchange_word(b.CreateTrunc(b.CreateLShr(integer, 32), b.getInt32Ty()), distance);
-  Value* both = b.CreateOr(b.CreateZExt(low, integer->getType()),
-                           b.CreateShl(b.CreateZExt(high, integer->getType()), 32));
-  return b.CreateBitCast(both, type);
+  Value* low = exchange_word(b_.CreateTrunc(integer, b_.getInt32Ty()), distance);
+  Value* high =
+      exchange_word(b_.CreateTrunc(b_.CreateLShr(integer, 32), b_.getInt32Ty()), distance);
+  Value* both = b_.CreateOr(b_.CreateZExt(low, integer->getType()),
+                            b_.CreateShl(b_.CreateZExt(high, integer->getType()), 32));
+  return b_.CreateBitCast(both, type);
 }
 
 llvm::GlobalVariable* GpuDevice::shared(std::string_view name, int64_t bytes) {
-  auto* type = llvm::ArrayType::get(b.getInt8Ty(), static_cast<uint64_t>(bytes));
+  auto* type = llvm::ArrayType::get(b_.getInt8Ty(), static_cast<uint64_t>(bytes));
   auto* memory = new llvm::GlobalVariable(module_, type, false, llvm::GlobalValue::InternalLinkage,
                                           llvm::UndefValue::get(type), std::string(name), nullptr,
                                           llvm::GlobalValue::NotThreadLocal, kSharedMemory);

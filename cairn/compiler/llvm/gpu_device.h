@@ -23,7 +23,7 @@ inline bool is_amd(GpuTarget target) { return target == GpuTarget::gfx942; }
 class GpuDevice {
  public:
   GpuDevice(GpuTarget target, llvm::Module& module, llvm::IRBuilder<>& builder)
-      : amd_(is_amd(target)), module_(module), b(builder) {}
+      : amd_(is_amd(target)), module_(module), b_(builder) {}
 
   // A kernel that is launched with blocks of `threads`.
   llvm::Function* make_kernel(std::string_view name, std::span<llvm::Type* const> parameters,
@@ -46,7 +46,7 @@ class GpuDevice {
 
   bool amd_;
   llvm::Module& module_;
-  llvm::IRBuilder<>& b;
+  llvm::IRBuilder<>& b_;
 };
 
 }  // namespace cairn::compiler

@@ -13,7 +13,6 @@ namespace cairn::compiler {
 
 using llvm::BasicBlock;
 using llvm::Value;
-using tile::AxisFacts;
 using tile::Block;
 using tile::Instruction;
 using tile::TileOp;
@@ -35,8 +34,8 @@ GpuFunction::GpuFunction(const tile::Kernel& kernel, GpuTarget target, llvm::Mod
     : kernel_(kernel),
       module_(module),
       emitter_(module),
-      b(emitter_.b),
-      device_(target, module, b),
+      b_(emitter_.b),
+      device_(target, module, b_),
       facts_(tile::analyze_axes(kernel)),
       scalars_(kernel.types.size()),
       definitions_(kernel.types.size()),
@@ -55,7 +54,7 @@ int GpuFunction::emit() {
   for (const Instruction& in : kernel_.grid.code) emit_scalar(in);
   place_program();
   emit_block(kernel_.body);
-  b.CreateRetVoid();
+  b_.CreateRetVoid();
   if (shared_bytes_ > kSharedBytes)
     throw_error(fmt::format("kernel '{}' needs {} bytes of shared memory, a block has {}",
                             kernel_.name, shared_bytes_, kSharedBytes));
@@ -97,9 +96,9 @@ void GpuFunction::plan(const Instruction& in) {
 void GpuFunction::make_function() {
   std::vector<llvm::Type*> types;
   for (const tile::Parameter& p : kernel_.parameters)
-    types.push_back(p.is_buffer() ? b.getPtrTy(kGlobalMemory) : emitter_.memory_type(p.dtype));
+    types.push_back(p.is_buffer() ? b_.getPtrTy(kGlobalMemory) : emitter_.memory_type(p.dtype));
   function_ = device_.make_kernel(kernel_.name, types, threads_);
-  b.SetInsertPoint(block("entry"));
+  b_.SetInsertPoint(block("entry"));
   for (unsigned i = 0; i < types.size(); ++i) {
     const tile::Parameter& p = kernel_.parameters[i];
     llvm::Argument* argument = function_->getArg(i);
@@ -119,12 +118,12 @@ void GpuFunction::make_function() {
 }
 
 void GpuFunction::place_program() {
-  Value* program = b.CreateZExt(device_.program(), b.getInt64Ty());
-  program_.assign(tile::kMaxGridRank, b.getInt64(0));
+  Value* program = b_.CreateZExt(device_.program(), b_.getInt64Ty());
+  program_.assign(tile::kMaxGridRank, b_.getInt64(0));
   for (size_t axis = kernel_.grid.yields.size(); axis-- > 1;) {
     Value* size = scalar(kernel_.grid.yields[axis]);
-    program_[axis] = b.CreateURem(program, size);
-    program = b.CreateUDiv(program, size);
+    program_[axis] = b_.CreateURem(program, size);
+    program = b_.CreateUDiv(program, size);
   }
   program_[0] = program;
 }
@@ -160,11 +159,11 @@ void GpuFunction::emit_block(const Block& code) {
 void GpuFunction::when(Value* condition, const std::function<void()>& body) {
   BasicBlock* inside = block("then");
   BasicBlock* after = block("end");
-  b.CreateCondBr(condition, inside, after);
-  b.SetInsertPoint(inside);
+  b_.CreateCondBr(condition, inside, after);
+  b_.SetInsertPoint(inside);
   body();
-  b.CreateBr(after);
-  b.SetInsertPoint(after);
+  b_.CreateBr(after);
+  b_.SetInsertPoint(after);
 }
 
 Value* GpuFunction::choose(Value* condition, const std::function<Value*()>& yes,
@@ -172,17 +171,17 @@ Value* GpuFunction::choose(Value* condition, const std::function<Value*()>& yes,
   BasicBlock* inside = block("all");
   BasicBlock* outside = block("some");
   BasicBlock* after = block("end");
-  b.CreateCondBr(condition, inside, outside);
-  b.SetInsertPoint(inside);
+  b_.CreateCondBr(condition, inside, outside);
+  b_.SetInsertPoint(inside);
   Value* x = yes();
-  BasicBlock* end_inside = b.GetInsertBlock();
-  b.CreateBr(after);
-  b.SetInsertPoint(outside);
+  BasicBlock* end_inside = b_.GetInsertBlock();
+  b_.CreateBr(after);
+  b_.SetInsertPoint(outside);
   Value* y = no();
-  BasicBlock* end_outside = b.GetInsertBlock();
-  b.CreateBr(after);
-  b.SetInsertPoint(after);
-  llvm::PHINode* result = b.CreatePHI(x->getType(), 2);
+  BasicBlock* end_outside = b_.GetInsertBlock();
+  b_.CreateBr(after);
+  b_.SetInsertPoint(after);
+  llvm::PHINode* result = b_.CreatePHI(x->getType(), 2);
   result->addIncoming(x, end_inside);
   result->addIncoming(y, end_outside);
   return result;
@@ -207,7 +206,7 @@ void GpuFunction::emit_stores(const std::vector<const Instruction*>& stores) {
     in_place |= buffer(*in).is_read();
     for (const Pack& pack : all)
       ready.push_back({evaluate(in->operands[0], pack.place), evaluate(in->operands[1], pack.place),
-                       mask_of(*in) < 0 ? PackValue{PackValue::Kind::uniform, b.getTrue()}
+                       mask_of(*in) < 0 ? PackValue{PackValue::Kind::uniform, b_.getTrue()}
                                         : evaluate(mask_of(*in), pack.place)});
   }
   if (in_place) device_.barrier();
@@ -231,9 +230,9 @@ void GpuFunction::emit_reduce(const Instruction& in) {
   llvm::Type* element = shared_type(emitter_, x.dtype);
   for (const Pack& pack : packs(x.shape)) {
     Value* value = as_vector(evaluate(in.operands[0], pack.place), pack.place.lanes);
-    Value* to = b.CreateGEP(element, tile_memory_, joined(pack.place.at, x.shape));
+    Value* to = b_.CreateGEP(element, tile_memory_, joined(pack.place.at, x.shape));
     const auto size = static_cast<uint64_t>(shared_size(x.dtype));
-    b.CreateAlignedStore(
+    b_.CreateAlignedStore(
         to_shared(emitter_, value, x.dtype), to,
         llvm::Align(std::min<uint64_t>(size * std::max(pack.place.lanes, 1u), kAccessBytes)));
   }
@@ -270,16 +269,16 @@ void GpuFunction::emit_loop(const Instruction& in) {
   for (size_t c = 0; c < carried; ++c) first.push_back(values(in.operands[c + 3]));
   mark_written(body);
 
-  BasicBlock* before = b.GetInsertBlock();
+  BasicBlock* before = b_.GetInsertBlock();
   BasicBlock* inside = block("loop");
   BasicBlock* after = block("done");
-  b.CreateCondBr(b.CreateICmpSLT(begin, end), inside, after);
-  b.SetInsertPoint(inside);
+  b_.CreateCondBr(b_.CreateICmpSLT(begin, end), inside, after);
+  b_.SetInsertPoint(inside);
   const Known outside = known_;
   const auto phis = [&](std::vector<std::vector<Value*>> incoming) {
     for (std::vector<Value*>& row : incoming)
       for (Value*& value : row) {
-        llvm::PHINode* phi = b.CreatePHI(value->getType(), 2);
+        llvm::PHINode* phi = b_.CreatePHI(value->getType(), 2);
         phi->addIncoming(value, before);
         value = phi;
       }
@@ -289,7 +288,7 @@ void GpuFunction::emit_loop(const Instruction& in) {
                         const std::vector<std::vector<Value*>>& from) {
     for (size_t c = 0; c < to.size(); ++c)
       for (size_t p = 0; p < to[c].size(); ++p)
-        llvm::cast<llvm::PHINode>(to[c][p])->addIncoming(from[c][p], b.GetInsertBlock());
+        llvm::cast<llvm::PHINode>(to[c][p])->addIncoming(from[c][p], b_.GetInsertBlock());
   };
   const auto index_phi = phis({{begin}});
   const auto now = phis(first);
@@ -299,12 +298,12 @@ void GpuFunction::emit_loop(const Instruction& in) {
   std::vector<std::vector<Value*>> next;
   for (size_t c = 0; c < carried; ++c) next.push_back(values(body.yields[c]));
   join(now, next);
-  join(index_phi, {{b.CreateAdd(i, step)}});
-  BasicBlock* latch = b.GetInsertBlock();
+  join(index_phi, {{b_.CreateAdd(i, step)}});
+  BasicBlock* latch = b_.GetInsertBlock();
   // As unsigned numbers: i + step past the end may overflow.
-  b.CreateCondBr(b.CreateICmpUGT(b.CreateSub(end, i), step), inside, after);
+  b_.CreateCondBr(b_.CreateICmpUGT(b_.CreateSub(end, i), step), inside, after);
 
-  b.SetInsertPoint(after);
+  b_.SetInsertPoint(after);
   known_ = outside;
   const auto last = phis(first);
   for (size_t c = 0; c < carried; ++c) {

@@ -55,7 +55,7 @@ class GpuFunction {
   llvm::BasicBlock* block(const char* name) {
     return llvm::BasicBlock::Create(module_.getContext(), name, function_);
   }
-  Value* i32(int64_t v) { return b.getInt32(static_cast<uint32_t>(v)); }
+  Value* i32(int64_t v) { return b_.getInt32(static_cast<uint32_t>(v)); }
   const tile::TileType& type(ValueId v) const { return kernel_.type(v); }
   Value*& scalar(ValueId v) { return scalars_[static_cast<size_t>(v)]; }
   const tile::Parameter& buffer(const Instruction& in) const {
@@ -135,7 +135,7 @@ class GpuFunction {
   const tile::Kernel& kernel_;
   llvm::Module& module_;
   Emitter emitter_;
-  llvm::IRBuilder<>& b;
+  llvm::IRBuilder<>& b_;
   GpuDevice device_;
   const std::vector<tile::ValueFacts> facts_;
   llvm::Function* function_ = nullptr;

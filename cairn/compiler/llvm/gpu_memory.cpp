@@ -21,9 +21,9 @@ llvm::Align GpuFunction::buffer_alignment(const tile::Parameter& p) {
 }
 
 Value* GpuFunction::address(const Instruction& in, Value* offset) {
-  return b.CreateGEP(emitter_.memory_type(buffer(in).dtype),
-                     buffers_[static_cast<size_t>(in.parameter)],
-                     b.CreateSExt(offset, b.getInt64Ty()));
+  return b_.CreateGEP(emitter_.memory_type(buffer(in).dtype),
+                      buffers_[static_cast<size_t>(in.parameter)],
+                      b_.CreateSExt(offset, b_.getInt64Ty()));
 }
 
 llvm::Align GpuFunction::alignment(const Instruction& in, unsigned count) const {
@@ -43,13 +43,13 @@ unsigned GpuFunction::access_width(const Instruction& in, const Place& place) co
 Value* GpuFunction::all_of(const PackValue& mask, unsigned first, unsigned count) {
   Value* result = lane(mask, first);
   for (unsigned j = 1; j < count && mask.kind != PackValue::Kind::uniform; ++j)
-    result = b.CreateAnd(result, lane(mask, first + j));
+    result = b_.CreateAnd(result, lane(mask, first + j));
   return result;
 }
 
 Value* GpuFunction::load_elements(const Instruction& in, Value* offset, unsigned count) {
   llvm::Type* memory = emitter_.memory_type(buffer(in).dtype, count > 1 ? count : 0);
-  Value* loaded = b.CreateAlignedLoad(memory, address(in, offset), alignment(in, count));
+  Value* loaded = b_.CreateAlignedLoad(memory, address(in, offset), alignment(in, count));
   return emitter_.from_memory(loaded, buffer(in).dtype);
 }
 
@@ -92,14 +92,14 @@ PackValue GpuFunction::load(const Instruction& in, const Place& place) {
   std::vector<Value*> parts;
   for (unsigned first = 0; first < place.lanes; first += width) parts.push_back(several(first));
   return {PackValue::Kind::vector, gathered(place.lanes, [&](unsigned j) {
-            return b.CreateExtractElement(parts[j / width], j % width);
+            return b_.CreateExtractElement(parts[j / width], j % width);
           })};
 }
 
 void GpuFunction::store_elements(const Instruction& in, Value* offset, Value* value,
                                  unsigned count) {
-  b.CreateAlignedStore(emitter_.to_memory(value, buffer(in).dtype), address(in, offset),
-                       alignment(in, count));
+  b_.CreateAlignedStore(emitter_.to_memory(value, buffer(in).dtype), address(in, offset),
+                        alignment(in, count));
 }
 
 void GpuFunction::store(const Instruction& in, const Place& place, const PackValue& offset,
@@ -126,7 +126,7 @@ void GpuFunction::store(const Instruction& in, const Place& place, const PackVal
     } else {
       Value* all = all_of(mask, first, width);
       when(all, whole);
-      when(b.CreateNot(all), [&] {
+      when(b_.CreateNot(all), [&] {
         for (unsigned j = 0; j < width; ++j) one(first + j);
       });
     }

@@ -48,7 +48,7 @@ class Reduction {
             int64_t& shared_bytes)
       : device_(device),
         emitter_(emitter),
-        b(emitter.b),
+        b_(emitter.b),
         kind_(kind),
         dtype_(dtype),
         // 16-bit floats accumulate in f32 and are rounded once.
@@ -66,12 +66,12 @@ class Reduction {
     device_.barrier();
     Value* thread = device_.thread();
     for (int64_t first = 0; first < groups; first += threads_ / kThreadsPerLine) {
-      Value* group = b.CreateAdd(b.CreateUDiv(thread, index(kThreadsPerLine)), index(first));
-      Value* lane = b.CreateURem(thread, index(kThreadsPerLine));
+      Value* group = b_.CreateAdd(b_.CreateUDiv(thread, index(kThreadsPerLine)), index(first));
+      Value* lane = b_.CreateURem(thread, index(kThreadsPerLine));
       // Those who are too many do what the last ones do, for shuffles need all.
       Value* place = group;
       if (first + threads_ / kThreadsPerLine > groups)
-        place = b.CreateBinaryIntrinsic(llvm::Intrinsic::umin, group, index(groups - 1));
+        place = b_.CreateBinaryIntrinsic(llvm::Intrinsic::umin, group, index(groups - 1));
       Value* result = chunk(tile, place, lane, chunks, n, stride);
       if (chunks == 1) result = emitter_.apply(Op::cast, wide_, dtype_, {&result, 1});
       write(results, group, lane, groups, result);
@@ -81,7 +81,7 @@ class Reduction {
   }
 
  private:
-  Value* index(int64_t v) { return b.getInt32(static_cast<uint32_t>(v)); }
+  Value* index(int64_t v) { return b_.getInt32(static_cast<uint32_t>(v)); }
   Value* combine(Value* x, Value* y) {
     Value* operands[] = {x, y};
     return emitter_.apply(combining(kind_), wide_, wide_, operands);
@@ -89,22 +89,22 @@ class Reduction {
 
   // In the thread of lane 0 the chunk's result.
   Value* chunk(Value* tile, Value* group, Value* lane, int64_t chunks, int64_t n, int64_t stride) {
-    Value* line = b.CreateUDiv(group, index(chunks));
-    Value* begin = b.CreateMul(b.CreateURem(group, index(chunks)), index(tile::kReduceChunk));
-    Value* base = b.CreateAdd(b.CreateMul(b.CreateUDiv(line, index(stride)), index(stride * n)),
-                              b.CreateURem(line, index(stride)));
+    Value* line = b_.CreateUDiv(group, index(chunks));
+    Value* begin = b_.CreateMul(b_.CreateURem(group, index(chunks)), index(tile::kReduceChunk));
+    Value* base = b_.CreateAdd(b_.CreateMul(b_.CreateUDiv(line, index(stride)), index(stride * n)),
+                               b_.CreateURem(line, index(stride)));
     Value* lanes[2];
     for (int64_t half = 0; half < 2; ++half) {
       Value* sum = start(emitter_, kind_, wide_);
       const int64_t length = std::min(n, tile::kReduceChunk);
       for (int64_t step = half * kThreadsPerLine; step < length; step += tile::kReduceLanes) {
-        Value* i = b.CreateAdd(b.CreateAdd(begin, lane), index(step));
+        Value* i = b_.CreateAdd(b_.CreateAdd(begin, lane), index(step));
         const bool all = chunks == 1 && step + kThreadsPerLine <= n;
-        Value* there = all ? nullptr : b.CreateICmpULT(i, index(n));
-        if (there) i = b.CreateSelect(there, i, index(0));
-        Value* at = b.CreateAdd(base, b.CreateMul(i, index(stride)));
+        Value* there = all ? nullptr : b_.CreateICmpULT(i, index(n));
+        if (there) i = b_.CreateSelect(there, i, index(0));
+        Value* at = b_.CreateAdd(base, b_.CreateMul(i, index(stride)));
         Value* next = combine(sum, load_shared(emitter_, tile, at, dtype_));
-        sum = there ? b.CreateSelect(there, next, sum) : next;
+        sum = there ? b_.CreateSelect(there, next, sum) : next;
       }
       lanes[half] = sum;
     }
@@ -115,22 +115,22 @@ class Reduction {
   }
 
   void write(Value* results, Value* group, Value* lane, int64_t groups, Value* result) {
-    llvm::Function* function = b.GetInsertBlock()->getParent();
-    auto* inside = llvm::BasicBlock::Create(b.getContext(), "first_lane", function);
-    auto* after = llvm::BasicBlock::Create(b.getContext(), "reduced", function);
+    llvm::Function* function = b_.GetInsertBlock()->getParent();
+    auto* inside = llvm::BasicBlock::Create(b_.getContext(), "first_lane", function);
+    auto* after = llvm::BasicBlock::Create(b_.getContext(), "reduced", function);
     Value* writes =
-        b.CreateAnd(b.CreateICmpEQ(lane, index(0)), b.CreateICmpULT(group, index(groups)));
-    b.CreateCondBr(writes, inside, after);
-    b.SetInsertPoint(inside);
-    b.CreateStore(to_shared(emitter_, result, dtype_),
-                  b.CreateGEP(shared_type(emitter_, dtype_), results, group));
-    b.CreateBr(after);
-    b.SetInsertPoint(after);
+        b_.CreateAnd(b_.CreateICmpEQ(lane, index(0)), b_.CreateICmpULT(group, index(groups)));
+    b_.CreateCondBr(writes, inside, after);
+    b_.SetInsertPoint(inside);
+    b_.CreateStore(to_shared(emitter_, result, dtype_),
+                   b_.CreateGEP(shared_type(emitter_, dtype_), results, group));
+    b_.CreateBr(after);
+    b_.SetInsertPoint(after);
   }
 
   GpuDevice& device_;
   Emitter& emitter_;
-  llvm::IRBuilder<>& b;
+  llvm::IRBuilder<>& b_;
   tile::Combine kind_;
   DType dtype_, wide_;
   int64_t threads_;

@@ -33,7 +33,7 @@ AxisFacts GpuFunction::facts(ValueId v, const Place& place) const {
 Value* GpuFunction::index(llvm::Instruction::BinaryOps op, Value* x, Value* y) {
   // Equal places must be the same values, for evaluate() to know them again.
   Value*& result = known_.indices[{op, x, y}];
-  if (!result) result = b.CreateBinOp(op, x, y);
+  if (!result) result = b_.CreateBinOp(op, x, y);
   return result;
 }
 
@@ -48,13 +48,13 @@ const std::vector<Pack>& GpuFunction::packs(const Shape& shape) {
   const int64_t elements = shape.elements();
   for (int64_t first = 0; first < elements; first += lanes * threads_) {
     Value*& linear = known_.linear[{first, lanes}];
-    if (!linear) linear = b.CreateAdd(b.CreateMul(thread_, i32(lanes)), i32(first));
+    if (!linear) linear = b_.CreateAdd(b_.CreateMul(thread_, i32(lanes)), i32(first));
     Pack pack{{{}, lanes > 1 ? last : -1, lanes > 1 ? static_cast<unsigned>(lanes) : 0}, nullptr};
     Value* at = linear;
     if (first + lanes * threads_ > elements) {
       // Threads beyond the end compute the last pack, which then only its own thread stores.
-      pack.there = b.CreateICmpULT(linear, i32(elements));
-      at = b.CreateBinaryIntrinsic(llvm::Intrinsic::umin, linear, i32(elements - lanes));
+      pack.there = b_.CreateICmpULT(linear, i32(elements));
+      at = b_.CreateBinaryIntrinsic(llvm::Intrinsic::umin, linear, i32(elements - lanes));
     }
     pack.place.at = cut(at, shape);
     result.push_back(pack);
@@ -126,10 +126,10 @@ std::optional<Place> GpuFunction::moved(const Instruction& in, const Place& plac
 }
 
 Value* GpuFunction::lane(const PackValue& x, unsigned j) {
-  if (x.kind == PackValue::Kind::vector) return b.CreateExtractElement(x.value, j);
+  if (x.kind == PackValue::Kind::vector) return b_.CreateExtractElement(x.value, j);
   if (x.kind == PackValue::Kind::uniform || j == 0) return x.value;
-  return b.CreateAdd(x.value, llvm::ConstantInt::get(x.value->getType(),
-                                                     static_cast<uint64_t>(x.stride) * j, true));
+  return b_.CreateAdd(x.value, llvm::ConstantInt::get(x.value->getType(),
+                                                      static_cast<uint64_t>(x.stride) * j, true));
 }
 
 Value* GpuFunction::as_vector(const PackValue& x, unsigned lanes) {
@@ -140,7 +140,7 @@ Value* GpuFunction::as_vector(const PackValue& x, unsigned lanes) {
   for (unsigned j = 0; j < lanes; ++j)
     steps.push_back(
         llvm::ConstantInt::get(x.value->getType(), static_cast<uint64_t>(x.stride) * j, true));
-  return b.CreateAdd(first, llvm::ConstantVector::get(steps));
+  return b_.CreateAdd(first, llvm::ConstantVector::get(steps));
 }
 
 Value* GpuFunction::gathered(unsigned lanes, const std::function<Value*(unsigned)>& element) {
@@ -148,7 +148,7 @@ Value* GpuFunction::gathered(unsigned lanes, const std::function<Value*(unsigned
   for (unsigned j = 0; j < lanes; ++j) {
     Value* x = element(j);
     if (!result) result = llvm::PoisonValue::get(llvm::FixedVectorType::get(x->getType(), lanes));
-    result = b.CreateInsertElement(result, x, j);
+    result = b_.CreateInsertElement(result, x, j);
   }
   return result;
 }
@@ -176,7 +176,7 @@ PackValue GpuFunction::compute(const Instruction& in, const Place& place) {
     case TileOp::constant:
       return {PackValue::Kind::uniform, emitter_.number(in.value, type(in.results[0]).dtype)};
     case TileOp::arange: {
-      Value* first = b.CreateZExt(place.at[0], emitter_.register_type(type(in.results[0]).dtype));
+      Value* first = b_.CreateZExt(place.at[0], emitter_.register_type(type(in.results[0]).dtype));
       if (place.lanes == 0) return {PackValue::Kind::uniform, first};
       return {PackValue::Kind::affine, first, 1};
     }
@@ -247,7 +247,7 @@ PackValue GpuFunction::reduced(const Instruction& in, const Place& place) {
   if (place.lanes == 0) return {PackValue::Kind::uniform, one(first)};
   const int64_t step = x.shape.strides()[place.axis];
   return {PackValue::Kind::vector, gathered(place.lanes, [&](unsigned j) {
-            return one(b.CreateAdd(first, i32(step * j)));
+            return one(b_.CreateAdd(first, i32(step * j)));
           })};
 }
 
