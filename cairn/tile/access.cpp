@@ -66,7 +66,7 @@ class Analysis {
         access.last = walk(offsets).strides[static_cast<size_t>(axis)];
         access.one_element = false;
       }
-    accesses_.push_back(std::move(access));
+    accesses_.push_back(access);
   }
 
   Walk result(const Instruction& in, ValueId v) {

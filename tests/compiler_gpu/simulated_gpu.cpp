@@ -202,7 +202,7 @@ CompiledKernel simulated_gpu_kernel(const tile::Kernel& kernel) {
   CAIRN_ASSERT(!linked->linker->hasError());
   linked->linker->finalizeWithMemoryManagerLocking();
   CompiledKernel result;
-  result.run = reinterpret_cast<CompiledFunction>(linked->linker->getSymbol("run").getAddress());
+  result.run = reinterpret_cast<CompiledFunction>(linked->linker->getSymbolLocalAddress("run"));
   result.owner = linked;
   return result;
 }

@@ -22,7 +22,6 @@ namespace {
 using namespace tile::test;
 using cairn::test::message_of;
 using testing::ElementsAre;
-using testing::ElementsAreArray;
 using Tiles = std::vector<Tile>;
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();

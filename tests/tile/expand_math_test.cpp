@@ -4,8 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <bit>
 #include <cmath>
+#include <cstddef>
 #include <cstring>
 
 #include "cairn/base/error.h"
@@ -18,6 +20,11 @@
 
 namespace cairn::tile {
 namespace {
+
+template <class T>
+std::array<std::byte, sizeof(T)> bytes(T value) {
+  return std::bit_cast<std::array<std::byte, sizeof(T)>>(value);
+}
 
 using test::one_tile_kernel;
 
@@ -74,7 +81,7 @@ void expect_native_bits(DType dtype, Op op) {
     if (std::isnan(static_cast<float>(want)))
       EXPECT_TRUE(std::isnan(static_cast<float>(got))) << name(op) << a << " " << b;
     else
-      EXPECT_EQ(std::memcmp(&got, &want, sizeof(T)), 0)
+      EXPECT_EQ(bytes(got), bytes(want))
           << name(op) << "(" << a << ", " << b << ") is " << static_cast<float>(got)
           << ", natively " << static_cast<float>(want);
   }

@@ -7,19 +7,14 @@
 #include <cmath>
 #include <limits>
 
-#include "tests/support/message_of.h"
 #include "tests/tile/tiles.h"
 
 namespace cairn::tile {
 namespace {
 
 using namespace tile::test;
-using cairn::test::message_of;
-using testing::AllOf;
 using testing::Each;
 using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::StartsWith;
 using Tiles = std::vector<Tile>;
 
 constexpr double kEpsilon = 0x1p-23;  // of f32

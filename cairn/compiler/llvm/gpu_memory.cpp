@@ -6,13 +6,9 @@
 
 namespace cairn::compiler {
 
-using llvm::BasicBlock;
 using llvm::Value;
 using tile::AxisFacts;
-using tile::Block;
 using tile::Instruction;
-using tile::TileOp;
-using tile::TileType;
 using tile::ValueId;
 
 llvm::Align GpuFunction::buffer_alignment(const tile::Parameter& p) {

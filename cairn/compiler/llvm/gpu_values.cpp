@@ -11,10 +11,8 @@
 
 namespace cairn::compiler {
 
-using llvm::BasicBlock;
 using llvm::Value;
 using tile::AxisFacts;
-using tile::Block;
 using tile::Instruction;
 using tile::TileOp;
 using tile::TileType;

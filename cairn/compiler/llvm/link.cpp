@@ -47,7 +47,7 @@ CompiledKernel link_kernel(const std::string& object, const std::string& functio
   if (linked->memory.finalizeMemory(&problem))
     throw_error("memory for a compiled kernel cannot be made executable: " + problem);
   CompiledKernel kernel;
-  kernel.run = reinterpret_cast<CompiledFunction>(symbol.getAddress());
+  kernel.run = reinterpret_cast<CompiledFunction>(linker.getSymbolLocalAddress(function));
   kernel.code_bytes = object.size();
   kernel.owner = std::move(linked);
   return kernel;

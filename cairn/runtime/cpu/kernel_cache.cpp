@@ -6,6 +6,18 @@
 #include "cairn/tile/verify.h"
 
 namespace cairn {
+namespace {
+
+// Null for what is whole, and yet no code of the kernel: it is compiled again and replaced.
+std::shared_ptr<const CompiledKernel> link(const std::string& object, const std::string& name) {
+  try {
+    return std::make_shared<const CompiledKernel>(link_kernel(object, name));
+  } catch (const Error&) {
+    return nullptr;
+  }
+}
+
+}  // namespace
 
 KernelCache::KernelCache(CpuTarget target, DiskCache disk)
     : target_(target), disk_(std::move(disk)), identity_(compiler_identity(target)) {}
@@ -26,13 +38,8 @@ std::shared_ptr<const CompiledKernel> KernelCache::get(const tile::Kernel& kerne
 std::shared_ptr<const CompiledKernel> KernelCache::make(const tile::Kernel& kernel,
                                                         const std::string& text) {
   const std::string key = identity_ + "\n" + text;
-  if (const auto object = disk_.load(key)) {
-    try {
-      return std::make_shared<const CompiledKernel>(link_kernel(*object, kernel.name));
-    } catch (const Error&) {
-      // Whole, and yet no code of this kernel: compiled again and replaced.
-    }
-  }
+  if (const auto object = disk_.load(key))
+    if (auto linked = link(*object, kernel.name)) return linked;
   const tile::Kernel expanded = tile::expand_math(kernel);
 #ifndef NDEBUG
   tile::verify(kernel);
