@@ -18,25 +18,7 @@ constexpr std::array kTypes = {DType::f32,  DType::f32, DType::f64, DType::f16,
 constexpr std::array kLengths = {1, 2, 3, 7, 16, 17, 33, 63, 64, 65, 100, 130, 200};
 
 bool compares(Op op) { return op == Op::equal || op == Op::less || op == Op::less_equal; }
-bool is_costly(Op op) {
-  switch (op) {
-    case Op::exp:
-    case Op::expm1:
-    case Op::log:
-    case Op::log1p:
-    case Op::sin:
-    case Op::cos:
-    case Op::tanh:
-    case Op::logistic:
-    case Op::erf:
-    case Op::erfc:
-    case Op::erf_inv:
-    case Op::power:
-    case Op::atan2:
-    case Op::remainder: return true;
-    default: return false;
-  }
-}
+bool is_costly(Op op) { return is_transcendental(op) || op == Op::remainder; }
 
 // The primitives from tiles of a type to tiles of the same type.
 std::vector<Op> primitives_of(DType dtype) {

@@ -2,7 +2,6 @@
 // samples, logs; and that all of it goes on after a stop as if there had been none.
 #include <gmock/gmock.h>
 
-#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -110,15 +109,13 @@ TEST_F(RunTest, LbfgsLearnsAndSaysWhatItDoesNotTake) {
   TrainConfig c = config(20);
   c.model.dropout = 0;
   c.train.optimizer = "lbfgs";
-  c.train.learning_rate = 1;
+  // Steps of length 1 on other batches each time jump about, and a rounding decides how far.
+  c.train.learning_rate = 0.3;
   c.train.schedule = "constant";
   c.train.warmup_steps = 0;
   c.train.batch = 32;
   const RunResult result = train(c, "a");
-  // Steps of length 1 on batches jump about, and a rounding decides how far; some go well.
-  double best = result.history.front().loss;
-  for (const auto& entry : result.history) best = std::min(best, entry.loss);
-  EXPECT_LT(best, 0.9 * result.history.front().loss);
+  EXPECT_LT(result.history.back().loss, 0.9 * result.history.front().loss);
   c.train.accumulate = 2;
   EXPECT_THAT(failure(c, "b"), HasSubstr("train.accumulate "));
 }
