@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
+#include <optional>
 #include <queue>
 #include <set>
 
-#include "cairn/compiler/pointwise.h"
+#include "cairn/compiler/group_domain.h"
+#include "cairn/compiler/node_class.h"
 #include "cairn/graph/node_map.h"
 
 namespace cairn {
@@ -56,60 +59,150 @@ class Fuser {
       *place_.insert(&launch.node()).first = static_cast<int>(nodes_.size());
       nodes_.push_back(&launch.node());
     }
-    pointwise_.resize(nodes_.size());
     before_.resize(nodes_.size());
     after_.resize(nodes_.size());
     notes_.resize(nodes_.size());
-    for (size_t i = 0; i < nodes_.size(); ++i) pointwise_[i] = is_pointwise(*nodes_[i]);
+    for (const Node* node : nodes_) {
+      classes_.push_back(class_of(*node));
+      domains_.push_back(domain_of(*node));
+    }
+    count_readers();
     for (size_t i = 0; i < nodes_.size(); ++i) find_reads(static_cast<int>(i));
-    for (const auto& [argument, result] : overwrites) order_readers(argument, result);
+    overwritten_.resize(nodes_.size());
+    for (const auto& [argument, result] : overwrites) {
+      overwritten_[static_cast<size_t>(*place_.find(result.node_pointer()))] = argument;
+      order_readers(argument, result);
+    }
   }
 
   Schedule run() {
-    if (!options_.eager)
+    if (!options_.eager) {
+      for (size_t i = 0; i < nodes_.size(); ++i)
+        if (classes_[i] == NodeClass::reduction) claim_operands(static_cast<int>(i));
       for (size_t i = 0; i < nodes_.size(); ++i)
         if (joins(static_cast<int>(i))) join(static_cast<int>(i));
+    }
     return finish();
   }
 
  private:
+  // Whether a kernel computes the node, for itself or with others.
   bool joins(int i) const {
-    return pointwise_[static_cast<size_t>(i)] && !is_inlined(*nodes_[static_cast<size_t>(i)]);
+    const NodeClass c = classes_[static_cast<size_t>(i)];
+    return c != NodeClass::other && c != NodeClass::indexing;
   }
+  bool is_indexing(int i) const { return classes_[static_cast<size_t>(i)] == NodeClass::indexing; }
 
-  // What node i reads when it computes the constants and broadcasts among its operands itself: the
-  // roots of the values, and the inlined nodes in between.
+  // --- what each node reads
+
+  // How a node reads a value: through its operand's axes, as far as they are the value's. When it
+  // computes indexing nodes among its operands itself, the value behind them.
+  struct Use {
+    Tensor root;
+    int operand;
+    // The operand's axes (without those of size 1) along which the root's lie, in their order;
+    // nothing where it is read in another way.
+    std::optional<std::vector<int>> axes;
+  };
   struct Reads {
-    std::vector<Tensor> roots;
-    std::vector<int> inlined;  // operands first
+    std::vector<Use> uses;
+    std::vector<int> inlined;  // indexing nodes that the reader computes itself, operands first
   };
 
-  void find_reads(int i) {
-    Reads& reads = reads_.emplace_back();
-    const Node& node = *nodes_[static_cast<size_t>(i)];
-    for (const Tensor& t : node.inputs()) follow(t, i, reads);
-    for (const Tensor& root : reads.roots)
-      if (const int* from = place_.find(root.node_pointer())) add_edge(*from, i);
+  void count_readers() {
+    readers_.resize(nodes_.size());
+    is_result_.resize(nodes_.size());
+    for (const Node* node : nodes_)
+      for (const Tensor& t : node->inputs())
+        if (const int* place = place_.find(root_of(t).node_pointer()))
+          ++readers_[static_cast<size_t>(*place)];
+    for (const Tensor& t : graph_.outputs)
+      if (const int* place = place_.find(root_of(t).node_pointer()))
+        is_result_[static_cast<size_t>(*place)] = true;
   }
-  void follow(const Tensor& t, int reader, Reads& reads) {
-    const Tensor root = root_of(t);
-    const int* place = place_.find(root.node_pointer());
-    if (place && !options_.eager && joins(reader) && may_inline(*place, t)) {
-      if (std::find(reads.inlined.begin(), reads.inlined.end(), *place) != reads.inlined.end())
-        return;
-      const Node& inlined = root.node();
-      for (const Tensor& operand : inlined.inputs()) follow(operand, reader, reads);
-      reads.inlined.push_back(*place);
+
+  void find_reads(int i) {
+    Reads reads;
+    const int operands = static_cast<int>(nodes_[static_cast<size_t>(i)]->inputs().size());
+    for (int o = 0; o < operands; ++o) follow(i, o, reads);
+    // What it computes itself it does not read from memory too.
+    if (std::ranges::any_of(reads.uses, [&](const Use& use) {
+          const int* place = place_.find(use.root.node_pointer());
+          return place && std::ranges::find(reads.inlined, *place) != reads.inlined.end();
+        }))
+      reads = from_memory(i);
+    for (const Use& use : reads.uses)
+      if (const int* from = place_.find(use.root.node_pointer())) add_edge(*from, i);
+    reads_.push_back(std::move(reads));
+  }
+  Reads from_memory(int i) const {
+    Reads reads;
+    const Node& node = *nodes_[static_cast<size_t>(i)];
+    for (int o = 0; o < static_cast<int>(node.inputs().size()); ++o)
+      reads.uses.push_back(memory_use(node.input(o), o));
+    return reads;
+  }
+  static Use memory_use(const Tensor& t, int operand) {
+    Use use{root_of(t), operand, std::nullopt};
+    const Shape seen = squeezed(t.shape());
+    if (seen == squeezed(use.root.shape())) use.axes = all_axes(seen.rank());
+    return use;
+  }
+  static std::vector<int> all_axes(int rank) {
+    std::vector<int> axes(static_cast<size_t>(rank));
+    std::iota(axes.begin(), axes.end(), 0);
+    return axes;
+  }
+
+  void follow(int i, int operand, Reads& reads) {
+    const Tensor& t = nodes_[static_cast<size_t>(i)]->input(operand);
+    const int rank = squeezed(t.shape()).rank();
+    std::vector<int> passed;
+    bool is_constant = false;
+    const Traced traced =
+        trace_indices(t, map_onto(t.shape(), all_axes(rank)), [&](const Node& node) {
+          const int* place = place_.find(&node);
+          if (!place || !is_indexing(*place)) return false;
+          passed.push_back(*place);
+          is_constant = node.inputs().empty();
+          return true;
+        });
+    if (passed.empty() || options_.eager || !joins(i) || !may_inline(i, operand, passed, traced)) {
+      reads.uses.push_back(memory_use(t, operand));
       return;
     }
-    reads.roots.push_back(root);
+    for (size_t p = passed.size(); p-- > 0;)
+      if (std::ranges::find(reads.inlined, passed[p]) == reads.inlined.end())
+        reads.inlined.push_back(passed[p]);
+    if (is_constant) return;
+    Use use{traced.root, operand, std::vector<int>()};
+    const bool is_seen_as_it_is = squeezed(traced.seen) == squeezed(traced.root.shape());
+    for (size_t a = 0; a < traced.axes.size(); ++a) {
+      if (traced.seen[static_cast<int>(a)] == 1) continue;
+      const AxisIndex& axis = traced.axes[a];
+      if (axis.axis < 0 || !axis.steps.empty() || !is_seen_as_it_is) use.axes.reset();
+      if (use.axes) use.axes->push_back(axis.axis);
+    }
+    reads.uses.push_back(std::move(use));
   }
-  // A broadcast that is read under another shape than its own keeps its launch, as does one of a
-  // value that pointwise nodes do not read.
-  bool may_inline(int place, const Tensor& seen) const {
-    const Node& node = *nodes_[static_cast<size_t>(place)];
-    return pointwise_[static_cast<size_t>(place)] && is_inlined(node) &&
-           squeezed(seen.shape()) == squeezed(node.output().shape);
+  // Indices cost nothing, but to read far apart what lies together does: a transposed value that
+  // several nodes read is worth a launch of its own, as is one that a product reads along columns.
+  bool may_inline(int reader, int operand, const std::vector<int>& passed,
+                  const Traced& traced) const {
+    const Shape& shape = nodes_[static_cast<size_t>(reader)]->input(operand).shape();
+    const bool is_product = classes_[static_cast<size_t>(reader)] == NodeClass::product;
+    // A product's axes of size 1 move too (map_of), which indices cannot say.
+    if (is_product && (shape[shape.rank() - 1] == 1 || shape[shape.rank() - 2] == 1)) return false;
+    const int last = squeezed(shape).rank() - 1;
+    bool is_strided = false;  // a step along the last axis is more than one in memory
+    for (size_t a = 0; a < traced.axes.size(); ++a)
+      if (traced.axes[a].axis == last && last >= 0)
+        for (size_t behind = a + 1; behind < traced.axes.size(); ++behind)
+          is_strided |= traced.seen[static_cast<int>(behind)] != 1;
+    if (!is_strided) return true;
+    if (is_product) return operand == 0;
+    return std::ranges::all_of(
+        passed, [&](int place) { return readers_[static_cast<size_t>(place)] == 1; });
   }
 
   void add_edge(int from, int to) {
@@ -123,73 +216,186 @@ class Fuser {
     const int writer = *place_.find(result.node_pointer());
     for (int i = 0; i < static_cast<int>(nodes_.size()); ++i) {
       Reads& reads = reads_[static_cast<size_t>(i)];
-      if (i == writer || !reads_argument(reads, argument)) continue;
+      if (!reads_argument(reads, argument)) continue;
       if (i < writer) {
         add_edge(i, writer);
         continue;
       }
+      const auto at = static_cast<size_t>(i);
+      if (i == writer && reads_in_place(i, i, argument, domains_[at])) continue;
       // Read what the schedule has computed before.
       for (const int inlined : reads.inlined) add_edge(inlined, i);
-      reads = {};
-      for (const Tensor& t : nodes_[static_cast<size_t>(i)]->inputs())
-        reads.roots.push_back(root_of(t));
+      reads = from_memory(i);
     }
   }
   static bool reads_argument(const Reads& reads, const Tensor& argument) {
-    return std::any_of(reads.roots.begin(), reads.roots.end(),
-                       [&](const Tensor& root) { return same(root, argument); });
+    return std::ranges::any_of(reads.uses,
+                               [&](const Use& use) { return same(use.root, argument); });
   }
 
   // --- merging
-  // ------------------------------------------------------------------------------------
 
-  const Shape& shape(int i) const { return nodes_[static_cast<size_t>(i)]->output().shape; }
+  const Node& node(int i) const { return *nodes_[static_cast<size_t>(i)]; }
+  const Reads& reads(int i) const { return reads_[static_cast<size_t>(i)]; }
+  Domain& domain(int group) { return domains_[static_cast<size_t>(group)]; }
+  // The node of the schedule that computes what is read, -1 of an argument.
+  int place_of(const Use& use) const {
+    const int* place = place_.find(use.root.node_pointer());
+    return place ? *place : -1;
+  }
 
   void join(int i) {
-    for (const Tensor& t : nodes_[static_cast<size_t>(i)]->inputs()) {
-      const int* from = place_.find(root_of(t).node_pointer());
-      if (!from || !joins(*from)) continue;
-      const int a = groups_.find(*from);
+    for (const Use& use : reads(i).uses) {
+      const int from = place_of(use);
+      if (from < 0 || !joins(from)) continue;
+      const int a = groups_.find(from);
       const int b = groups_.find(i);
       if (a == b) continue;
-      const std::string_view problem = obstacle(a, b, t, shape(*from), shape(i));
+      const std::string_view problem = obstacle(a, b);
       if (problem.empty()) {
-        groups_.merge(a, b);
+        merge(a, b);
       } else {
         notes_[static_cast<size_t>(i)].push_back(
-            fmt::format("{} is not in one launch with its operand {}: {}",
-                        nodes_[static_cast<size_t>(i)]->info().name,
-                        nodes_[static_cast<size_t>(*from)]->info().name, problem));
+            fmt::format("{} is not in one launch with its operand {}: {}", node(i).info().name,
+                        node(from).info().name, problem));
       }
     }
   }
+  void merge(int a, int b) { merge(a, b, *join_domains(domain(a), domain(b))); }
+  void merge(int a, int b, const Domain& joined) {
+    groups_.merge(a, b);
+    const int group = groups_.find(a);
+    domain(group) = joined;
+    if (std::ranges::find(joined_, group) == joined_.end()) joined_.push_back(group);
+  }
+
+  // The space of a kernel that computes both; none when there is no such kernel.
+  static std::optional<Domain> join_domains(const Domain& a, const Domain& b) {
+    if (a.kind != GroupKind::pointwise && b.kind == GroupKind::pointwise) return join_domains(b, a);
+    if (a.kind != GroupKind::pointwise)
+      return a == b && a.kind != GroupKind::product ? std::optional(a) : std::nullopt;
+    bool fits = false;
+    switch (b.kind) {
+      case GroupKind::pointwise: fits = a.shape == b.shape; break;
+      case GroupKind::rows: fits = a.shape == b.shape || a.shape == b.left(); break;
+      case GroupKind::columns: fits = a.shape == b.left(); break;  // or claim_operands()
+      case GroupKind::product: {
+        Shape result = b.shape;
+        result.pop_back();
+        fits = a.shape == squeezed(result);
+      }
+    }
+    return fits ? std::optional(b) : std::nullopt;
+  }
+
+  // Whether a kernel over the domain reads a value where it computes it, or writes over it.
+  bool is_read_in_place(int from, const Use& use, int reader, const Domain& domain) const {
+    const Part to = part_of_operand(node(reader), use.operand, domain);
+    if (!use.axes || to == Part::lhs || to == Part::rhs) return false;
+    const Part of = part_of(node(from), domain);
+    if (of != to && (of != Part::left || to != Part::whole)) return false;
+    std::vector<int> expected = all_axes(squeezed(node(reader).input(use.operand).shape()).rank());
+    if (of != to) expected.erase(expected.begin() + domain.reduced);
+    return *use.axes == expected;
+  }
+
+  // Whether the reader is done with each element of the argument when the writer's result takes its
+  // place.
+  bool reads_in_place(int writer, int reader, const Tensor& argument, const Domain& domain) const {
+    return std::ranges::all_of(reads(reader).uses, [&](const Use& use) {
+      return !same(use.root, argument) || is_read_in_place(writer, use, reader, domain);
+    });
+  }
+  bool overwrites_in_place(int a, int b, const Domain& domain) {
+    for (const int writers : {a, b})
+      for (const int writer : groups_.members(writers)) {
+        const auto& argument = overwritten_[static_cast<size_t>(writer)];
+        if (!argument.defined()) continue;
+        for (const int readers : {a, b})
+          for (const int reader : groups_.members(readers))
+            if (!reads_in_place(writer, reader, argument, domain)) return false;
+      }
+    return true;
+  }
+
   // Why two groups cannot be one; empty when they can.
-  std::string_view obstacle(int a, int b, const Tensor& read, const Shape& from, const Shape& to) {
-    if (squeezed(from) != squeezed(to)) return "they run over different shapes";
-    if (squeezed(read.shape()) != squeezed(from)) return "it is read under another shape";
+  std::string_view obstacle(int a, int b) {
+    const std::optional<Domain> joined = join_domains(domain(a), domain(b));
+    if (!joined) return "they run over different shapes";
+    for (const auto& [from_group, to_group] : {std::pair(a, b), std::pair(b, a)})
+      for (const int i : groups_.members(to_group))
+        for (const Use& use : reads(i).uses) {
+          const int from = place_of(use);
+          if (from < 0 || groups_.find(from) != from_group) continue;
+          if (!is_read_in_place(from, use, i, *joined)) return "it is read under another shape";
+        }
+    if (!overwrites_in_place(a, b, *joined)) return "one writes over what the other reads";
+    if (is_inlined_and_read(a, b) || is_inlined_and_read(b, a))
+      return "one reads from memory what the other computes for itself";
     if (is_too_large(a, b)) return "together they are too large";
     if (has_path_around(a, b)) return "something else must run in between";
     return {};
   }
+  bool is_inlined_and_read(int inliner, int reader) {
+    std::set<int> inlined;
+    for (const int i : groups_.members(inliner))
+      inlined.insert(reads(i).inlined.begin(), reads(i).inlined.end());
+    return !inlined.empty() && std::ranges::any_of(groups_.members(reader), [&](int i) {
+      return std::ranges::any_of(reads(i).uses,
+                                 [&](const Use& use) { return inlined.contains(place_of(use)); });
+    });
+  }
+
+  // Down columns a kernel computes what only it reads: there is no second walk to write it.
+  void claim_operands(int reduction) {
+    const Domain space = domain(reduction);
+    if (space.kind != GroupKind::columns) return;
+    for (std::vector<int> readers = {reduction}; !readers.empty();) {
+      const int reader = readers.back();
+      readers.pop_back();
+      for (const Use& use : reads(reader).uses) {
+        const int from = place_of(use);
+        const int group = groups_.find(reduction);
+        if (from < 0 || classes_[static_cast<size_t>(from)] != NodeClass::pointwise ||
+            groups_.find(from) == group || domain(from).shape != space.shape ||
+            groups_.members(groups_.find(from)).size() != 1 ||
+            !is_read_in_place(from, use, reader, space) || is_read_elsewhere(from, group) ||
+            is_inlined_and_read(from, group) || is_inlined_and_read(group, from) ||
+            !overwrites_in_place(from, group, space) || is_too_large(from, group) ||
+            has_path_around(from, group))
+          continue;
+        merge(from, group, space);
+        readers.push_back(from);
+      }
+    }
+  }
+  bool is_read_elsewhere(int i, int group) {
+    return is_result_[static_cast<size_t>(i)] ||
+           std::ranges::any_of(after_[static_cast<size_t>(i)], [&](int reader) {
+             const auto at = static_cast<size_t>(reader);
+             const bool is_inlined = is_indexing(reader) && after_[at].empty() && !is_result_[at];
+             return !is_inlined && groups_.find(reader) != group;
+           });
+  }
+
   bool is_too_large(int a, int b) {
     size_t nodes = 0;
     std::set<const Node*> buffers;  // that are read from outside
     for (const int group : {a, b})
       for (const int i : groups_.members(group)) {
-        nodes += 1 + reads_[static_cast<size_t>(i)].inlined.size();
-        for (const Tensor& root : reads_[static_cast<size_t>(i)].roots) {
-          const int* place = place_.find(root.node_pointer());
-          const int from = place ? groups_.find(*place) : -1;
-          if (from != a && from != b) buffers.insert(root.node_pointer());
+        nodes += 1 + reads(i).inlined.size();
+        for (const Use& use : reads(i).uses) {
+          const int place = place_of(use);
+          const int from = place >= 0 ? groups_.find(place) : -1;
+          if (from != a && from != b) buffers.insert(use.root.node_pointer());
         }
       }
     return nodes > static_cast<size_t>(options_.max_nodes) ||
            buffers.size() > static_cast<size_t>(options_.max_buffers);
   }
-  // Whether something outside of both groups lies between them, either way. Edges of the schedule
-  // lead forward, so what stands before the first node of both is on no such path.
+  // Whether something outside of both groups lies between them, either way.
   bool has_path_around(int a, int b) {
-    const int first = std::min(groups_.members(a)[0], groups_.members(b)[0]);
+    const int lowest = lowest_on_paths(a, b);
     std::vector<int> stack;
     std::vector<int> seen;
     const auto push_operands = [&](int group, bool of_ours) {
@@ -200,7 +406,7 @@ class Fuser {
             if (!of_ours) return true;
             continue;
           }
-          if (groups_.members(g).back() < first) continue;
+          if (groups_.members(g).back() < lowest) continue;
           if (std::find(seen.begin(), seen.end(), g) != seen.end()) continue;
           seen.push_back(g);
           stack.push_back(g);
@@ -217,11 +423,26 @@ class Fuser {
     }
     return false;
   }
+  // Nodes before this place are on no path from one group to the other. Edges of the schedule lead
+  // forward, so that would be the first place of both; but a path may also enter a group behind it
+  // and leave the group before it.
+  int lowest_on_paths(int a, int b) {
+    int lowest = std::min(groups_.members(a)[0], groups_.members(b)[0]);
+    std::erase_if(joined_, [&](int g) { return groups_.find(g) != g; });
+    for (bool changed = true; changed;) {
+      changed = false;
+      for (const int g : joined_)
+        if (g != a && g != b && g < lowest && groups_.members(g).back() >= lowest) {
+          lowest = g;
+          changed = true;
+        }
+    }
+    return lowest;
+  }
   // Beyond so many groups between two, fusing them is not worth the search.
   static constexpr size_t kMaxSearch = 2000;
 
   // --- the new schedule
-  // ---------------------------------------------------------------------------
 
   Schedule finish() {
     find_needed();
@@ -244,27 +465,23 @@ class Fuser {
       // An operand of a barrier of which nobody reads the result.
       if (is_dropped(static_cast<int>(i)) && !computed[i]) needed_[i] = true;
       if (is_dropped(static_cast<int>(i))) continue;
-      for (const Tensor& root : reads_[i].roots) need(root);
+      for (const Use& use : reads_[i].uses) need(use.root);
       for (const int inlined : reads_[i].inlined) computed[static_cast<size_t>(inlined)] = true;
     }
   }
-  // A constant or broadcast that all its readers compute for themselves.
-  bool is_dropped(int i) const {
-    return pointwise_[static_cast<size_t>(i)] && is_inlined(*nodes_[static_cast<size_t>(i)]) &&
-           !needed_[static_cast<size_t>(i)];
-  }
+  // An indexing node that all its readers compute for themselves.
+  bool is_dropped(int i) const { return is_indexing(i) && !needed_[static_cast<size_t>(i)]; }
   LaunchGroup launch(int group) {
     const std::vector<int>& members = groups_.members(group);
-    if (!pointwise_[static_cast<size_t>(members[0])])
-      return group_of(*nodes_[static_cast<size_t>(members[0])]);
+    if (classes_[static_cast<size_t>(members[0])] == NodeClass::other)
+      return group_of(node(members[0]));
     std::vector<const Node*> nodes;
     std::vector<Tensor> outputs;
     NodeMap<bool> added;
     for (const int i : members) {
-      for (const int inlined : reads_[static_cast<size_t>(i)].inlined)
-        if (added.insert(nodes_[static_cast<size_t>(inlined)]).second)
-          nodes.push_back(nodes_[static_cast<size_t>(inlined)]);
-      nodes.push_back(nodes_[static_cast<size_t>(i)]);
+      for (const int inlined : reads(i).inlined)
+        if (added.insert(&node(inlined)).second) nodes.push_back(&node(inlined));
+      nodes.push_back(&node(i));
     }
     for (const int i : members)
       if (is_read_outside(i, group))
@@ -279,17 +496,12 @@ class Fuser {
     return result;
   }
   bool is_read_outside(int i, int group) {
-    const Node* node = nodes_[static_cast<size_t>(i)];
-    for (const Tensor& t : graph_.outputs)
-      if (root_of(t).node_pointer() == node) return true;
-    for (const int reader : after_[static_cast<size_t>(i)])
-      if (groups_.find(reader) != group) {
-        const auto& roots = reads_[static_cast<size_t>(reader)].roots;
-        if (std::any_of(roots.begin(), roots.end(),
-                        [&](const Tensor& t) { return t.node_pointer() == node; }))
-          return true;
-      }
-    return false;
+    return is_result_[static_cast<size_t>(i)] ||
+           std::ranges::any_of(after_[static_cast<size_t>(i)], [&](int reader) {
+             return groups_.find(reader) != group && !is_dropped(reader) &&
+                    std::ranges::any_of(reads(reader).uses,
+                                        [&](const Use& use) { return place_of(use) == i; });
+           });
   }
 
   // Kahn's algorithm over the groups, earliest built first.
@@ -330,12 +542,17 @@ class Fuser {
   const FuseOptions& options_;
   std::vector<const Node*> nodes_;  // in the order of the schedule
   NodeMap<int> place_;
-  std::vector<bool> pointwise_;
+  std::vector<NodeClass> classes_;
+  std::vector<Domain> domains_;  // of nodes; then of groups, by their first member
+  std::vector<int> readers_;     // how many operands each is
+  std::vector<bool> is_result_;
+  std::vector<Tensor> overwritten_;  // the argument whose memory the node's result takes
   std::vector<Reads> reads_;
   std::vector<std::vector<int>> before_, after_;
   std::vector<std::vector<std::string>> notes_;
   std::vector<bool> needed_;  // whose results are read from memory
   Groups groups_;
+  std::vector<int> joined_;  // groups of several nodes
 };
 
 }  // namespace

@@ -1,9 +1,10 @@
 // Fusion: launches of a schedule joined to groups that one kernel computes.
 //
-// Pointwise nodes join the groups of their operands where they run over the same shape and where no
-// path leaves the group and comes back (the launch could not be ordered then). Constants and
-// broadcasts are computed by each group that reads them and have no launch of their own unless
-// something else reads them.
+// Nodes join the groups of their operands where one kernel can compute both (group_domain.h) and
+// where no path leaves the group and comes back (the launch could not be ordered then): elementwise
+// nodes over one shape, what a reduction along rows reads and what is made of it, what is made of a
+// product's result. Constants, broadcasts, transposes and slices are computed by each group that
+// reads them and have no launch of their own unless something else reads them.
 #pragma once
 
 #include <span>

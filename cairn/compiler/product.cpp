@@ -1,93 +1,75 @@
-#include "cairn/compiler/product.h"
+// Matrix products: one program per block of the result, and what is computed from the result's
+// elements before they are written.
+//
+// Each element is one chain of fused multiply-adds in increasing k from 0 (docs/adr/0004), in f32
+// for 16-bit floats and f32, in f64 for f64, so the block's size has no part in the result.
+#include <algorithm>
 
-#include <fmt/format.h>
+#include "cairn/compiler/group_forms.h"
+#include "cairn/compiler/node_class.h"
+#include "cairn/tile/rows.h"
 
-#include "cairn/compiler/kernel_compiler.h"
-#include "cairn/graph/infer.h"
-#include "cairn/tile/builder.h"
-
-namespace cairn {
+namespace cairn::detail {
 
 using tile::Tile;
 
-namespace {
-
-DType accumulator_of(const Node& node) {
-  return node.attrs().has(Attr::accumulate) ? node.attrs().dtype(Attr::accumulate)
-                                            : default_accumulate(node.input(0).dtype());
-}
-
-}  // namespace
-
-bool is_product(const Node& node) {
-  if (node.op() != Op::matmul || !can_compile_kernels()) return false;
-  const DType from = node.input(0).dtype();
-  const DType to = node.output().dtype;
-  if (from != node.input(1).dtype() || is_float8(from) || is_float8(to) || !is_float(to))
-    return false;
-  const DType wide = from == DType::f64 ? DType::f64 : DType::f32;
-  return is_float(from) && accumulator_of(node) == wide && can_lower(Op::cast, wide, to);
-}
-
-ProductSizes product_sizes(const Node& node) {
-  const Shape& x = node.input(0).shape();
-  const Shape& result = node.output().shape;
-  const int rank = result.rank();
-  ProductSizes sizes{1, result[rank - 2], result[rank - 1], x[rank - 1]};
-  for (int i = 0; i + 2 < rank; ++i) sizes.batch *= result[i];
-  return sizes;
+void write_product(GroupWriter& w, const GroupForm& form) {
+  tile::Builder& k = w.builder();
+  const ProductBlock block = form.block;
+  const Node& product = **std::ranges::find_if(
+      w.group().nodes, [](const Node* node) { return class_of(*node) == NodeClass::product; });
+  const int rank = w.rank(), m = rank - 3, n = rank - 2, depth = rank - 1;
+  std::vector<int> batch;
+  for (int axis = 0; axis < m; ++axis) batch.push_back(axis);
+  // Neighbours share columns of y, which stay in the second cache.
+  k.grid([&] {
+    return std::vector<Tile>{w.count(batch), ceil_div(w.size(n), block.columns),
+                             ceil_div(w.size(m), block.rows)};
+  });
+  if (!batch.empty()) w.set_indices(batch, k.program_id(0));
+  const Tile row = expand_dims(k.program_id(2) * block.rows + k.arange(block.rows), 1);
+  const Tile column = expand_dims(k.program_id(1) * block.columns + k.arange(block.columns), 0);
+  w.set_index(m, {row, row < w.size(m)});
+  w.set_index(n, {column, column < w.size(n)});
+  const DType wide = tile::compute_type(product.input(0).dtype());
+  const Tile sum =
+      k.loop(0, w.size(depth), block.depth, k.full({block.rows, block.columns}, 0, wide),
+             [&](const Tile& first, const Tile& before) {
+               const Tile steps = first + k.arange(block.depth);
+               const auto operand = [&](int i, const Shape& shape) {
+                 return w.in_loop([&] {
+                   const Tile along = expand_dims(steps, i == 0 ? 0 : 1);
+                   w.set_index(depth, {along, along < w.size(depth)});
+                   return broadcast_to(w.operand(product, i), shape);
+                 });
+               };
+               const Tile left = operand(0, {block.rows, block.depth});
+               const Tile right = operand(1, {block.depth, block.columns});
+               return dot(left, right, before);
+             });
+  w.set_value(product, tile::narrow(sum, product.output().dtype));
+  w.store(Part::whole, {block.rows, block.columns});
 }
 
 // Of 48 x 64 x 256 the sum (12 KB) and what is read again of y (64 KB) stay in the first and second
 // cache; measured on Zen 4 against blocks of 24 to 192 rows, 64 to 256 columns and depth 64 to
 // 1024. Fewer rows have a kernel that computes at most twice as many as there are.
-ProductBlock product_block(const ProductSizes& sizes) {
+GroupForm product_form(std::span<const int64_t> sizes) {
+  const int64_t m = sizes[sizes.size() - 3], n = sizes[sizes.size() - 2];
   int64_t rows = 48;
   for (const int64_t fewer : {24, 12, 6, 4, 2, 1})
-    if (sizes.m <= fewer) rows = fewer;
-  return {rows, sizes.n <= 16 ? 16 : 64, 256};
+    if (m <= fewer) rows = fewer;
+  return {false, {rows, n <= 16 ? 16 : 64, 256}};
 }
 
-int64_t product_programs(const ProductSizes& sizes, const ProductBlock& block) {
-  return sizes.batch * ((sizes.m + block.rows - 1) / block.rows) *
-         ((sizes.n + block.columns - 1) / block.columns);
+GroupWork product_work(const GroupForm& form, std::span<const int64_t> sizes) {
+  const auto blocks = [](int64_t n, int64_t block) { return (n + block - 1) / block; };
+  const size_t batch = sizes.size() - 3;
+  const auto [rows, columns, depth] = form.block;
+  GroupWork work{blocks(sizes[batch], rows) * blocks(sizes[batch + 1], columns), 0,
+                 rows * columns * sizes[batch + 2]};
+  for (size_t i = 0; i < batch; ++i) work.programs *= sizes[i];
+  return work;
 }
 
-tile::Kernel make_product_kernel(const Node& node, const ProductBlock& block) {
-  const DType from = node.input(0).dtype();
-  const DType wide = accumulator_of(node);
-  const DType to = node.output().dtype;
-  tile::Builder k(
-      fmt::format("matmul_{}_{}x{}x{}", name(from), block.rows, block.columns, block.depth));
-  const tile::Buffer x = k.input("x", from);
-  const tile::Buffer y = k.input("y", from);
-  const tile::Buffer out = k.output("out", to);
-  const Tile batch = k.size("batch");
-  const Tile m = k.size("m");
-  const Tile n = k.size("n");
-  const Tile depth = k.size("k");
-  // Neighbours share columns of y, which stay in the second cache.
-  k.grid([&] {
-    return std::vector<Tile>{batch, ceil_div(n, block.columns), ceil_div(m, block.rows)};
-  });
-  const Tile b = k.program_id(0);
-  const Tile row = expand_dims(k.program_id(2) * block.rows + k.arange(block.rows), 1);
-  const Tile column = expand_dims(k.program_id(1) * block.columns + k.arange(block.columns), 0);
-  const Tile x_rows = b * (m * depth) + row * depth;
-  const Tile y_columns = b * (depth * n) + column;
-  const Tile sum =
-      k.loop(0, depth, block.depth, k.full({block.rows, block.columns}, 0, wide),
-             [&](const Tile& first, const Tile& before) {
-               const Tile steps = first + k.arange(block.depth);
-               const Tile along = expand_dims(steps, 0);
-               const Tile down = expand_dims(steps, 1);
-               const Tile left = k.load(x, x_rows + along, (row < m) & (along < depth));
-               const Tile right = k.load(y, y_columns + down * n, (down < depth) & (column < n));
-               return dot(left, right, before);
-             });
-  const Tile result = wide == to ? sum : cast(sum, to);
-  k.store(out, b * (m * n) + row * n + column, result, (row < m) & (column < n));
-  return k.finish();
-}
-
-}  // namespace cairn
+}  // namespace cairn::detail

@@ -1,14 +1,19 @@
-#include "cairn/compiler/reduction.h"
-
-#include <fmt/format.h>
-
+// Groups around reductions along one axis, in the order of docs/adr/0014-order-of-sums.md: what is
+// reduced and what is made of the results, in one kernel: a softmax, a norm and their gradients.
+//
+// Along rows a program has one row. One of a single chunk is one tile; a longer one is walked in
+// blocks of 64 lanes, once for each stage of reductions that need the results of others, and once
+// more to write. Where the axis is not the last, a program has 64 columns and walks down them in
+// the same way.
+#include <algorithm>
 #include <limits>
+#include <optional>
 
-#include "cairn/compiler/kernel_compiler.h"
-#include "cairn/tile/builder.h"
+#include "cairn/compiler/group_forms.h"
+#include "cairn/compiler/node_class.h"
 #include "cairn/tile/rows.h"
 
-namespace cairn {
+namespace cairn::detail {
 
 using tile::Combine;
 using tile::Tile;
@@ -46,96 +51,190 @@ Tile combined(Combine kind, const Tile& x, const Tile& y) {
   }
 }
 
+bool is_reduction(const Node& node) { return class_of(node) == NodeClass::reduction; }
+
+class Writer {
+ public:
+  explicit Writer(GroupWriter& w) : w_(w), k_(w.builder()), along_(w.binding().reduced) {
+    for (int axis = 0; axis < w.rank(); ++axis)
+      if (axis != along_ && (axis != last() || along_ == last())) outer_.push_back(axis);
+  }
+
+  void write(bool is_long) {
+    k_.grid([&] {
+      std::vector<Tile> grid = {w_.count(outer_)};
+      if (!is_rows()) grid.push_back(ceil_div(w_.size(last()), kColumns));
+      return grid;
+    });
+    if (!outer_.empty()) w_.set_indices(outer_, k_.program_id(0));
+    if (is_rows() && !is_long) return write_rows();
+    if (!is_rows()) {
+      const Tile column = k_.program_id(1) * kColumns + k_.arange(kColumns);
+      w_.set_index(last(), {column, column < w_.size(last())});
+      column_inside_ = column < w_.size(last());
+    }
+    write_blocks(is_long);
+  }
+
+ private:
+  int last() const { return w_.rank() - 1; }
+  bool is_rows() const { return along_ == last(); }
+  const Tile& n() const { return w_.size(along_); }
+
+  // --- a row as one tile
+
+  void write_rows() {
+    const Tile at = k_.arange(tile::kReduceChunk);
+    const Tile inside = at < n();
+    w_.set_index(along_, {at, inside});
+    for (const Node* node : w_.group().nodes) {
+      if (!is_reduction(*node)) continue;
+      const Combine kind = kind_of(*node);
+      const Tile x = tile::widen(w_.operand(*node, 0));
+      const Tile result = reduce(kind, where(inside, x, nothing(kind)), 0);
+      w_.set_value(*node, tile::narrow(result, node->output().dtype));
+    }
+    w_.store(Part::whole, {tile::kReduceChunk});
+    w_.store(Part::left, {});
+  }
+
+  // --- blocks of 64 along the axis
+
+  Shape lanes() const {
+    return is_rows() ? Shape{tile::kReduceLanes} : Shape{tile::kReduceLanes, kColumns};
+  }
+  // 0..63 along the axis.
+  Tile lane() const {
+    const Tile lane = k_.arange(tile::kReduceLanes);
+    return is_rows() ? lane : expand_dims(lane, 1);
+  }
+  // Sets the indices of the block that begins there; gives what is inside.
+  Tile set_block(const Tile& begin) {
+    const Tile at = begin + lane();
+    const Tile inside = at < n();
+    w_.set_index(along_, {at, inside});
+    return is_rows() ? inside : inside & column_inside_;
+  }
+
+  // How many reductions stand between what is read and the node's result.
+  int stage_of(const Node& node) {
+    const auto [stage, is_new] = stages_.insert(&node);
+    if (!is_new) return *stage;
+    int result = 0;
+    for (const Tensor& t : node.inputs())
+      if (const Node& from = root_of(t).node(); inside_.contains(&from))
+        result = std::max(result, stage_of(from));
+    if (is_reduction(node)) ++result;
+    *stages_.insert(&node).first = result;
+    return result;
+  }
+
+  // What is left of the axis after that many reductions; loops cannot be what computes it.
+  void compute_left(int stage) {
+    for (const Node* node : w_.group().nodes)
+      if (class_of(*node) == NodeClass::pointwise && stage_of(*node) == stage &&
+          part_of(*node, w_.domain()) == Part::left)
+        w_.value(*node);
+  }
+
+  void write_blocks(bool is_long) {
+    for (const Node* node : w_.group().nodes) inside_.insert(node);
+    w_.load_all_but(along_);
+    compute_left(0);
+    int stages = 0;
+    for (const Node* node : w_.group().nodes) stages = std::max(stages, stage_of(*node));
+    for (int stage = 1; stage <= stages; ++stage) {
+      std::vector<const Node*> nodes;
+      for (const Node* node : w_.group().nodes)
+        if (is_reduction(*node) && stage_of(*node) == stage) nodes.push_back(node);
+      reduce_all(nodes, is_long);
+      compute_left(stage);
+    }
+    if (std::ranges::any_of(w_.group().outputs, [&](const Tensor& t) {
+          return part_of(t.node(), w_.domain()) == Part::whole;
+        }))
+      k_.loop(0, n(), tile::kReduceLanes, std::vector<Tile>{},
+              [&](const Tile& begin, const std::vector<Tile>&) {
+                return w_.in_loop([&] {
+                  set_block(begin);
+                  w_.store(Part::whole, lanes());
+                  return std::vector<Tile>{};
+                });
+              });
+    w_.store(Part::left, is_rows() ? Shape{} : Shape{kColumns});
+  }
+
+  // All reductions of a stage in one walk.
+  void reduce_all(const std::vector<const Node*>& nodes, bool is_long) {
+    std::vector<Combine> kinds;
+    std::vector<Tile> starts;
+    for (const Node* node : nodes) {
+      kinds.push_back(kind_of(*node));
+      starts.push_back(
+          k_.full(lanes(), nothing(kinds.back()), tile::compute_type(node->input(0).dtype())));
+    }
+    const auto walk = [&](const Tile& begin, const Tile& end) {
+      return k_.loop(
+          begin, end, tile::kReduceLanes, starts,
+          [&](const Tile& at, const std::vector<Tile>& so_far) {
+            return w_.in_loop([&] {
+              const Tile inside = set_block(at);
+              std::vector<Tile> next;
+              for (size_t i = 0; i < nodes.size(); ++i) {
+                const Tile x = tile::widen(w_.operand(*nodes[i], 0));
+                next.push_back(combined(kinds[i], so_far[i], where(inside, x, nothing(kinds[i]))));
+              }
+              return next;
+            });
+          });
+    };
+    std::vector<Tile> sums;
+    if (is_long) {
+      // The result of chunk c joins lane c mod 64; the others join what changes nothing.
+      sums = k_.loop(0, n(), tile::kReduceChunk, starts,
+                     [&](const Tile& begin, const std::vector<Tile>& so_far) {
+                       const std::vector<Tile> chunk =
+                           walk(begin, minimum(begin + tile::kReduceChunk, n()));
+                       const Tile here = lane() == begin / tile::kReduceChunk % tile::kReduceLanes;
+                       std::vector<Tile> next;
+                       for (size_t i = 0; i < nodes.size(); ++i)
+                         next.push_back(combined(
+                             kinds[i], so_far[i],
+                             where(here, reduce(kinds[i], chunk[i], 0), nothing(kinds[i]))));
+                       return next;
+                     });
+    } else {
+      sums = walk(k_.constant(0, DType::i64), n());
+    }
+    for (size_t i = 0; i < nodes.size(); ++i)
+      w_.set_value(*nodes[i], tile::narrow(reduce(kinds[i], sums[i], 0), nodes[i]->output().dtype));
+  }
+
+  GroupWriter& w_;
+  tile::Builder& k_;
+  int along_;
+  std::vector<int> outer_;  // axes along which a program stands at one place
+  Tile column_inside_;
+  NodeMap<bool> inside_;
+  NodeMap<int> stages_;
+};
+
 }  // namespace
 
-bool is_reduction(const Node& node) {
-  if (node.op() != Op::reduce || !can_compile_kernels()) return false;
-  const TensorType& x = node.input(0).type();
-  if (!is_float(x.dtype) || is_float8(x.dtype)) return false;
-  int axes = 0;
-  for (const int64_t axis : node.attrs().ints(Attr::axes))
-    if (x.shape[static_cast<int>(axis)] != 1) ++axes;
-  return axes == 1;
+void write_reduction(GroupWriter& writer, const GroupForm& form) {
+  Writer(writer).write(form.is_long);
 }
 
-ReductionSizes reduction_sizes(const Node& node) {
-  const Shape& shape = node.input(0).shape();
-  const Ints& axes = node.attrs().ints(Attr::axes);
-  ReductionSizes sizes;
-  bool seen = false;
-  for (int i = 0; i < shape.rank(); ++i) {
-    if (axes.contains(i) && shape[i] != 1) {
-      sizes.n = shape[i];
-      seen = true;
-    } else {
-      (seen ? sizes.inner : sizes.outer) *= shape[i];
-    }
+GroupForm reduction_form(int64_t reduced) { return {reduced > tile::kReduceChunk, {}}; }
+
+GroupWork reduction_work(const GroupBinding& binding, std::span<const int64_t> sizes) {
+  const size_t along = static_cast<size_t>(binding.reduced), last = sizes.size() - 1;
+  int64_t programs = 1;
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    if (i == along) continue;
+    programs *= i == last ? (sizes[i] + kColumns - 1) / kColumns : sizes[i];
   }
-  return sizes;
+  return {programs, along == last ? sizes[along] : sizes[along] * kColumns};
 }
 
-ReductionForm reduction_form(const ReductionSizes& sizes) {
-  return {sizes.inner == 1, sizes.n > tile::kReduceChunk};
-}
-
-int64_t reduction_programs(const ReductionSizes& sizes, const ReductionForm& form) {
-  return form.along_rows ? sizes.outer : sizes.outer * ((sizes.inner + kColumns - 1) / kColumns);
-}
-
-int64_t reduction_block(const ReductionSizes& sizes, const ReductionForm& form) {
-  return form.along_rows ? sizes.n : sizes.n * kColumns;
-}
-
-tile::Kernel make_reduction_kernel(const Node& node, const ReductionForm& form) {
-  const DType dtype = node.input(0).dtype();
-  const DType wide = tile::compute_type(dtype);
-  const Combine kind = kind_of(node);
-  tile::Builder k(fmt::format("reduce_{}_{}{}", name(kind), form.along_rows ? "rows" : "columns",
-                              form.chunked ? "_long" : ""));
-  const tile::Buffer x = k.input("x", dtype);
-  const tile::Buffer out = k.output("out", dtype);
-  const Tile outer = k.size("outer");
-  const Tile n = k.size("n");
-  const Tile inner = k.size("inner");
-  k.grid([&] {
-    return form.along_rows ? std::vector<Tile>{outer}
-                           : std::vector<Tile>{outer, ceil_div(inner, kColumns)};
-  });
-  // The lanes of the order of sums: along rows 64 neighbours, along columns 64 rows of 64 columns.
-  const Tile base = k.program_id(0) * (n * inner);
-  const Tile lane =
-      form.along_rows ? k.arange(tile::kReduceLanes) : expand_dims(k.arange(tile::kReduceLanes), 1);
-  const Tile column = form.along_rows ? Tile() : k.program_id(1) * kColumns + k.arange(kColumns);
-  const Tile across = form.along_rows ? Tile() : expand_dims(column, 0);
-  const Shape shape =
-      form.along_rows ? Shape{tile::kReduceLanes} : Shape{tile::kReduceLanes, kColumns};
-  const Tile start = k.full(shape, nothing(kind), wide);
-  const auto lanes_of = [&](const Tile& begin, const Tile& end) {
-    return k.loop(begin, end, tile::kReduceLanes, start, [&](const Tile& at, const Tile& so_far) {
-      const Tile i = at + lane;
-      const Tile inside = form.along_rows ? i < n : (i < n) & (across < inner);
-      const Tile offset = form.along_rows ? base + i : base + i * inner + across;
-      const Tile value = tile::narrow(k.load(x, offset, inside), wide);
-      return combined(kind, so_far, where(inside, value, nothing(kind)));
-    });
-  };
-  Tile lanes;
-  if (form.chunked) {
-    // The result of chunk c joins lane c mod 64; the others join what changes nothing.
-    lanes = k.loop(0, n, tile::kReduceChunk, start, [&](const Tile& begin, const Tile& so_far) {
-      const Tile chunk = reduce(kind, lanes_of(begin, minimum(begin + tile::kReduceChunk, n)), 0);
-      const Tile here = lane == begin / tile::kReduceChunk % tile::kReduceLanes;
-      return combined(kind, so_far, where(here, chunk, nothing(kind)));
-    });
-  } else {
-    lanes = lanes_of(k.constant(0, DType::i64), n);
-  }
-  const Tile result = tile::narrow(reduce(kind, lanes, 0), dtype);
-  if (form.along_rows)
-    k.store(out, k.program_id(0), result);
-  else
-    k.store(out, k.program_id(0) * inner + column, result, column < inner);
-  return k.finish();
-}
-
-}  // namespace cairn
+}  // namespace cairn::detail

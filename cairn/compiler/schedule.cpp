@@ -4,6 +4,7 @@
 #include <queue>
 #include <unordered_map>
 
+#include "cairn/compiler/group_domain.h"
 #include "cairn/graph/node_map.h"
 
 namespace cairn {
@@ -44,11 +45,7 @@ bool may_overwrite(const Node& node, int i, int result) {
 
 bool may_overwrite(const LaunchGroup& group, int i, int result) {
   if (!group.is_fused()) return may_overwrite(group.node(), i, result);
-  // As many elements, so the value is read where the result is written, by every node that reads
-  // it.
-  const TensorType& from = group.inputs[static_cast<size_t>(i)].type();
-  const TensorType& to = group.outputs[static_cast<size_t>(result)].type();
-  return from.shape.elements() == to.shape.elements() && size_of(from.dtype) == size_of(to.dtype);
+  return reads_in_place(group, i, result);
 }
 
 LaunchGroup group_of(const Node& node) {

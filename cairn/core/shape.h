@@ -45,6 +45,7 @@ class Ints {
       throw_error("a tensor has at most 12 dimensions; this one would have more");
     data_[size_++] = v;
   }
+  void pop_back() { --size_; }
   void insert(int at, int64_t v) {
     push_back(v);
     for (int i = size_ - 1; i > at; --i) data_[i] = data_[i - 1];

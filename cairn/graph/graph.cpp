@@ -83,6 +83,26 @@ std::vector<Tensor> call(const Graph& graph, std::span<const Tensor> args) {
   return results;
 }
 
+Graph rebuild(const Graph& graph, const Replacement& replace) {
+  Graph result = graph;
+  TensorMap<Tensor> map;
+  const auto mapped = [&](const Tensor& t) {
+    const auto found = map.find(t);
+    return found == map.end() ? t : found->second;
+  };
+  for (const Node* node : topological_order(graph.outputs)) {
+    std::vector<Tensor> inputs;
+    inputs.reserve(node->inputs().size());
+    for (const Tensor& t : node->inputs()) inputs.push_back(mapped(t));
+    std::vector<Tensor> outputs = replace(result, *node, inputs);
+    if (outputs.empty()) outputs = rebuild(*node, std::move(inputs));
+    for (size_t i = 0; i < outputs.size(); ++i)
+      map[Tensor(const_cast<Node*>(node), static_cast<int>(i))] = outputs[i];
+  }
+  for (Tensor& output : result.outputs) output = mapped(output);
+  return result;
+}
+
 Graph close_over(const Graph& graph, std::vector<Tensor>& captured) {
   std::unordered_set<const Node*> own;
   for (const Tensor& input : graph.inputs) own.insert(input.node_pointer());

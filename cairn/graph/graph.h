@@ -51,6 +51,12 @@ std::vector<const Node*> topological_order(std::span<const Tensor> roots);
 std::vector<Tensor> rebuild(const Node& node, std::vector<Tensor> inputs);
 std::vector<Tensor> rebuild(const Node& node, std::vector<Tensor> inputs, Attrs attrs);
 
+// Builds the whole graph again, in the same order (which hashes and collectives follow), with
+// replace(result, node, its new operands) in place of the nodes for which that gives something.
+using Replacement = std::function<std::vector<Tensor>(Graph& result, const Node& node,
+                                                      std::span<const Tensor> inputs)>;
+Graph rebuild(const Graph& graph, const Replacement& replace);
+
 // A graph whose body reads tensors that are not its inputs (free variables) gets them as further
 // inputs, leaves included; the tensors are appended to `captured`. Constants are built again
 // inside.

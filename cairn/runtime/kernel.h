@@ -77,6 +77,9 @@ class Backend {
   }
   // Equal code for one group.
   virtual bool same_code(const LaunchCode& a, const LaunchCode& b) const { return a.run == b.run; }
+  // The graph of which this backend's plans are made: an equal one, in operations that it has
+  // kernels for. What it does depends on the structure alone, never on sizes.
+  virtual Graph prepare(const Graph& graph) const { return graph; }
   // Joins launches of the schedule (compiler/fuse.h). `eager`: one launch per node.
   virtual void fuse(const Graph&, std::span<const std::pair<Tensor, Tensor>> /*overwrites*/,
                     Schedule&, bool /*eager*/) const {}

@@ -11,29 +11,6 @@
 namespace cairn {
 namespace {
 
-// Builds the whole graph again, in the same order (which hashes and collectives follow), with
-// `replace(result, node, its new operands)` in place of nodes for which that gives something.
-template <class F>
-Graph rewrite(const Graph& graph, F replace) {
-  Graph result = graph;
-  TensorMap<Tensor> map;
-  const auto mapped = [&](const Tensor& t) {
-    const auto found = map.find(t);
-    return found == map.end() ? t : found->second;
-  };
-  for (const Node* node : topological_order(graph.outputs)) {
-    std::vector<Tensor> inputs;
-    inputs.reserve(node->inputs().size());
-    for (const Tensor& t : node->inputs()) inputs.push_back(mapped(t));
-    std::vector<Tensor> outputs = replace(result, *node, inputs);
-    if (outputs.empty()) outputs = rebuild(*node, std::move(inputs));
-    for (size_t i = 0; i < outputs.size(); ++i)
-      map[Tensor(const_cast<Node*>(node), static_cast<int>(i))] = outputs[i];
-  }
-  for (Tensor& output : result.outputs) output = mapped(output);
-  return result;
-}
-
 bool has_custom(const Graph& graph) {
   for (const Node* node : topological_order(graph.outputs)) {
     if (node->op() == Op::custom) return true;
@@ -46,7 +23,7 @@ bool has_custom(const Graph& graph) {
 // Custom operations replaced by their fallbacks, within fallbacks and regions too.
 Graph expand_custom(const Graph& graph) {
   if (!has_custom(graph)) return graph;
-  return rewrite(
+  return rebuild(
       graph, [](Graph&, const Node& node, std::span<const Tensor> inputs) -> std::vector<Tensor> {
         if (node.op() == Op::custom)
           return call(expand_custom(*node.attrs().graph(Attr::body)), inputs);
@@ -64,7 +41,7 @@ class Planner {
   Planner(const Graph& graph, const Backend& backend, const PlanOptions& options)
       : backend_(backend), options_(options), plan_(std::make_shared<Plan>()) {
     // A region is part of a graph that went through this.
-    plan_->graph = options.region ? graph : expand_custom(without_leaves(graph));
+    plan_->graph = options.region ? graph : backend.prepare(expand_custom(without_leaves(graph)));
   }
 
   std::shared_ptr<Plan> run() {
@@ -273,7 +250,7 @@ Graph without_leaves(const Graph& graph) {
   if (std::none_of(order.begin(), order.end(),
                    [](const Node* node) { return node->op() == Op::leaf; }))
     return graph;
-  return rewrite(
+  return rebuild(
       graph, [](Graph& result, const Node& node, std::span<const Tensor>) -> std::vector<Tensor> {
         if (node.op() != Op::leaf) return {};
         result.inputs.push_back(Tensor::input(node.output(), node.name()));

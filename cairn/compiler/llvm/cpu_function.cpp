@@ -34,6 +34,7 @@ CpuFunction::CpuFunction(const tile::Kernel& kernel, unsigned lanes, llvm::Modul
       b_(emitter_.b),
       scalars_(kernel.types.size()),
       definitions_(kernel.types.size()),
+      users_(kernel.types.size()),
       buffers_(kernel.parameters.size()) {}
 
 void CpuFunction::emit() {
@@ -104,10 +105,16 @@ void CpuFunction::load_parameters() {
 void CpuFunction::define(const Block& code) {
   for (const Instruction& in : code.code) {
     for (ValueId v : in.results) definitions_[static_cast<size_t>(v)] = &in;
-    for (ValueId v : in.operands) ++uses_[v];
+    for (ValueId v : in.operands) {
+      ++uses_[v];
+      users_[static_cast<size_t>(v)].push_back(&in);
+    }
     for (const Block& region : in.regions) define(region);
   }
-  for (ValueId v : code.yields) ++uses_[v];
+  for (ValueId v : code.yields) {
+    ++uses_[v];
+    users_[static_cast<size_t>(v)].push_back(nullptr);
+  }
 }
 
 std::vector<llvm::Value*> CpuFunction::grid_sizes() {

@@ -146,6 +146,10 @@ class CpuFunction {
   llvm::Value* across_lanes(const Instruction& in, llvm::Value* packed);
   // The mask outside of which the value is that number everywhere, or -1.
   ValueId mask_leaving(const Number& nothing, ValueId v);
+  // Of what x is computed from, the values that take long to compute and that later instructions
+  // need again, where the mask holds and nowhere else.
+  std::vector<ValueId> worth_keeping(ValueId x, ValueId mask) const;
+  bool is_needed_under(ValueId v, ValueId mask) const;
   void emit_sequential(const Instruction& in);  // scan and arg_reduce
 
   // --- cpu_dot.cpp
@@ -172,6 +176,7 @@ class CpuFunction {
   std::vector<const Instruction*> definitions_;  // by ValueId; null of parameters and arguments
   std::map<ValueId, Stored> stored_;             // tiles that are held
   std::map<ValueId, int> uses_;
+  std::vector<std::vector<const Instruction*>> users_;     // by ValueId; null: a block yields it
   std::vector<llvm::Value*> buffers_;                      // by parameter
   std::vector<llvm::Value*> program_;                      // this program's coordinates in the grid
   std::map<std::pair<ValueId, Coordinates>, Lanes> memo_;  // of the current pack

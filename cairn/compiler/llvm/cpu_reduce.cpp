@@ -5,8 +5,10 @@
 // packs in memory.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "cairn/compiler/llvm/cpu_function.h"
 
@@ -52,6 +54,11 @@ DType accumulator(DType dtype) {
 
 bool same_number(const Number& a, const Number& b) { return a.as_double() == b.as_double(); }
 
+bool is_elementwise(const Instruction& in) {
+  return in.op == TileOp::apply || in.op == TileOp::fma || in.op == TileOp::multiply_high ||
+         in.op == TileOp::bitcast;
+}
+
 }  // namespace
 
 llvm::Value* CpuFunction::combine(const Instruction& in, llvm::Value* x, llvm::Value* y) {
@@ -95,6 +102,64 @@ ValueId CpuFunction::mask_leaving(const Number& nothing, ValueId v) {
   return is_select ? x->operands[0] : x->operands[1];
 }
 
+bool CpuFunction::is_needed_under(ValueId v, ValueId mask) const {
+  std::set<ValueId> seen = {v};
+  for (std::vector<ValueId> values = {v}; !values.empty();) {
+    const ValueId value = values.back();
+    values.pop_back();
+    for (const Instruction* user : users_[static_cast<size_t>(value)]) {
+      if (!user) return false;
+      if (user->op == TileOp::store) {
+        if (user->operands[0] == value || user->operands.back() != mask) return false;
+      } else if (user->op == TileOp::apply && user->scalar == Op::select &&
+                 user->operands[0] == mask) {
+        if (user->operands[2] == value) return false;
+      } else if (!is_elementwise(*user)) {
+        return false;
+      } else if (seen.insert(user->results[0]).second) {
+        values.push_back(user->results[0]);
+      }
+    }
+  }
+  return true;
+}
+
+std::vector<ValueId> CpuFunction::worth_keeping(ValueId x, ValueId mask) const {
+  constexpr size_t kLong = 8;  // instructions; a load and a store cost about two
+  const Shape& shape = type(x).shape;
+  // What is computed at the same place, operands behind what they are operands of.
+  std::vector<ValueId> values = {x};
+  const auto has = [](const std::vector<ValueId>& list, ValueId v) {
+    return std::ranges::find(list, v) != list.end();
+  };
+  const auto operands_of = [&](ValueId v) -> const std::vector<ValueId>& {
+    static const std::vector<ValueId> none;
+    const Instruction* in = definition(v);
+    return in && is_elementwise(*in) && !stored_.contains(v) ? in->operands : none;
+  };
+  const auto add_operands = [&](std::vector<ValueId>& list) {
+    for (size_t i = 0; i < list.size(); ++i)
+      for (const ValueId operand : operands_of(list[i]))
+        if (type(operand).shape == shape && !has(list, operand)) list.push_back(operand);
+  };
+  add_operands(values);
+  std::vector<ValueId> kept, covered;
+  for (const ValueId v : values) {
+    if (v == x || has(covered, v) || stored_.contains(v)) continue;
+    const bool is_used_again =
+        std::ranges::any_of(users_[static_cast<size_t>(v)], [&](const Instruction* user) {
+          return user && (user->results.empty() || !has(values, user->results[0]));
+        });
+    if (!is_used_again || !is_needed_under(v, mask)) continue;
+    std::vector<ValueId> below = {v};
+    add_operands(below);
+    if (below.size() < kLong) continue;
+    kept.push_back(v);
+    covered.insert(covered.end(), below.begin(), below.end());
+  }
+  return kept;
+}
+
 Lanes CpuFunction::reduce_last(const Instruction& in, const Coordinates& outer) {
   const ValueId x = in.operands[0];
   const Shape& shape = type(x).shape;
@@ -121,6 +186,9 @@ Lanes CpuFunction::reduce_last(const Instruction& in, const Coordinates& outer) 
     bounded = bound(mask, counts);
     count = counts[0];
   }
+  std::vector<std::pair<ValueId, Stored>> kept;
+  if (mask >= 0)
+    for (const ValueId v : worth_keeping(x, mask)) kept.emplace_back(v, reserve(type(v)));
   const auto add = [&](llvm::Value* first, int64_t p, llvm::Value* tail) {
     memo_.clear();
     Coordinates at = outer;
@@ -128,6 +196,7 @@ Lanes CpuFunction::reduce_last(const Instruction& in, const Coordinates& outer) 
     tail_ = tail;
     if (mask >= 0) assume_terms(mask, at, bounded);
     llvm::Value* value = as_vector(evaluate(x, at));
+    for (const auto& [v, to] : kept) write(to, at, evaluate(v, at));
     tail_ = nullptr;
     if (tail) value = b_.CreateSelect(tail, value, emitter_.splat(identity(in), lanes_));
     llvm::Value* sum = sums[static_cast<size_t>(p)];
@@ -151,6 +220,7 @@ Lanes CpuFunction::reduce_last(const Instruction& in, const Coordinates& outer) 
       add(first, p, first_lanes(b_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, rest, i64(lanes))));
     });
   }
+  for (const auto& [v, to] : kept) stored_[v] = to;
   std::vector<llvm::Value*> values;
   for (llvm::Value* sum : sums) values.push_back(b_.CreateLoad(packed, sum));
   for (size_t half = values.size() / 2; half > 0; half /= 2)

@@ -4,9 +4,8 @@
 #include <cstring>
 
 #include "cairn/compiler/fuse.h"
-#include "cairn/compiler/pointwise.h"
-#include "cairn/compiler/product.h"
-#include "cairn/compiler/reduction.h"
+#include "cairn/compiler/group_kernel.h"
+#include "cairn/compiler/prepare.h"
 #include "cairn/core/dispatch.h"
 #include "cairn/runtime/cpu/kernel_cache.h"
 
@@ -16,9 +15,8 @@ namespace {
 // A launch: a kernel and all of its arguments but the buffers.
 struct CpuLaunch {
   std::shared_ptr<const CompiledKernel> kernel;
-  std::shared_ptr<const PointwiseBinding> binding = nullptr;  // of a pointwise group
-  ProductBlock block = {};                                    // of a product
-  ReductionForm form = {};                                    // of a reduction
+  std::shared_ptr<const GroupBinding> binding;
+  GroupForm form;
   std::vector<KernelSlot> scalars;
   int64_t programs = 0;
   int64_t grain = 1;  // programs that one thread takes at a time
@@ -53,18 +51,20 @@ KernelSlot slot_of(const Number& value, DType dtype) {
   return slot;
 }
 
-// The sizes of the group, for its kernel; false when they do not fit the binding.
-bool bind_pointwise(CpuLaunch& launch, const LaunchGroup& group) {
-  const auto sizes = launch.binding->sizes(group);
-  if (!sizes) return false;
-  for (const int64_t size : *sizes) launch.scalars.push_back(slot_of(size));
-  for (const int place : launch.binding->constants) {
+// Sets the scalar arguments and the grid for a group.
+void bind_group(CpuLaunch& launch, const LaunchGroup& group, std::span<const int64_t> sizes) {
+  const GroupBinding& binding = *launch.binding;
+  for (const int64_t size : sizes) launch.scalars.push_back(slot_of(size));
+  for (const int64_t value : binding.step_values(group)) launch.scalars.push_back(slot_of(value));
+  for (const int place : binding.constants) {
     const Node& node = *group.nodes[static_cast<size_t>(place)];
     launch.scalars.push_back(slot_of(node.attrs().number(Attr::value), node.output().dtype));
   }
-  launch.programs = pointwise_programs(*sizes);
-  launch.grain = std::max<int64_t>(1, kGrainElements / pointwise_block(sizes->size()));
-  return true;
+  const GroupWork work = work_of(binding, launch.form, sizes);
+  launch.programs = work.programs;
+  launch.grain =
+      std::max<int64_t>(1, work.products ? kGrainProducts / work.products
+                                         : kGrainElements / std::max<int64_t>(1, work.elements));
 }
 
 void run_kernel(const KernelArgs& args) {
@@ -96,29 +96,30 @@ class CpuBackend : public Backend {
   std::string_view name() const override { return "cpu"; }
 
   std::string_view backend_of(const LaunchGroup& group) const override {
-    return is_ours(group) ? name() : fallback_->backend_of(group);
+    return group.is_fused() ? name() : fallback_->backend_of(group);
   }
   LaunchCode code(const LaunchGroup& group) const override {
-    if (is_product(group)) return product(group.node(), nullptr);
-    if (is_reduction(group)) return reduction(group.node(), nullptr);
     if (!group.is_fused()) return fallback_->code(group);
+    GroupKernel made = make_group_kernel(group);
     auto launch = std::make_shared<CpuLaunch>();
-    auto made = make_pointwise_kernel(group);
     launch->kernel = kernels_.get(made.kernel);
-    launch->binding = std::make_shared<const PointwiseBinding>(std::move(made.binding));
-    CAIRN_ASSERT(bind_pointwise(*launch, group));
+    launch->binding = std::make_shared<const GroupBinding>(std::move(made.binding));
+    launch->form = made.form;
+    bind_group(*launch, group, launch->binding->sizes(group).value());
     return {run_kernel, std::move(launch)};
   }
   std::optional<LaunchCode> rebind(const LaunchCode& code,
                                    const LaunchGroup& group) const override {
-    if (!is_ours(group)) return fallback_->rebind(code, group);
+    if (!group.is_fused()) return fallback_->rebind(code, group);
     const auto& before = *static_cast<const CpuLaunch*>(code.data.get());
-    if (is_product(group)) return product(group.node(), &before);
-    if (is_reduction(group)) return reduction(group.node(), &before);
+    const auto sizes = before.binding->sizes(group);
+    if (!sizes) return std::nullopt;
     auto launch = std::make_shared<CpuLaunch>();
-    launch->kernel = before.kernel;
     launch->binding = before.binding;
-    if (!bind_pointwise(*launch, group)) return std::nullopt;
+    launch->form = form_of(*launch->binding, *sizes);
+    launch->kernel =
+        launch->form == before.form ? before.kernel : kernels_.get(make_group_kernel(group).kernel);
+    bind_group(*launch, group, *sizes);
     return LaunchCode{run_kernel, std::move(launch)};
   }
   bool same_code(const LaunchCode& a, const LaunchCode& b) const override {
@@ -130,6 +131,7 @@ class CpuBackend : public Backend {
              return s.integer == t.integer;
            });
   }
+  Graph prepare(const Graph& graph) const override { return cairn::prepare(graph); }
   void fuse(const Graph& graph, std::span<const std::pair<Tensor, Tensor>> overwrites,
             Schedule& schedule, bool eager) const override {
     FuseOptions options;
@@ -138,67 +140,18 @@ class CpuBackend : public Backend {
     compile(schedule);
   }
   size_t workspace_bytes(const LaunchGroup& group) const override {
-    return is_ours(group) ? 0 : fallback_->workspace_bytes(group);
+    return group.is_fused() ? 0 : fallback_->workspace_bytes(group);
   }
 
  private:
-  static bool is_product(const LaunchGroup& group) {
-    return !group.is_fused() && cairn::is_product(group.node());
-  }
-  static bool is_reduction(const LaunchGroup& group) {
-    return !group.is_fused() && cairn::is_reduction(group.node());
-  }
-  static bool is_ours(const LaunchGroup& group) {
-    return group.is_fused() || is_product(group) || is_reduction(group);
-  }
-
-  // `before`: a launch of the same structure, whose kernel serves where the block is the same.
-  LaunchCode product(const Node& node, const CpuLaunch* before) const {
-    const ProductSizes sizes = product_sizes(node);
-    const ProductBlock block = product_block(sizes);
-    auto launch = std::make_shared<CpuLaunch>();
-    launch->kernel = before && before->block == block
-                         ? before->kernel
-                         : kernels_.get(make_product_kernel(node, block));
-    launch->block = block;
-    for (const int64_t size : {sizes.batch, sizes.m, sizes.n, sizes.k})
-      launch->scalars.push_back(slot_of(size));
-    launch->programs = product_programs(sizes, block);
-    launch->grain = std::max<int64_t>(
-        1, kGrainProducts / std::max<int64_t>(1, block.rows * block.columns * sizes.k));
-    return {run_kernel, std::move(launch)};
-  }
-  LaunchCode reduction(const Node& node, const CpuLaunch* before) const {
-    const ReductionSizes sizes = reduction_sizes(node);
-    const ReductionForm form = reduction_form(sizes);
-    auto launch = std::make_shared<CpuLaunch>();
-    launch->kernel = before && before->form == form
-                         ? before->kernel
-                         : kernels_.get(make_reduction_kernel(node, form));
-    launch->form = form;
-    for (const int64_t size : {sizes.outer, sizes.n, sizes.inner})
-      launch->scalars.push_back(slot_of(size));
-    launch->programs = reduction_programs(sizes, form);
-    launch->grain =
-        std::max<int64_t>(1, kGrainElements / std::max<int64_t>(1, reduction_block(sizes, form)));
-    return {run_kernel, std::move(launch)};
-  }
-  tile::Kernel kernel_of(const LaunchGroup& group) const {
-    if (is_reduction(group))
-      return make_reduction_kernel(group.node(), reduction_form(reduction_sizes(group.node())));
-
-    if (!is_product(group)) return make_pointwise_kernel(group).kernel;
-    return make_product_kernel(group.node(), product_block(product_sizes(group.node())));
-  }
-
   // All kernels of a schedule, in parallel; code() then finds them.
   void compile(const Schedule& schedule) const {
     std::vector<const LaunchGroup*> groups;
     for (const LaunchGroup& group : schedule.launches)
-      if (is_ours(group)) groups.push_back(&group);
+      if (group.is_fused()) groups.push_back(&group);
     pool_.parallel_for(static_cast<int64_t>(groups.size()), 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i)
-        kernels_.get(kernel_of(*groups[static_cast<size_t>(i)]));
+        kernels_.get(make_group_kernel(*groups[static_cast<size_t>(i)]).kernel);
     });
   }
 

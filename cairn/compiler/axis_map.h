@@ -1,0 +1,45 @@
+// Where the axes of a tensor stand in the space that a kernel runs over, through nodes that are
+// indices and no work.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "cairn/graph/graph.h"
+
+namespace cairn {
+
+// A slice along one axis: the operand's index is the result's plus the slice's start.
+struct IndexStep {
+  const Node* node = nullptr;
+  int axis = 0;
+  friend bool operator==(const IndexStep&, const IndexStep&) = default;
+};
+
+// How one axis of a tensor is walked.
+struct AxisIndex {
+  int axis = -1;                 // along this axis of the space; -1: it stays at one place
+  std::vector<IndexStep> steps;  // on the way from the reader to the tensor, the reader's first
+  bool is_fixed() const { return axis < 0 && steps.empty(); }
+  friend bool operator==(const AxisIndex&, const AxisIndex&) = default;
+};
+using AxisMap = std::vector<AxisIndex>;  // by axis of the tensor; axes of size 1 are fixed
+
+// The axes of a tensor that have more than one element, paired with `axes` of the space, in order.
+AxisMap map_onto(const Shape& shape, const std::vector<int>& axes);
+
+// A value as it is found behind broadcasts, transposes and slices.
+struct Traced {
+  Tensor root;
+  Shape seen;    // the shape under which the root is read
+  AxisMap axes;  // of `seen`
+};
+// Follows a value, whose axes lie as `axes` says, through the indexing nodes that `passes` accepts,
+// as long as they are seen under their own shape (but for axes of size 1). Ends at a constant or
+// iota too.
+Traced trace_indices(const Tensor& t, AxisMap axes, const std::function<bool(const Node&)>& passes);
+
+// Whether the operand of a slice is read from its start to its end along the axis.
+bool is_whole(const IndexStep& step);
+
+}  // namespace cairn

@@ -1,0 +1,198 @@
+#include "cairn/compiler/group_domain.h"
+
+#include <algorithm>
+
+#include "cairn/compiler/node_class.h"
+
+namespace cairn {
+
+Shape Domain::left() const {
+  Shape result = shape;
+  if (reduced >= 0) result.erase(reduced);
+  return result;
+}
+
+Domain domain_of(const Node& node) {
+  switch (class_of(node)) {
+    case NodeClass::reduction: {
+      const Shape& x = node.input(0).shape();
+      const int axis = reduced_axis(node);
+      int reduced = 0;
+      for (int i = 0; i < axis; ++i)
+        if (x[i] != 1) ++reduced;
+      const Shape shape = squeezed(x);
+      const bool is_last = reduced + 1 == shape.rank();
+      return {is_last ? GroupKind::rows : GroupKind::columns, shape, reduced};
+    }
+    case NodeClass::product: {
+      const Shape& x = node.input(0).shape();
+      const Shape& result = node.output().shape;
+      Shape shape;
+      for (int i = 0; i + 2 < result.rank(); ++i)
+        if (result[i] != 1) shape.push_back(result[i]);
+      shape.push_back(result[result.rank() - 2]);
+      shape.push_back(result[result.rank() - 1]);
+      shape.push_back(x[x.rank() - 1]);
+      return {GroupKind::product, shape};
+    }
+    default: return {GroupKind::pointwise, squeezed(node.output().shape)};
+  }
+}
+
+Domain domain_of(const LaunchGroup& group) {
+  for (const Node* node : group.nodes)
+    if (node->op() == Op::reduce || node->op() == Op::matmul) return domain_of(*node);
+  return {GroupKind::pointwise, squeezed(group.outputs[0].shape())};
+}
+
+Part part_of(const Node& node, const Domain& domain) {
+  if (domain.reduced < 0) return Part::whole;
+  if (class_of(node) == NodeClass::reduction) return Part::left;
+  int axes = 0;
+  for (const int64_t size : node.output().shape) axes += size != 1;
+  return axes == domain.shape.rank() ? Part::whole : Part::left;
+}
+
+Part part_of_operand(const Node& node, int operand, const Domain& domain) {
+  switch (class_of(node)) {
+    case NodeClass::reduction: return Part::whole;
+    case NodeClass::product: return operand == 0 ? Part::lhs : Part::rhs;
+    default: return part_of(node, domain);
+  }
+}
+
+std::vector<int> axes_of(Part part, const Domain& domain) {
+  const int rank = domain.shape.rank();
+  const int k = domain.kind == GroupKind::product ? rank - 1 : -1;
+  int without = k;
+  if (part == Part::left) without = domain.reduced;
+  if (part == Part::lhs) without = rank - 2;
+  if (part == Part::rhs) without = rank - 3;
+  std::vector<int> axes;
+  for (int i = 0; i < rank; ++i)
+    if (i != without) axes.push_back(i);
+  if (part == Part::rhs) std::swap(axes[axes.size() - 2], axes.back());  // [K, N]
+  return axes;
+}
+
+AxisMap map_of(const Shape& shape, Part part, const Domain& domain) {
+  std::vector<int> axes = axes_of(part, domain);
+  if (part == Part::lhs || part == Part::rhs) {
+    // The last two axes move whatever their size: beyond it a block is masked.
+    const int rank = shape.rank();
+    Shape batch = shape;
+    batch.erase(rank - 1);
+    batch.erase(rank - 2);
+    const int last = axes.back();
+    axes.pop_back();
+    const int row = axes.back();
+    axes.pop_back();
+    AxisMap map = map_onto(batch, axes);
+    map.push_back({row, {}});
+    map.push_back({last, {}});
+    return map;
+  }
+  std::erase_if(axes, [&](int axis) { return domain.shape[axis] == 1; });
+  return map_onto(shape, axes);
+}
+
+GroupSources::GroupSources(const LaunchGroup& group) {
+  for (const Node* node : group.nodes) inside_.insert(node);
+}
+
+Source GroupSources::of(const Tensor& t, const AxisMap& axes) const {
+  Traced traced = trace_indices(t, axes, [&](const Node& node) {
+    return inside_.contains(&node) && class_of(node) == NodeClass::indexing;
+  });
+  Source source{Source::Kind::memory, traced.root, {}};
+  const Node& node = traced.root.node();
+  if (inside_.contains(&node)) {
+    if (node.op() == Op::full) {
+      source.kind = Source::Kind::constant;
+    } else if (node.op() == Op::iota) {
+      source.kind = Source::Kind::index;
+      const auto axis = static_cast<size_t>(node.attrs().integer(Attr::axis));
+      if (!traced.axes[axis].is_fixed()) source.axes.push_back(traced.axes[axis]);
+    } else {
+      source.kind = Source::Kind::computed;
+    }
+    return source;
+  }
+  for (AxisIndex& axis : traced.axes)
+    if (!axis.is_fixed()) source.axes.push_back(std::move(axis));
+  return source;
+}
+
+bool reads_in_place(const LaunchGroup& group, int i, int result) {
+  const Tensor& input = group.inputs[static_cast<size_t>(i)];
+  const Tensor& output = group.outputs[static_cast<size_t>(result)];
+  if (input.elements() != output.elements() || size_of(input.dtype()) != size_of(output.dtype()))
+    return false;
+  // A node that reads it as it is and has as many elements reads it in place, but for a product.
+  const bool is_plain = std::ranges::none_of(group.nodes, [&](const Node* node) {
+    const bool reads = std::ranges::any_of(
+        node->inputs(), [&](const Tensor& t) { return same(root_of(t), input); });
+    return reads && (node->op() == Op::matmul || node->op() == Op::broadcast ||
+                     node->op() == Op::transpose || node->op() == Op::slice);
+  });
+  if (is_plain) return true;
+  const Domain domain = domain_of(group);
+  const GroupSources sources(group);
+  AxisMap own = map_of(output.shape(), part_of(output.node(), domain), domain);
+  std::erase_if(own, [](const AxisIndex& axis) { return axis.is_fixed(); });
+  for (const Node* node : group.nodes) {
+    if (class_of(*node) == NodeClass::indexing && group.nodes.size() > 1) continue;
+    for (int o = 0; o < static_cast<int>(node->inputs().size()); ++o) {
+      const Tensor& t = node->input(o);
+      const Source source =
+          class_of(*node) == NodeClass::indexing
+              ? sources.of(output, map_of(output.shape(), Part::whole, domain))
+              : sources.of(t, map_of(t.shape(), part_of_operand(*node, o, domain), domain));
+      if (source.kind == Source::Kind::memory && same(source.root, input) && source.axes != own)
+        return false;
+    }
+  }
+  return true;
+}
+
+// --- parameters ----------------------------------------------------------------------------------
+
+std::vector<bool> whole_slices(const LaunchGroup& group) {
+  std::vector<bool> result;
+  for (const Node* node : group.nodes)
+    if (node->op() == Op::slice)
+      for (int axis = 0; axis < node->output().shape.rank(); ++axis)
+        result.push_back(is_whole({node, axis}));
+  return result;
+}
+
+std::optional<std::vector<int64_t>> GroupBinding::sizes(const LaunchGroup& group) const {
+  const Domain domain = domain_of(group);
+  if (axes.empty() ? domain.shape.rank() != 0 : axes.back().second != domain.shape.rank())
+    return std::nullopt;
+  std::vector<int64_t> result;
+  for (const auto& [first, last] : axes) {
+    int64_t size = 1;
+    for (int i = first; i < last; ++i) size *= domain.shape[i];
+    result.push_back(size);
+  }
+  for (const Read& read : reads) {
+    int64_t elements = 1;
+    for (int a : read.axes) elements *= result[static_cast<size_t>(a)];
+    if (elements != group.inputs[static_cast<size_t>(read.input)].elements()) return std::nullopt;
+  }
+  if (!whole_slices.empty() && cairn::whole_slices(group) != whole_slices) return std::nullopt;
+  return result;
+}
+
+std::vector<int64_t> GroupBinding::step_values(const LaunchGroup& group) const {
+  std::vector<int64_t> values;
+  for (const Step& step : steps) {
+    const Node& slice = *group.nodes[static_cast<size_t>(step.node)];
+    values.push_back(slice.input(0).shape()[step.axis]);
+    values.push_back(slice.attrs().ints(Attr::start)[step.axis]);
+  }
+  return values;
+}
+
+}  // namespace cairn

@@ -1,0 +1,46 @@
+// Launch groups as tile kernels.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "cairn/compiler/group_domain.h"
+#include "cairn/tile/ir.h"
+
+namespace cairn {
+
+// Rows, columns and depth of a block of a product.
+struct ProductBlock {
+  int64_t rows = 0, columns = 0, depth = 0;
+  friend bool operator==(const ProductBlock&, const ProductBlock&) = default;
+};
+
+// What sizes decide about a kernel; groups of equal structure and form share one.
+struct GroupForm {
+  // Of rows and columns: whether a sum has several chunks (docs/adr/0014-order-of-sums.md).
+  bool is_long = false;
+  ProductBlock block = {};
+  friend bool operator==(const GroupForm&, const GroupForm&) = default;
+};
+// `sizes` as GroupBinding::sizes() gives them.
+GroupForm form_of(const GroupBinding& binding, std::span<const int64_t> sizes);
+
+// Programs of the grid, and a measure of what one does, in elements or products.
+struct GroupWork {
+  int64_t programs = 0;
+  int64_t elements = 0;
+  int64_t products = 0;
+};
+GroupWork work_of(const GroupBinding& binding, const GroupForm& form,
+                  std::span<const int64_t> sizes);
+
+struct GroupKernel {
+  // Its parameters: the group's inputs, its outputs, sizes, size and start of each step, constants.
+  tile::Kernel kernel;
+  GroupBinding binding;
+  GroupForm form;
+};
+GroupKernel make_group_kernel(const LaunchGroup& group);
+
+}  // namespace cairn

@@ -1,0 +1,105 @@
+// The values of a group as tiles, for the kernels that groups become.
+//
+// A form (pointwise.cpp, reduction.cpp, product.cpp) says where along each axis of the domain the
+// tiles stand; the writer loads what the group reads there, computes its nodes and stores its
+// results. Sizes, starts of slices and constants are scalar parameters, so one kernel serves all
+// sizes of a structure, and a learning rate written as a number.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "cairn/compiler/group_domain.h"
+#include "cairn/graph/node_map.h"
+#include "cairn/tile/builder.h"
+
+namespace cairn {
+
+class GroupWriter {
+ public:
+  explicit GroupWriter(const LaunchGroup& group);
+
+  tile::Builder& builder() { return builder_; }
+  const Domain& domain() const { return domain_; }
+  const LaunchGroup& group() const { return group_; }
+  GroupBinding& binding() { return binding_; }
+  // Of the axes of the binding.
+  int rank() const { return static_cast<int>(binding_.axes.size()); }
+  const tile::Tile& size(int axis) const { return sizes_[static_cast<size_t>(axis)]; }
+  // The axis of the binding that an axis of the domain became part of.
+  int merged(int axis) const { return merged_of_[static_cast<size_t>(axis)]; }
+
+  // Where the tiles stand along an axis: their indices, and which of them are inside (without a
+  // tile all are).
+  struct Index {
+    tile::Tile at, inside;
+  };
+  void set_index(int axis, Index index) { indices_[static_cast<size_t>(axis)] = index; }
+  // Indices along these axes from one number that counts through them, the last fastest.
+  void set_indices(const std::vector<int>& axes, tile::Tile number);
+  // Product of the sizes along these axes: 1 of none.
+  tile::Tile count(const std::vector<int>& axes);
+
+  // What a node computes, and what it reads as operand i, at the indices.
+  tile::Tile value(const Node& node);
+  tile::Tile operand(const Node& node, int i);
+  // A value that the form computes.
+  void set_value(const Node& node, const tile::Tile& value);
+  // Computes all values and reads that do not move along the axis of the domain, for use in loops.
+  void load_all_but(int axis);
+  // Calls `body` and forgets the values and reads that it added: they belong to a loop.
+  template <class F>
+  auto in_loop(F body) {
+    const Memo before = memo_;
+    auto result = body();
+    memo_ = before;
+    return result;
+  }
+  // Writes the outputs that are of this part, as tiles of that shape.
+  void store(Part part, const Shape& tile);
+
+ private:
+  struct Read {
+    int input;
+    AxisMap axes;
+    friend bool operator==(const Read&, const Read&) = default;
+  };
+  struct Memo {
+    std::map<size_t, tile::Tile> reads;  // by place in reads_
+    std::map<const Node*, tile::Tile> values;
+  };
+
+  void find_reads();
+  size_t read_number(const Tensor& root, const AxisMap& axes);
+  void merge_axes();
+  AxisMap merged(const AxisMap& axes) const;  // of the domain's, the binding's
+  void add_parameters();
+  Source source(const Node& node, int operand) const;
+  tile::Tile find(const Source& source, DType dtype);
+  tile::Tile load(size_t read);
+  // The axis of a tensor: its index and its size there.
+  tile::Tile place_along(const AxisIndex& axis);
+  tile::Tile size_of(const AxisIndex& axis);
+  size_t step_number(const IndexStep& step) const;
+  // Row-major over these axes of a tensor.
+  tile::Tile offsets(const AxisMap& axes);
+  tile::Tile inside(const AxisMap& axes);
+  tile::Tile zero();
+
+  const LaunchGroup& group_;
+  Domain domain_;
+  GroupSources sources_;
+  tile::Builder builder_;
+  GroupBinding binding_;
+  std::vector<Read> reads_;
+  std::vector<IndexStep> steps_;
+  std::vector<int> merged_of_;
+  std::vector<tile::Buffer> inputs_, outputs_;
+  std::vector<tile::Tile> sizes_, step_sizes_, step_starts_;
+  std::vector<Index> indices_;
+  std::map<const Node*, tile::Tile> constants_;
+  Memo memo_;
+};
+
+}  // namespace cairn

@@ -1,0 +1,78 @@
+#include "cairn/compiler/node_class.h"
+
+#include <algorithm>
+
+#include "cairn/compiler/kernel_compiler.h"
+#include "cairn/compiler/schedule.h"
+#include "cairn/graph/infer.h"
+
+namespace cairn {
+namespace {
+
+bool is_compiled_float(DType dtype) { return is_float(dtype) && !is_float8(dtype); }
+
+bool is_indexing(const Node& node) {
+  const Attrs& attrs = node.attrs();
+  const auto all = [](const Ints& values, int64_t value) {
+    return std::ranges::all_of(values, [&](int64_t v) { return v == value; });
+  };
+  switch (node.op()) {
+    case Op::full:
+    case Op::broadcast:
+    case Op::transpose: return true;
+    case Op::iota: return can_lower(Op::cast, DType::i64, node.output().dtype);
+    case Op::slice: return all(attrs.ints(Attr::step), 1);
+    default: return false;
+  }
+}
+
+bool is_reduction(const Node& node) {
+  if (node.op() != Op::reduce || !is_compiled_float(node.input(0).dtype())) return false;
+  const Shape& shape = node.input(0).shape();
+  return std::ranges::count_if(node.attrs().ints(Attr::axes), [&](int64_t axis) {
+           return shape[static_cast<int>(axis)] != 1;
+         }) == 1;
+}
+
+bool is_product(const Node& node) {
+  if (node.op() != Op::matmul) return false;
+  const DType from = node.input(0).dtype();
+  const DType to = node.output().dtype;
+  const Attrs& attrs = node.attrs();
+  const DType sum =
+      attrs.has(Attr::accumulate) ? attrs.dtype(Attr::accumulate) : default_accumulate(from);
+  return from == node.input(1).dtype() && is_compiled_float(from) && is_compiled_float(to) &&
+         sum == (from == DType::f64 ? DType::f64 : DType::f32) && can_lower(Op::cast, sum, to);
+}
+
+}  // namespace
+
+NodeClass class_of(const Node& node) {
+  if (!can_compile_kernels() || is_alias(node) || node.output_count() != 1) return NodeClass::other;
+  const DType to = node.output().dtype;
+  if (is_float8(to)) return NodeClass::other;
+  if (is_indexing(node)) return NodeClass::indexing;
+  if (is_reduction(node)) return NodeClass::reduction;
+  if (is_product(node)) return NodeClass::product;
+  const bool lowers = node.info().trait == Trait::elementwise &&
+                      std::ranges::all_of(node.inputs(), [&](const Tensor& t) {
+                        return can_lower(node.op(), t.dtype(), to);
+                      });
+  return lowers ? NodeClass::pointwise : NodeClass::other;
+}
+
+int reduced_axis(const Node& reduction) {
+  const Shape& shape = reduction.input(0).shape();
+  const Ints& axes = reduction.attrs().ints(Attr::axes);
+  return static_cast<int>(*std::ranges::find_if(
+      axes, [&](int64_t axis) { return shape[static_cast<int>(axis)] != 1; }));
+}
+
+Shape squeezed(const Shape& shape) {
+  Shape result;
+  for (int64_t size : shape)
+    if (size != 1) result.push_back(size);
+  return result;
+}
+
+}  // namespace cairn

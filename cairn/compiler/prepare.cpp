@@ -1,0 +1,78 @@
+#include "cairn/compiler/prepare.h"
+
+#include <algorithm>
+
+#include "cairn/compiler/kernel_compiler.h"
+#include "cairn/graph/numbering.h"
+#include "cairn/graph/scope.h"
+
+namespace cairn {
+namespace {
+
+// Those that hold more than one element.
+Ints reduced_axes(const Node& node) {
+  Ints axes;
+  for (const int64_t axis : node.attrs().ints(Attr::axes))
+    if (node.input(0).shape()[static_cast<int>(axis)] != 1) axes.push_back(axis);
+  std::sort(axes.begin(), axes.end());
+  return axes;
+}
+
+bool has_several_axes(const Node& node) {
+  return node.op() == Op::reduce && is_float(node.input(0).dtype()) &&
+         !is_float8(node.input(0).dtype()) && reduced_axes(node).size() > 1;
+}
+
+bool changes(const Graph& graph) {
+  return std::ranges::any_of(topological_order(graph.outputs), [](const Node* node) {
+    return has_several_axes(*node) ||
+           std::ranges::any_of(regions_of(*node), [](const Graph* r) { return changes(*r); });
+  });
+}
+
+Tensor cast(const Tensor& x, DType dtype) {
+  if (x.dtype() == dtype) return x;
+  Attrs attrs;
+  attrs.set(Attr::dtype, dtype);
+  return make(Op::cast, {x}, std::move(attrs));
+}
+
+Tensor one_after_the_other(const Node& node, const Tensor& x) {
+  const Origin origin(node.scope(), node.location());
+  const DType dtype = x.dtype();
+  Tensor value = cast(x, dtype == DType::f64 ? DType::f64 : DType::f32);
+  const auto reduce = [&](const Ints& axes) {
+    Attrs attrs;
+    attrs.set(Attr::kind, node.attrs().text(Attr::kind));
+    attrs.set(Attr::axes, axes);
+    value = make(Op::reduce, {value}, std::move(attrs));
+  };
+  const Ints axes = reduced_axes(node);
+  for (int i = axes.size(); i-- > 1;) reduce({axes[i]});
+  // The first with those of one element, which lie where they were but for the axes that are gone.
+  Ints rest = {axes[0]};
+  for (const int64_t axis : node.attrs().ints(Attr::axes))
+    if (!axes.contains(axis))
+      rest.push_back(axis - std::count_if(axes.begin() + 1, axes.end(),
+                                          [&](int64_t gone) { return gone < axis; }));
+  reduce(rest);
+  return cast(value, dtype);
+}
+
+}  // namespace
+
+Graph prepare(const Graph& graph) {
+  if (!can_compile_kernels() || !changes(graph)) return graph;
+  return rebuild(
+      graph, [](Graph&, const Node& node, std::span<const Tensor> inputs) -> std::vector<Tensor> {
+        if (has_several_axes(node)) return {one_after_the_other(node, inputs[0])};
+        if (!owns_regions(node.op())) return {};
+        Attrs attrs = node.attrs();
+        for (const auto& [key, value] : node.attrs())
+          if (const auto* region = std::get_if<GraphPtr>(&value))
+            attrs.set(key, std::make_shared<const Graph>(prepare(**region)));
+        return rebuild(node, {inputs.begin(), inputs.end()}, std::move(attrs));
+      });
+}
+
+}  // namespace cairn
