@@ -40,10 +40,13 @@ if(CAIRN_LLVM)
       set(CAIRN_LLVM_STATIC -L${llvm_libdir} -Wl,--start-group ${libraries} -Wl,--end-group
                             ${CAIRN_ZSTD} ZLIB::ZLIB ${CMAKE_DL_LIBS} -Wl,--exclude-libs,ALL
                             -Wl,--gc-sections)
-      # Equal functions folded: 2 MB of 55. Where there is no gold, without.
-      find_program(CAIRN_GOLD ld.gold)
-      if(CAIRN_GOLD)
-        list(APPEND CAIRN_LLVM_STATIC -fuse-ld=gold -Wl,--icf=all)
+      # Equal functions folded and relocations packed (DT_RELR, which glibc 2.36 reads): 5 MB of 55.
+      # Where there is no lld, without.
+      find_program(CAIRN_LLD ld.lld PATHS ${llvm_libdir}/../bin NO_DEFAULT_PATH)
+      if(CAIRN_LLD)
+        cmake_path(GET CAIRN_LLD PARENT_PATH lld_folder)
+        list(APPEND CAIRN_LLVM_STATIC -fuse-ld=lld -B${lld_folder} -Wl,--icf=all
+                                      -Wl,-z,pack-relative-relocs)
       endif()
     endif()
   else()

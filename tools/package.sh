@@ -17,8 +17,8 @@ prefix=$directory/$name
 cmake --install "$root/build/release" --prefix "$prefix" --strip > "$directory/log" ||
   { cat "$directory/log"; exit 1; }
 
-# What a program of this package is linked with, here, by the dynamic linker's own account.
-needed() { ldd "$prefix/bin/cairn" "$prefix"/lib/*.so* | sed -n 's/^\t\(.*\) => \(.*\) (0x.*/\1 \2/p' | sort -u; }
+# What the program of this package is linked with, here, by the dynamic linker's own account.
+needed() { ldd "$prefix/bin/cairn" | sed -n 's/^\t\(.*\) => \(.*\) (0x.*/\1 \2/p' | sort -u; }
 while read -r soname path; do
   case $soname in
     libc.so.*|libm.so.*|libdl.so.*|librt.so.*|libpthread.so.*|libstdc++.so.*|libgcc_s.so.*|ld-linux*) ;;

@@ -71,6 +71,8 @@ struct GroupBinding {
   int reduced = -1;  // of these
   // Something is read that does not lie together along the last axis.
   bool is_strided = false;
+  // What an element costs, in units of about 0.3 ns: as much as copying it.
+  int64_t cost = 1;
   // Slices whose operand's size and start are parameters; places in the group's nodes.
   struct Step {
     int node;

@@ -70,6 +70,11 @@ void GroupWriter::find_reads() {
     }
   }
   binding_.whole_slices = whole_slices(group_);
+  // Four simple operations take as long as a load and a store, a function some 25.
+  int64_t operations = 0;
+  for (const Node* node : group_.nodes)
+    operations += is_transcendental(node->op()) ? 25 : class_of(*node) != NodeClass::indexing;
+  binding_.cost = 1 + operations / 4;
 }
 
 size_t GroupWriter::read_number(const Tensor& root, const AxisMap& axes) {

@@ -22,7 +22,7 @@ struct CpuLaunch {
   int64_t grain = 1;  // programs that one thread takes at a time
 };
 
-// Elements that a thread takes at a time at least: some 10 us of a short chain, ten times what
+// Elements, times what each costs, that a thread takes at a time at least: some 10 us, ten times what
 // handing them over costs. Of a product as much work.
 constexpr int64_t kGrainElements = 32 * 1024;
 constexpr int64_t kGrainProducts = 1 << 20;
@@ -64,7 +64,7 @@ void bind_group(CpuLaunch& launch, const LaunchGroup& group, std::span<const int
   launch.programs = work.programs;
   launch.grain =
       std::max<int64_t>(1, work.products ? kGrainProducts / work.products
-                                         : kGrainElements / std::max<int64_t>(1, work.elements));
+                                         : kGrainElements / std::max<int64_t>(1, work.elements * binding.cost));
 }
 
 void run_kernel(const KernelArgs& args) {
