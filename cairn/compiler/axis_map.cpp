@@ -44,6 +44,21 @@ AxisMap of_operand(const Node& node, const AxisMap& result) {
 
 }  // namespace
 
+std::optional<std::vector<int>> joined_axes(const Shape& shape, const Shape& joined) {
+  std::vector<int> axes;
+  int next = 0;
+  for (int j = 0; j < joined.rank(); ++j) {
+    int64_t size = 1;
+    do {
+      if (next == shape.rank()) return std::nullopt;
+      size *= shape[next++];
+      axes.push_back(j);
+    } while (size < joined[j]);
+    if (size != joined[j]) return std::nullopt;
+  }
+  return next == shape.rank() ? std::optional(axes) : std::nullopt;
+}
+
 AxisMap map_onto(const Shape& shape, const std::vector<int>& axes) {
   AxisMap map(static_cast<size_t>(shape.rank()));
   size_t next = 0;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "cairn/graph/graph.h"
@@ -25,7 +26,12 @@ struct AxisIndex {
 };
 using AxisMap = std::vector<AxisIndex>;  // by axis of the tensor; axes of size 1 are fixed
 
-// The axes of a tensor that have more than one element, paired with `axes` of the space, in order.
+// For each axis of the first shape the axis of the second that it is, or is part of: [12,64,8] and
+// [768,8] give 0, 0, 1. None when the second is not the first with neighbouring axes joined.
+// Neither has axes of size 1.
+std::optional<std::vector<int>> joined_axes(const Shape& shape, const Shape& joined);
+
+// The axes of a tensor that have more than one element, at these axes of the space, in order.
 AxisMap map_onto(const Shape& shape, const std::vector<int>& axes);
 
 // A value as it is found behind broadcasts, transposes and slices.

@@ -95,8 +95,9 @@ class Fuser {
 
   // --- what each node reads
 
-  // How a node reads a value: through its operand's axes, as far as they are the value's. When it
-  // computes indexing nodes among its operands itself, the value behind them.
+  // How a node reads a value (under whatever shape, in row-major order): through its operand's
+  // axes, as far as they are the value's. When it computes indexing nodes among its operands
+  // itself, the value behind them.
   struct Use {
     Tensor root;
     int operand;
@@ -107,6 +108,7 @@ class Fuser {
   struct Reads {
     std::vector<Use> uses;
     std::vector<int> inlined;  // indexing nodes that the reader computes itself, operands first
+    bool is_strided = false;   // reads far apart what lies together
   };
 
   void count_readers() {
@@ -143,10 +145,7 @@ class Fuser {
     return reads;
   }
   static Use memory_use(const Tensor& t, int operand) {
-    Use use{root_of(t), operand, std::nullopt};
-    const Shape seen = squeezed(t.shape());
-    if (seen == squeezed(use.root.shape())) use.axes = all_axes(seen.rank());
-    return use;
+    return {root_of(t), operand, all_axes(squeezed(t.shape()).rank())};
   }
   static std::vector<int> all_axes(int rank) {
     std::vector<int> axes(static_cast<size_t>(rank));
@@ -167,42 +166,50 @@ class Fuser {
           is_constant = node.inputs().empty();
           return true;
         });
-    if (passed.empty() || options_.eager || !joins(i) || !may_inline(i, operand, passed, traced)) {
+    const bool is_strided = steps_far(t, traced);
+    if (passed.empty() || options_.eager || !joins(i) ||
+        !may_inline(i, operand, passed, is_strided)) {
       reads.uses.push_back(memory_use(t, operand));
       return;
     }
+    reads.is_strided |= is_strided;
     for (size_t p = passed.size(); p-- > 0;)
       if (std::ranges::find(reads.inlined, passed[p]) == reads.inlined.end())
         reads.inlined.push_back(passed[p]);
     if (is_constant) return;
     Use use{traced.root, operand, std::vector<int>()};
-    const bool is_seen_as_it_is = squeezed(traced.seen) == squeezed(traced.root.shape());
     for (size_t a = 0; a < traced.axes.size(); ++a) {
       if (traced.seen[static_cast<int>(a)] == 1) continue;
       const AxisIndex& axis = traced.axes[a];
-      if (axis.axis < 0 || !axis.steps.empty() || !is_seen_as_it_is) use.axes.reset();
+      if (axis.axis < 0 || !axis.steps.empty()) use.axes.reset();
       if (use.axes) use.axes->push_back(axis.axis);
     }
     reads.uses.push_back(std::move(use));
   }
-  // Indices cost nothing, but to read far apart what lies together does: a transposed value that
-  // several nodes read is worth a launch of its own, as is one that a product reads along columns.
-  bool may_inline(int reader, int operand, const std::vector<int>& passed,
-                  const Traced& traced) const {
-    const Shape& shape = nodes_[static_cast<size_t>(reader)]->input(operand).shape();
-    const bool is_product = classes_[static_cast<size_t>(reader)] == NodeClass::product;
-    // A product's axes of size 1 move too (map_of), which indices cannot say.
-    if (is_product && (shape[shape.rank() - 1] == 1 || shape[shape.rank() - 2] == 1)) return false;
-    const int last = squeezed(shape).rank() - 1;
-    bool is_strided = false;  // a step along the last axis is more than one in memory
+  // Whether neighbours along the operand's last axis lie apart in memory.
+  static bool steps_far(const Tensor& t, const Traced& traced) {
+    const int last = squeezed(t.shape()).rank() - 1;
     for (size_t a = 0; a < traced.axes.size(); ++a)
-      if (traced.axes[a].axis == last && last >= 0)
+      if (last >= 0 && traced.axes[a].axis == last)
         for (size_t behind = a + 1; behind < traced.axes.size(); ++behind)
-          is_strided |= traced.seen[static_cast<int>(behind)] != 1;
-    if (!is_strided) return true;
-    if (is_product) return operand == 0;
-    return std::ranges::all_of(
-        passed, [&](int place) { return readers_[static_cast<size_t>(place)] == 1; });
+          if (traced.seen[static_cast<int>(behind)] != 1) return true;
+    return false;
+  }
+  // Indices cost nothing, but to read far apart what lies together does: a transposed value that
+  // several nodes read is worth a launch of its own, as is one that a reduction reads, or a product
+  // along its columns.
+  bool may_inline(int reader, int operand, const std::vector<int>& passed, bool is_strided) const {
+    const auto at = static_cast<size_t>(reader);
+    const Shape& shape = nodes_[at]->input(operand).shape();
+    if (classes_[at] == NodeClass::product) {
+      // A product's axes of size 1 move too (map_of), which indices cannot say.
+      if (shape[shape.rank() - 1] == 1 || shape[shape.rank() - 2] == 1) return false;
+      return !is_strided || operand == 0;
+    }
+    return !is_strided ||
+           (classes_[at] == NodeClass::pointwise && std::ranges::all_of(passed, [&](int place) {
+              return readers_[static_cast<size_t>(place)] == 1;
+            }));
   }
 
   void add_edge(int from, int to) {
@@ -221,8 +228,9 @@ class Fuser {
         add_edge(i, writer);
         continue;
       }
-      const auto at = static_cast<size_t>(i);
-      if (i == writer && reads_in_place(i, i, argument, domains_[at])) continue;
+      if (i == writer &&
+          (!joins(i) || reads_in_place(i, i, argument, domains_[static_cast<size_t>(i)])))
+        continue;
       // Read what the schedule has computed before.
       for (const int inlined : reads.inlined) add_edge(inlined, i);
       reads = from_memory(i);
@@ -271,32 +279,62 @@ class Fuser {
 
   // The space of a kernel that computes both; none when there is no such kernel.
   static std::optional<Domain> join_domains(const Domain& a, const Domain& b) {
-    if (a.kind != GroupKind::pointwise && b.kind == GroupKind::pointwise) return join_domains(b, a);
-    if (a.kind != GroupKind::pointwise)
-      return a == b && a.kind != GroupKind::product ? std::optional(a) : std::nullopt;
-    bool fits = false;
-    switch (b.kind) {
-      case GroupKind::pointwise: fits = a.shape == b.shape; break;
-      case GroupKind::rows: fits = a.shape == b.shape || a.shape == b.left(); break;
-      case GroupKind::columns: fits = a.shape == b.left(); break;  // or claim_operands()
-      case GroupKind::product: {
-        Shape result = b.shape;
-        result.pop_back();
-        fits = a.shape == squeezed(result);
-      }
+    const bool is_pointwise = a.kind == GroupKind::pointwise;
+    if (!is_pointwise && b.kind == GroupKind::pointwise) return join_domains(b, a);
+    if (is_pointwise && b.kind != GroupKind::pointwise) {
+      // Down columns what is reduced joins by claim_operands().
+      const bool fits = (b.kind != GroupKind::columns && joined_axes(a.shape, b.whole())) ||
+                        (b.reduced >= 0 && joined_axes(a.shape, b.left()));
+      return fits ? std::optional(b) : std::nullopt;
     }
-    return fits ? std::optional(b) : std::nullopt;
+    if (a.kind != b.kind || a.kind == GroupKind::product) return std::nullopt;
+    if (a == b) return a;
+    if (a.kind == GroupKind::columns) return std::nullopt;
+    if (a.kind == GroupKind::rows && a.shape.back() != b.shape.back()) return std::nullopt;
+    if (joined_axes(a.shape, b.shape)) return b;
+    return joined_axes(b.shape, a.shape) ? std::optional(a) : std::nullopt;
   }
 
+  // The axes of the domain on which the axes of a node's operand lie.
+  std::vector<int> places_of(int reader, int operand, Part part, const Domain& domain) const {
+    const Shape shape = squeezed(node(reader).input(operand).shape());
+    return joined_axes(shape, part == Part::whole ? domain.whole() : domain.left()).value();
+  }
   // Whether a kernel over the domain reads a value where it computes it, or writes over it.
   bool is_read_in_place(int from, const Use& use, int reader, const Domain& domain) const {
     const Part to = part_of_operand(node(reader), use.operand, domain);
     if (!use.axes || to == Part::lhs || to == Part::rhs) return false;
     const Part of = part_of(node(from), domain);
     if (of != to && (of != Part::left || to != Part::whole)) return false;
-    std::vector<int> expected = all_axes(squeezed(node(reader).input(use.operand).shape()).rank());
-    if (of != to) expected.erase(expected.begin() + domain.reduced);
+    std::vector<int> expected;
+    const std::vector<int> places = places_of(reader, use.operand, to, domain);
+    for (size_t axis = 0; axis < places.size(); ++axis)
+      if (of == to || places[axis] != domain.reduced) expected.push_back(static_cast<int>(axis));
     return *use.axes == expected;
+  }
+  // Whether everything that a node reads walks axes that the domain has joined as one.
+  bool walks_joined(int reader, const Domain& domain) const {
+    for (const Use& use : reads(reader).uses) {
+      const Part part = part_of_operand(node(reader), use.operand, domain);
+      if (part == Part::lhs || part == Part::rhs) continue;
+      const std::vector<int> places = places_of(reader, use.operand, part, domain);
+      for (size_t i = 1; i < places.size(); ++i) {
+        if (places[i] != places[i - 1]) continue;
+        if (!use.axes) return false;
+        const int second = static_cast<int>(i);
+        const auto first = std::ranges::find(*use.axes, second - 1);
+        const auto next = first == use.axes->end() ? first : first + 1;
+        const bool both = next != use.axes->end() && *next == second;
+        const bool neither =
+            first == use.axes->end() && std::ranges::find(*use.axes, second) == use.axes->end();
+        if (!both && !neither) return false;
+      }
+    }
+    const auto counts = [&](int i) { return node(i).op() == Op::iota; };
+    if (std::ranges::none_of(reads(reader).inlined, counts)) return true;
+    const Part part = part_of(node(reader), domain);
+    const std::vector<int> places = places_of(reader, 0, part, domain);
+    return std::ranges::adjacent_find(places) == places.end();
   }
 
   // Whether the reader is done with each element of the argument when the writer's result takes its
@@ -329,6 +367,15 @@ class Fuser {
           if (from < 0 || groups_.find(from) != from_group) continue;
           if (!is_read_in_place(from, use, i, *joined)) return "it is read under another shape";
         }
+    for (const int group : {a, b})
+      for (const int i : groups_.members(group)) {
+        if (domain(group) != *joined && !walks_joined(i, *joined))
+          return "they run over different shapes";
+        // Only a pointwise kernel has blocks for that, and a product for its first operand.
+        if (joined->kind != GroupKind::pointwise && reads(i).is_strided &&
+            classes_[static_cast<size_t>(i)] == NodeClass::pointwise)
+          return "a transposed value is read on the way";
+      }
     if (!overwrites_in_place(a, b, *joined)) return "one writes over what the other reads";
     if (is_inlined_and_read(a, b) || is_inlined_and_read(b, a))
       return "one reads from memory what the other computes for itself";

@@ -39,18 +39,36 @@ Domain domain_of(const Node& node) {
   }
 }
 
+Shape Domain::whole() const {
+  if (kind != GroupKind::product) return shape;
+  Shape result = shape;
+  result.pop_back();
+  return squeezed(result);
+}
+
 Domain domain_of(const LaunchGroup& group) {
+  const auto axes = [](const Shape& shape) {
+    return std::ranges::count_if(shape, [](int64_t size) { return size != 1; });
+  };
+  // Of reductions over one space the one that sees the fewest axes; else of all nodes.
+  const Node* anchor = nullptr;
   for (const Node* node : group.nodes)
-    if (node->op() == Op::reduce || node->op() == Op::matmul) return domain_of(*node);
-  return {GroupKind::pointwise, squeezed(group.outputs[0].shape())};
+    if (node->op() == Op::matmul ||
+        (node->op() == Op::reduce &&
+         (!anchor || axes(node->input(0).shape()) < axes(anchor->input(0).shape()))))
+      anchor = node;
+  if (anchor) return domain_of(*anchor);
+  for (const Node* node : group.nodes)
+    if ((group.nodes.size() == 1 || class_of(*node) == NodeClass::pointwise) &&
+        (!anchor || axes(node->output().shape) < axes(anchor->output().shape)))
+      anchor = node;
+  return {GroupKind::pointwise, squeezed(anchor->output().shape)};
 }
 
 Part part_of(const Node& node, const Domain& domain) {
   if (domain.reduced < 0) return Part::whole;
   if (class_of(node) == NodeClass::reduction) return Part::left;
-  int axes = 0;
-  for (const int64_t size : node.output().shape) axes += size != 1;
-  return axes == domain.shape.rank() ? Part::whole : Part::left;
+  return joined_axes(squeezed(node.output().shape), domain.shape) ? Part::whole : Part::left;
 }
 
 Part part_of_operand(const Node& node, int operand, const Domain& domain) {
@@ -93,7 +111,12 @@ AxisMap map_of(const Shape& shape, Part part, const Domain& domain) {
     return map;
   }
   std::erase_if(axes, [&](int axis) { return domain.shape[axis] == 1; });
-  return map_onto(shape, axes);
+  const Shape joined = part == Part::whole ? domain.whole() : domain.left();
+  const auto places = joined_axes(squeezed(shape), joined);
+  CAIRN_ASSERT(places);
+  std::vector<int> each;
+  for (const int place : *places) each.push_back(axes[static_cast<size_t>(place)]);
+  return map_onto(shape, each);
 }
 
 GroupSources::GroupSources(const LaunchGroup& group) {
@@ -118,8 +141,10 @@ Source GroupSources::of(const Tensor& t, const AxisMap& axes) const {
     }
     return source;
   }
+  // Axes that the domain has joined are one.
   for (AxisIndex& axis : traced.axes)
-    if (!axis.is_fixed()) source.axes.push_back(std::move(axis));
+    if (!axis.is_fixed() && (axis.axis < 0 || source.axes.empty() || source.axes.back() != axis))
+      source.axes.push_back(std::move(axis));
   return source;
 }
 
@@ -138,8 +163,9 @@ bool reads_in_place(const LaunchGroup& group, int i, int result) {
   if (is_plain) return true;
   const Domain domain = domain_of(group);
   const GroupSources sources(group);
-  AxisMap own = map_of(output.shape(), part_of(output.node(), domain), domain);
-  std::erase_if(own, [](const AxisIndex& axis) { return axis.is_fixed(); });
+  AxisMap own;
+  for (const int axis : axes_of(part_of(output.node(), domain), domain))
+    if (domain.shape[axis] != 1) own.push_back({axis, {}});
   for (const Node* node : group.nodes) {
     if (class_of(*node) == NodeClass::indexing && group.nodes.size() > 1) continue;
     for (int o = 0; o < static_cast<int>(node->inputs().size()); ++o) {

@@ -27,9 +27,12 @@ struct Domain {
 
   // The shape of what is left of rows and columns.
   Shape left() const;
+  // The shape of what a product gives, and of the domain otherwise, without axes of size 1.
+  Shape whole() const;
 };
 Domain domain_of(const Node& node);
-// That of its reductions or its product, else of its nodes.
+// That of its reductions or its product, else of its nodes. Where nodes have neighbouring axes that
+// others have joined (a product's rows are a batch and its tokens), the joined ones.
 Domain domain_of(const LaunchGroup& group);
 
 // Which axes of the domain a tensor has: all of them (but K); those that a reduction leaves; those

@@ -242,6 +242,12 @@ Tile GroupWriter::operand(const Node& node, int i) {
   return find(source(node, i), node.input(i).dtype());
 }
 
+bool GroupWriter::moves_along(const Node& node, int operand, int axis) const {
+  const Source from = source(node, operand);
+  return from.kind == Source::Kind::memory &&
+         std::ranges::any_of(from.axes, [&](const AxisIndex& a) { return a.axis == axis; });
+}
+
 Tile GroupWriter::value(const Node& node) {
   const auto found = memo_.values.find(&node);
   if (found != memo_.values.end()) return found->second;

@@ -44,6 +44,9 @@ class GroupWriter {
   // What a node computes, and what it reads as operand i, at the indices.
   tile::Tile value(const Node& node);
   tile::Tile operand(const Node& node, int i);
+  // Whether the operand moves along an axis of the domain, so that what is read of it is masked
+  // there.
+  bool moves_along(const Node& node, int operand, int axis) const;
   // A value that the form computes.
   void set_value(const Node& node, const tile::Tile& value);
   // Computes all values and reads that do not move along the axis of the domain, for use in loops.

@@ -18,7 +18,7 @@ struct Block {
   int64_t rows, columns;
 };
 Block block_of(const GroupBinding& binding) {
-  return binding.is_strided ? Block{32, 32} : Block{8, 256};
+  return binding.is_strided ? Block{64, 16} : Block{8, 256};
 }
 
 }  // namespace

@@ -19,6 +19,7 @@ void write_product(GroupWriter& w, const GroupForm& form) {
   const Node& product = **std::ranges::find_if(
       w.group().nodes, [](const Node* node) { return class_of(*node) == NodeClass::product; });
   const int rank = w.rank(), m = rank - 3, n = rank - 2, depth = rank - 1;
+  const int k_axis = w.domain().shape.rank() - 1;
   std::vector<int> batch;
   for (int axis = 0; axis < m; ++axis) batch.push_back(axis);
   // Neighbours share columns of y, which stay in the second cache.
@@ -39,8 +40,11 @@ void write_product(GroupWriter& w, const GroupForm& form) {
                const auto operand = [&](int i, const Shape& shape) {
                  return w.in_loop([&] {
                    const Tile along = expand_dims(steps, i == 0 ? 0 : 1);
-                   w.set_index(depth, {along, along < w.size(depth)});
-                   return broadcast_to(w.operand(product, i), shape);
+                   const Tile inside = along < w.size(depth);
+                   w.set_index(depth, {along, inside});
+                   const Tile value = broadcast_to(w.operand(product, i), shape);
+                   // What stays the same along K is 0 behind its end all the same.
+                   return w.moves_along(product, i, k_axis) ? value : where(inside, value, 0);
                  });
                };
                const Tile left = operand(0, {block.rows, block.depth});

@@ -242,8 +242,10 @@ TEST_F(Fuse, OtherShapesAreNot) {
   EXPECT_THAT(f.launches(), ElementsAre("exp", "negate"));
   ASSERT_EQ(f[1].notes.size(), 1u);
   EXPECT_THAT(f[1].notes[0], HasSubstr("different shapes"));
-  // There and back: the shapes agree, what is read in between does not.
-  const Fused back = fused(R"(graph (%x: f32[4,8], %y: f32[32]) {
+}
+
+TEST_F(Fuse, JoinedAxesAreWalkedAsOne) {
+  const Fused f = fused(R"(graph (%x: f32[4,8], %y: f32[32]) {
     %0 = exp(%x)
     %1 = reshape(%0) {shape=[32]}
     %2 = add(%1, %y)
@@ -251,7 +253,26 @@ TEST_F(Fuse, OtherShapesAreNot) {
     %4 = multiply(%3, %0)
     return %4
   })");
-  EXPECT_THAT(back.launches(), ElementsAre("exp", "add", "multiply"));
+  EXPECT_THAT(f.launches(), ElementsAre("exp add multiply"));
+  // What a product's rows are made of.
+  const Fused product = fused(R"(graph (%x: f32[12,5], %y: f32[5,8], %b: f32[8], %z: f32[3,4,8]) {
+    %0 = matmul(%x, %y)
+    %1 = reshape(%0) {shape=[3,4,8]}
+    %2 = broadcast(%b) {shape=[3,4,8], axes=[2]}
+    %3 = add(%1, %2)
+    %4 = add(%3, %z)
+    return %4
+  })");
+  EXPECT_THAT(product.launches(), ElementsAre("matmul broadcast add add"));
+  // One of them alone is not.
+  const Fused apart = fused(R"(graph (%x: f32[12,5], %y: f32[5,8], %p: f32[4,8]) {
+    %0 = matmul(%x, %y)
+    %1 = reshape(%0) {shape=[3,4,8]}
+    %2 = broadcast(%p) {shape=[3,4,8], axes=[1,2]}
+    %3 = add(%1, %2)
+    return %3
+  })");
+  EXPECT_THAT(apart.launches(), ElementsAre("matmul", "broadcast add"));
 }
 
 TEST_F(Fuse, ABroadcastReadUnderAnotherShapeHasALaunch) {
