@@ -55,19 +55,35 @@ void write_product(GroupWriter& w, const GroupForm& form) {
   w.store(Part::whole, {block.rows, block.columns});
 }
 
+namespace {
+
+int64_t blocks(int64_t n, int64_t block) { return (n + block - 1) / block; }
+
+// The first of the sizes whose blocks cover at most a twentieth more than n, else that which covers
+// least.
+int64_t fitting(int64_t n, std::initializer_list<int64_t> sizes) {
+  int64_t best = 0;
+  for (const int64_t size : sizes) {
+    const int64_t covered = blocks(n, size) * size;
+    if (covered * 20 <= n * 21) return size;
+    if (!best || covered < blocks(n, best) * best) best = size;
+  }
+  return best;
+}
+
+}  // namespace
+
 // Of 48 x 64 x 256 the sum (12 KB) and what is read again of y (64 KB) stay in the first and second
 // cache; measured on Zen 4 against blocks of 24 to 192 rows, 64 to 256 columns and depth 64 to
-// 1024. Fewer rows have a kernel that computes at most twice as many as there are.
+// 1024. Others are for sizes that would waste much of such blocks; a few sizes, so that few kernels
+// serve all products.
 GroupForm product_form(std::span<const int64_t> sizes) {
   const int64_t m = sizes[sizes.size() - 3], n = sizes[sizes.size() - 2];
-  int64_t rows = 48;
-  for (const int64_t fewer : {24, 12, 6, 4, 2, 1})
-    if (m <= fewer) rows = fewer;
-  return {false, {rows, n <= 16 ? 16 : 64, 256}};
+  return {false,
+          {fitting(m, {48, 66, 36, 24, 12, 6, 4, 2, 1}), fitting(n, {64, 80, 48, 32, 16}), 256}};
 }
 
 GroupWork product_work(const GroupForm& form, std::span<const int64_t> sizes) {
-  const auto blocks = [](int64_t n, int64_t block) { return (n + block - 1) / block; };
   const size_t batch = sizes.size() - 3;
   const auto [rows, columns, depth] = form.block;
   GroupWork work{blocks(sizes[batch], rows) * blocks(sizes[batch + 1], columns), 0,

@@ -88,6 +88,14 @@ class CpuFunction {
   void for_elements(const Shape& shape, const PackBody& body);
   bool is_few_packs(const Shape& shape) const;
   void store_region(const std::vector<const Instruction*>& stores);
+  // Loads of tiles of that shape, among what the stores write, whose neighbours in memory are down
+  // the first of two axes.
+  std::vector<ValueId> transposed_loads(const std::vector<const Instruction*>& stores);
+  // for_packs() in squares, where those loads are vectors down a column that are transposed in
+  // registers: a gather takes three times as long.
+  void for_squares(const std::vector<llvm::Value*>& counts, const std::vector<ValueId>& loads,
+                   const PackBody& prepare, const PackBody& body);
+  void transpose_square(std::vector<llvm::Value*>& vectors);
 
   Stored reserve(const tile::TileType& type);
   llvm::Value* stack(llvm::Type* type, const char* name);  // a variable of the whole function
