@@ -147,8 +147,6 @@ std::vector<std::string> not_fused(const Launch& launch, const Backend& backend)
   if (launch.kind != Launch::Kind::kernel)
     return {fmt::format("{} runs the plan of its region", name)};
   const std::string_view by = backend.backend_of(launch.group);
-  if (by == backend.name() && by != "ref")
-    return {fmt::format("{} is a kernel of its own, which takes no neighbours in yet", name)};
   return {fmt::format("{} has no tile kernel; the backend {} computes it by itself", name, by)};
 }
 

@@ -12,30 +12,47 @@ Shape Domain::left() const {
   return result;
 }
 
-Domain domain_of(const Node& node) {
-  switch (class_of(node)) {
-    case NodeClass::reduction: {
-      const Shape& x = node.input(0).shape();
-      const int axis = reduced_axis(node);
-      int reduced = 0;
-      for (int i = 0; i < axis; ++i)
-        if (x[i] != 1) ++reduced;
-      const Shape shape = squeezed(x);
-      const bool is_last = reduced + 1 == shape.rank();
-      return {is_last ? GroupKind::rows : GroupKind::columns, shape, reduced};
-    }
-    case NodeClass::product: {
-      const Shape& x = node.input(0).shape();
-      const Shape& result = node.output().shape;
+namespace {
+
+// Of a domain of that kind, as `anchor` has it.
+Shape shape_of(GroupKind kind, const Node& anchor) {
+  switch (kind) {
+    case GroupKind::pointwise: return squeezed(anchor.output().shape);
+    case GroupKind::product: {
+      const Shape& x = anchor.input(0).shape();
+      const Shape& result = anchor.output().shape;
       Shape shape;
       for (int i = 0; i + 2 < result.rank(); ++i)
         if (result[i] != 1) shape.push_back(result[i]);
       shape.push_back(result[result.rank() - 2]);
       shape.push_back(result[result.rank() - 1]);
       shape.push_back(x[x.rank() - 1]);
-      return {GroupKind::product, shape};
+      return shape;
     }
-    default: return {GroupKind::pointwise, squeezed(node.output().shape)};
+    default: return squeezed(anchor.input(0).shape());
+  }
+}
+
+int axes_in(const Shape& shape) {
+  int axes = 0;
+  for (const int64_t size : shape) axes += size != 1;
+  return axes;
+}
+
+}  // namespace
+
+Domain domain_of(const Node& node) {
+  switch (class_of(node)) {
+    case NodeClass::reduction: {
+      const Shape& x = node.input(0).shape();
+      const int axis = reduced_axis(node);
+      int reduced = 0;
+      for (int i = 0; i < axis; ++i) reduced += x[i] != 1;
+      const auto kind = reduced + 1 == axes_in(x) ? GroupKind::rows : GroupKind::columns;
+      return {kind, shape_of(kind, node), reduced};
+    }
+    case NodeClass::product: return {GroupKind::product, shape_of(GroupKind::product, node)};
+    default: return {GroupKind::pointwise, shape_of(GroupKind::pointwise, node)};
   }
 }
 
@@ -46,23 +63,22 @@ Shape Domain::whole() const {
   return squeezed(result);
 }
 
-Domain domain_of(const LaunchGroup& group) {
-  const auto axes = [](const Shape& shape) {
-    return std::ranges::count_if(shape, [](int64_t size) { return size != 1; });
-  };
-  // Of reductions over one space the one that sees the fewest axes; else of all nodes.
-  const Node* anchor = nullptr;
-  for (const Node* node : group.nodes)
-    if (node->op() == Op::matmul ||
-        (node->op() == Op::reduce &&
-         (!anchor || axes(node->input(0).shape()) < axes(anchor->input(0).shape()))))
-      anchor = node;
-  if (anchor) return domain_of(*anchor);
-  for (const Node* node : group.nodes)
-    if ((group.nodes.size() == 1 || class_of(*node) == NodeClass::pointwise) &&
-        (!anchor || axes(node->output().shape) < axes(anchor->output().shape)))
-      anchor = node;
-  return {GroupKind::pointwise, squeezed(anchor->output().shape)};
+int anchor_of(const LaunchGroup& group) {
+  int anchor = -1, fewest = 0;
+  bool is_found = false;  // a reduction or product
+  for (size_t i = 0; i < group.nodes.size(); ++i) {
+    const Node& node = *group.nodes[i];
+    const NodeClass c = class_of(node);
+    const bool decides = c == NodeClass::reduction || c == NodeClass::product;
+    if ((is_found && !decides) || (c == NodeClass::indexing && group.nodes.size() > 1)) continue;
+    const int axes =
+        axes_in(c == NodeClass::reduction ? node.input(0).shape() : node.output().shape);
+    if (anchor >= 0 && decides == is_found && axes >= fewest) continue;
+    anchor = static_cast<int>(i);
+    fewest = axes;
+    is_found = decides;
+  }
+  return anchor;
 }
 
 Part part_of(const Node& node, const Domain& domain) {
@@ -161,7 +177,7 @@ bool reads_in_place(const LaunchGroup& group, int i, int result) {
                      node->op() == Op::transpose || node->op() == Op::slice);
   });
   if (is_plain) return true;
-  const Domain domain = domain_of(group);
+  const Domain domain = domain_of(*group.nodes[static_cast<size_t>(anchor_of(group))]);
   const GroupSources sources(group);
   AxisMap own;
   for (const int axis : axes_of(part_of(output.node(), domain), domain))
@@ -193,13 +209,12 @@ std::vector<bool> whole_slices(const LaunchGroup& group) {
 }
 
 std::optional<std::vector<int64_t>> GroupBinding::sizes(const LaunchGroup& group) const {
-  const Domain domain = domain_of(group);
-  if (axes.empty() ? domain.shape.rank() != 0 : axes.back().second != domain.shape.rank())
-    return std::nullopt;
+  const Shape shape = shape_of(kind, *group.nodes[static_cast<size_t>(anchor)]);
+  if ((axes.empty() ? 0 : axes.back().second) != shape.rank()) return std::nullopt;
   std::vector<int64_t> result;
   for (const auto& [first, last] : axes) {
     int64_t size = 1;
-    for (int i = first; i < last; ++i) size *= domain.shape[i];
+    for (int i = first; i < last; ++i) size *= shape[i];
     result.push_back(size);
   }
   for (const Read& read : reads) {

@@ -31,9 +31,10 @@ struct Domain {
   Shape whole() const;
 };
 Domain domain_of(const Node& node);
-// That of its reductions or its product, else of its nodes. Where nodes have neighbouring axes that
-// others have joined (a product's rows are a batch and its tokens), the joined ones.
-Domain domain_of(const LaunchGroup& group);
+// The node that says which domain a group has: one of its reductions or its product, else of its
+// pointwise nodes. Where some have neighbouring axes that others have joined (a product's rows are
+// a batch and its tokens), one of those that have the fewest.
+int anchor_of(const LaunchGroup& group);
 
 // Which axes of the domain a tensor has: all of them (but K); those that a reduction leaves; those
 // of a product's first and second operand.
@@ -69,6 +70,7 @@ bool reads_in_place(const LaunchGroup& group, int input, int result);
 // The scalar parameters of a group's kernel, and what they are for a group's sizes.
 struct GroupBinding {
   GroupKind kind = GroupKind::pointwise;
+  int anchor = 0;
   // Neighbouring axes of the domain that everything walks alike are one: ranges [first, last).
   std::vector<std::pair<int, int>> axes;
   int reduced = -1;  // of these

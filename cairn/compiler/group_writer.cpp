@@ -34,7 +34,10 @@ Shape common_shape(const Shape& a, const Shape& b) {
 }  // namespace
 
 GroupWriter::GroupWriter(const LaunchGroup& group)
-    : group_(group), domain_(domain_of(group)), sources_(group), builder_(kernel_name(group)) {
+    : group_(group),
+      domain_(domain_of(*group.nodes[static_cast<size_t>(anchor_of(group))])),
+      sources_(group),
+      builder_(kernel_name(group)) {
   find_reads();
   merge_axes();
   add_parameters();
@@ -91,6 +94,7 @@ size_t GroupWriter::read_number(const Tensor& root, const AxisMap& axes) {
 // other and without slices, or along neither.
 void GroupWriter::merge_axes() {
   binding_.kind = domain_.kind;
+  binding_.anchor = anchor_of(group_);
   const int rank = domain_.shape.rank();
   const int apart = domain_.kind == GroupKind::product ? rank - 3 : rank;  // M, N, K
   const auto walks_as_one = [](const Read& read, int first, int second) {
