@@ -60,13 +60,19 @@ LaunchGroup group_of(const Node& node) {
 LaunchGroup fused_group(std::vector<const Node*> nodes, std::vector<Tensor> outputs) {
   LaunchGroup group;
   group.is_fused_ = true;
-  NodeMap<bool> inside;
-  for (const Node* node : nodes) inside.insert(node);
-  TensorMap<bool> seen;
+  // Of a few nodes a search is faster than a table.
+  constexpr size_t kFew = 16;
+  NodeMap<bool> table;
+  if (nodes.size() > kFew)
+    for (const Node* node : nodes) table.insert(node);
+  const auto is_inside = [&](const Node* node) {
+    return nodes.size() > kFew ? table.contains(node)
+                               : std::find(nodes.begin(), nodes.end(), node) != nodes.end();
+  };
   for (const Node* node : nodes)
     for (const Tensor& t : node->inputs()) {
       const Tensor root = root_of(t);
-      if (!inside.contains(root.node_pointer()) && seen.emplace(root, true).second)
+      if (!is_inside(root.node_pointer()) && index_of(group.inputs, root) == group.inputs.size())
         group.inputs.push_back(root);
     }
   group.nodes = std::move(nodes);

@@ -359,7 +359,7 @@ class Recipe::Builder {
             const std::vector<std::shared_ptr<const Plan>>& regions) {
     const Plan& first = *from.plan;
     plan.buffers = first.buffers;
-    plan.launches = first.launches;
+    plan.launches.reserve(first.launches.size());
     plan.arguments = first.arguments;
     plan.results = first.results;
     plan.donor = first.donor;
@@ -368,18 +368,28 @@ class Recipe::Builder {
       bytes(plan.arguments[i]) = values[i].type().bytes();
       plan.argument_bytes += round_up_to_alignment(values[i].type().bytes());
     }
-    for (size_t at = 0; at < plan.launches.size(); ++at) {
-      Launch& launch = plan.launches[at];
+    for (size_t at = 0; at < first.launches.size(); ++at) {
+      const Launch& known = first.launches[at];
       const LaunchRule& rule = from.launches[at];
-      if (rule.nodes.empty()) continue;
-      launch.group = group(launch.group.is_fused(), rule, values);
+      if (rule.nodes.empty()) {
+        plan.launches.push_back(known);
+        continue;
+      }
+      // All but the group, whose notes would be copied for nothing.
+      Launch& launch = plan.launches.emplace_back();
+      launch.kind = known.kind;
+      launch.inputs = known.inputs;
+      launch.outputs = known.outputs;
+      launch.workspace = known.workspace;
+      launch.regions = known.regions;
+      launch.group = group(known.group.is_fused(), rule, values);
       for (size_t i = 0; i < launch.outputs.size(); ++i)
         bytes(launch.outputs[i]) = launch.group.outputs[i].type().bytes();
       const NodeRule& node = from.nodes[rule.nodes.back() - from.inputs.size()];
       for (size_t i = 0; i < launch.regions.size(); ++i)
         launch.regions[i] = regions[static_cast<size_t>(node.region) + i];
       if (launch.kind == Launch::Kind::kernel) {
-        std::optional<LaunchCode> code = recipe_.backend_.rebind(launch.code, launch.group);
+        std::optional<LaunchCode> code = recipe_.backend_.rebind(known.code, launch.group);
         if (!code) return false;
         launch.code = std::move(*code);
       }

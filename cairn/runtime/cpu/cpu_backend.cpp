@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <mutex>
 
 #include "cairn/compiler/fuse.h"
 #include "cairn/compiler/group_kernel.h"
@@ -12,18 +13,41 @@
 namespace cairn {
 namespace {
 
+// What the launches of one structure share: their kernels, one per form.
+class CpuKernels {
+ public:
+  explicit CpuKernels(GroupBinding b) : binding(std::move(b)) {}
+  const GroupBinding binding;
+
+  template <class Make>
+  std::shared_ptr<const CompiledKernel> get(const GroupForm& form, const Make& make) const {
+    {
+      const std::lock_guard lock(mutex_);
+      for (const auto& [known, kernel] : kernels_)
+        if (known == form) return kernel;
+    }
+    std::shared_ptr<const CompiledKernel> kernel = make();
+    const std::lock_guard lock(mutex_);
+    kernels_.emplace_back(form, kernel);
+    return kernel;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  mutable std::vector<std::pair<GroupForm, std::shared_ptr<const CompiledKernel>>> kernels_;
+};
+
 // A launch: a kernel and all of its arguments but the buffers.
 struct CpuLaunch {
+  std::shared_ptr<const CpuKernels> kernels;
   std::shared_ptr<const CompiledKernel> kernel;
-  std::shared_ptr<const GroupBinding> binding;
-  GroupForm form;
   std::vector<KernelSlot> scalars;
   int64_t programs = 0;
   int64_t grain = 1;  // programs that one thread takes at a time
 };
 
-// Elements, times what each costs, that a thread takes at a time at least: some 10 us, ten times what
-// handing them over costs. Of a product as much work.
+// Elements, times what each costs, that a thread takes at a time at least: some 10 us, ten times
+// what handing them over costs. Of a product as much work.
 constexpr int64_t kGrainElements = 32 * 1024;
 constexpr int64_t kGrainProducts = 1 << 20;
 
@@ -52,19 +76,22 @@ KernelSlot slot_of(const Number& value, DType dtype) {
 }
 
 // Sets the scalar arguments and the grid for a group.
-void bind_group(CpuLaunch& launch, const LaunchGroup& group, std::span<const int64_t> sizes) {
-  const GroupBinding& binding = *launch.binding;
+void bind_group(CpuLaunch& launch, const LaunchGroup& group, const GroupForm& form,
+                std::span<const int64_t> sizes) {
+  const GroupBinding& binding = launch.kernels->binding;
+  launch.scalars.reserve(sizes.size() + 2 * binding.steps.size() + binding.constants.size());
   for (const int64_t size : sizes) launch.scalars.push_back(slot_of(size));
-  for (const int64_t value : binding.step_values(group)) launch.scalars.push_back(slot_of(value));
+  if (!binding.steps.empty())
+    for (const int64_t value : binding.step_values(group)) launch.scalars.push_back(slot_of(value));
   for (const int place : binding.constants) {
     const Node& node = *group.nodes[static_cast<size_t>(place)];
     launch.scalars.push_back(slot_of(node.attrs().number(Attr::value), node.output().dtype));
   }
-  const GroupWork work = work_of(binding, launch.form, sizes);
+  const GroupWork work = work_of(binding, form, sizes);
   launch.programs = work.programs;
-  launch.grain =
-      std::max<int64_t>(1, work.products ? kGrainProducts / work.products
-                                         : kGrainElements / std::max<int64_t>(1, work.elements * binding.cost));
+  launch.grain = std::max<int64_t>(
+      1, work.products ? kGrainProducts / work.products
+                       : kGrainElements / std::max<int64_t>(1, work.elements * binding.cost));
 }
 
 void run_kernel(const KernelArgs& args) {
@@ -102,24 +129,23 @@ class CpuBackend : public Backend {
     if (!group.is_fused()) return fallback_->code(group);
     GroupKernel made = make_group_kernel(group);
     auto launch = std::make_shared<CpuLaunch>();
-    launch->kernel = kernels_.get(made.kernel);
-    launch->binding = std::make_shared<const GroupBinding>(std::move(made.binding));
-    launch->form = made.form;
-    bind_group(*launch, group, launch->binding->sizes(group).value());
+    launch->kernels = std::make_shared<const CpuKernels>(std::move(made.binding));
+    launch->kernel = launch->kernels->get(made.form, [&] { return kernels_.get(made.kernel); });
+    bind_group(*launch, group, made.form, launch->kernels->binding.sizes(group).value());
     return {run_kernel, std::move(launch)};
   }
   std::optional<LaunchCode> rebind(const LaunchCode& code,
                                    const LaunchGroup& group) const override {
     if (!group.is_fused()) return fallback_->rebind(code, group);
     const auto& before = *static_cast<const CpuLaunch*>(code.data.get());
-    const auto sizes = before.binding->sizes(group);
+    const auto sizes = before.kernels->binding.sizes(group);
     if (!sizes) return std::nullopt;
+    const GroupForm form = form_of(before.kernels->binding, *sizes);
     auto launch = std::make_shared<CpuLaunch>();
-    launch->binding = before.binding;
-    launch->form = form_of(*launch->binding, *sizes);
+    launch->kernels = before.kernels;
     launch->kernel =
-        launch->form == before.form ? before.kernel : kernels_.get(make_group_kernel(group).kernel);
-    bind_group(*launch, group, *sizes);
+        before.kernels->get(form, [&] { return kernels_.get(make_group_kernel(group).kernel); });
+    bind_group(*launch, group, form, *sizes);
     return LaunchCode{run_kernel, std::move(launch)};
   }
   bool same_code(const LaunchCode& a, const LaunchCode& b) const override {
