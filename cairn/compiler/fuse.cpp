@@ -3,14 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
 #include <optional>
 #include <queue>
 #include <set>
 
 #include "cairn/compiler/group_domain.h"
-#include "cairn/compiler/node_class.h"
-#include "cairn/graph/node_map.h"
+#include "cairn/compiler/node_reads.h"
 
 namespace cairn {
 namespace {
@@ -54,163 +52,45 @@ class Fuser {
  public:
   Fuser(const Graph& graph, std::span<const std::pair<Tensor, Tensor>> overwrites,
         const Schedule& schedule, const FuseOptions& options)
-      : graph_(graph), options_(options), groups_(schedule.launches.size()) {
-    for (const LaunchGroup& launch : schedule.launches) {
-      *place_.insert(&launch.node()).first = static_cast<int>(nodes_.size());
-      nodes_.push_back(&launch.node());
-    }
+      : graph_(graph), options_(options), nodes_(schedule), groups_(nodes_.size()) {
     before_.resize(nodes_.size());
     after_.resize(nodes_.size());
     notes_.resize(nodes_.size());
-    for (const Node* node : nodes_) {
-      classes_.push_back(class_of(*node));
-      domains_.push_back(domain_of(*node));
-    }
-    count_readers();
-    for (size_t i = 0; i < nodes_.size(); ++i) find_reads(static_cast<int>(i));
+    is_result_.resize(nodes_.size());
     overwritten_.resize(nodes_.size());
+    for (const Tensor& t : graph_.outputs)
+      if (const int place = nodes_.place_of(root_of(t)); place >= 0)
+        is_result_[static_cast<size_t>(place)] = true;
+    for (int i = 0; i < size(); ++i) {
+      domains_.push_back(domain_of(node(i)));
+      reads_.push_back(options_.eager ? reads_from_memory(node(i)) : reads_of(nodes_, i));
+      for (const Use& use : reads(i).uses)
+        if (const int from = place_of(use); from >= 0) add_edge(from, i);
+    }
     for (const auto& [argument, result] : overwrites) {
-      overwritten_[static_cast<size_t>(*place_.find(result.node_pointer()))] = argument;
+      overwritten_[static_cast<size_t>(nodes_.place_of(result))] = argument;
       order_readers(argument, result);
     }
   }
 
   Schedule run() {
     if (!options_.eager) {
-      for (size_t i = 0; i < nodes_.size(); ++i)
-        if (classes_[i] == NodeClass::reduction) claim_operands(static_cast<int>(i));
-      for (size_t i = 0; i < nodes_.size(); ++i)
-        if (joins(static_cast<int>(i))) join(static_cast<int>(i));
+      for (int i = 0; i < size(); ++i)
+        if (nodes_.class_at(i) == NodeClass::reduction) claim_operands(i);
+      for (int i = 0; i < size(); ++i)
+        if (nodes_.joins(i)) join(i);
     }
     return finish();
   }
 
  private:
-  // Whether a kernel computes the node, for itself or with others.
-  bool joins(int i) const {
-    const NodeClass c = classes_[static_cast<size_t>(i)];
-    return c != NodeClass::other && c != NodeClass::indexing;
-  }
-  bool is_indexing(int i) const { return classes_[static_cast<size_t>(i)] == NodeClass::indexing; }
+  int size() const { return static_cast<int>(nodes_.size()); }
+  const Node& node(int i) const { return nodes_.node(i); }
+  const Reads& reads(int i) const { return reads_[static_cast<size_t>(i)]; }
+  int place_of(const Use& use) const { return nodes_.place_of(use.root); }
+  Domain& domain(int group) { return domains_[static_cast<size_t>(group)]; }
 
-  // --- what each node reads
-
-  // How a node reads a value (under whatever shape, in row-major order): through its operand's
-  // axes, as far as they are the value's. When it computes indexing nodes among its operands
-  // itself, the value behind them.
-  struct Use {
-    Tensor root;
-    int operand;
-    // The operand's axes (without those of size 1) along which the root's lie, in their order;
-    // nothing where it is read in another way.
-    std::optional<std::vector<int>> axes;
-  };
-  struct Reads {
-    std::vector<Use> uses;
-    std::vector<int> inlined;  // indexing nodes that the reader computes itself, operands first
-    bool is_strided = false;   // reads far apart what lies together
-  };
-
-  void count_readers() {
-    readers_.resize(nodes_.size());
-    is_result_.resize(nodes_.size());
-    for (const Node* node : nodes_)
-      for (const Tensor& t : node->inputs())
-        if (const int* place = place_.find(root_of(t).node_pointer()))
-          ++readers_[static_cast<size_t>(*place)];
-    for (const Tensor& t : graph_.outputs)
-      if (const int* place = place_.find(root_of(t).node_pointer()))
-        is_result_[static_cast<size_t>(*place)] = true;
-  }
-
-  void find_reads(int i) {
-    Reads reads;
-    const int operands = static_cast<int>(nodes_[static_cast<size_t>(i)]->inputs().size());
-    for (int o = 0; o < operands; ++o) follow(i, o, reads);
-    // What it computes itself it does not read from memory too.
-    if (std::ranges::any_of(reads.uses, [&](const Use& use) {
-          const int* place = place_.find(use.root.node_pointer());
-          return place && std::ranges::find(reads.inlined, *place) != reads.inlined.end();
-        }))
-      reads = from_memory(i);
-    for (const Use& use : reads.uses)
-      if (const int* from = place_.find(use.root.node_pointer())) add_edge(*from, i);
-    reads_.push_back(std::move(reads));
-  }
-  Reads from_memory(int i) const {
-    Reads reads;
-    const Node& node = *nodes_[static_cast<size_t>(i)];
-    for (int o = 0; o < static_cast<int>(node.inputs().size()); ++o)
-      reads.uses.push_back(memory_use(node.input(o), o));
-    return reads;
-  }
-  static Use memory_use(const Tensor& t, int operand) {
-    return {root_of(t), operand, all_axes(squeezed(t.shape()).rank())};
-  }
-  static std::vector<int> all_axes(int rank) {
-    std::vector<int> axes(static_cast<size_t>(rank));
-    std::iota(axes.begin(), axes.end(), 0);
-    return axes;
-  }
-
-  void follow(int i, int operand, Reads& reads) {
-    const Tensor& t = nodes_[static_cast<size_t>(i)]->input(operand);
-    const int rank = squeezed(t.shape()).rank();
-    std::vector<int> passed;
-    bool is_constant = false;
-    const Traced traced =
-        trace_indices(t, map_onto(t.shape(), all_axes(rank)), [&](const Node& node) {
-          const int* place = place_.find(&node);
-          if (!place || !is_indexing(*place)) return false;
-          passed.push_back(*place);
-          is_constant = node.inputs().empty();
-          return true;
-        });
-    const bool is_strided = steps_far(t, traced);
-    if (passed.empty() || options_.eager || !joins(i) ||
-        !may_inline(i, operand, passed, is_strided)) {
-      reads.uses.push_back(memory_use(t, operand));
-      return;
-    }
-    reads.is_strided |= is_strided;
-    for (size_t p = passed.size(); p-- > 0;)
-      if (std::ranges::find(reads.inlined, passed[p]) == reads.inlined.end())
-        reads.inlined.push_back(passed[p]);
-    if (is_constant) return;
-    Use use{traced.root, operand, std::vector<int>()};
-    for (size_t a = 0; a < traced.axes.size(); ++a) {
-      if (traced.seen[static_cast<int>(a)] == 1) continue;
-      const AxisIndex& axis = traced.axes[a];
-      if (axis.axis < 0 || !axis.steps.empty()) use.axes.reset();
-      if (use.axes) use.axes->push_back(axis.axis);
-    }
-    reads.uses.push_back(std::move(use));
-  }
-  // Whether neighbours along the operand's last axis lie apart in memory.
-  static bool steps_far(const Tensor& t, const Traced& traced) {
-    const int last = squeezed(t.shape()).rank() - 1;
-    for (size_t a = 0; a < traced.axes.size(); ++a)
-      if (last >= 0 && traced.axes[a].axis == last)
-        for (size_t behind = a + 1; behind < traced.axes.size(); ++behind)
-          if (traced.seen[static_cast<int>(behind)] != 1) return true;
-    return false;
-  }
-  // Indices cost nothing, but to read far apart what lies together does: a transposed value that
-  // several nodes read is worth a launch of its own, as is one that a reduction reads, or a product
-  // along its columns.
-  bool may_inline(int reader, int operand, const std::vector<int>& passed, bool is_strided) const {
-    const auto at = static_cast<size_t>(reader);
-    const Shape& shape = nodes_[at]->input(operand).shape();
-    if (classes_[at] == NodeClass::product) {
-      // A product's axes of size 1 move too (map_of), which indices cannot say.
-      if (shape[shape.rank() - 1] == 1 || shape[shape.rank() - 2] == 1) return false;
-      return !is_strided || operand == 0;
-    }
-    return !is_strided ||
-           (classes_[at] == NodeClass::pointwise && std::ranges::all_of(passed, [&](int place) {
-              return readers_[static_cast<size_t>(place)] == 1;
-            }));
-  }
+  // --- order
 
   void add_edge(int from, int to) {
     if (from == to) return;
@@ -220,8 +100,8 @@ class Fuser {
   // Readers of the argument come before the node that writes over it. In the schedule they do; with
   // broadcasts inlined a later node may read it, which then reads the broadcast's result as before.
   void order_readers(const Tensor& argument, const Tensor& result) {
-    const int writer = *place_.find(result.node_pointer());
-    for (int i = 0; i < static_cast<int>(nodes_.size()); ++i) {
+    const int writer = nodes_.place_of(result);
+    for (int i = 0; i < size(); ++i) {
       Reads& reads = reads_[static_cast<size_t>(i)];
       if (!reads_argument(reads, argument)) continue;
       if (i < writer) {
@@ -229,11 +109,11 @@ class Fuser {
         continue;
       }
       if (i == writer &&
-          (!joins(i) || reads_in_place(i, i, argument, domains_[static_cast<size_t>(i)])))
+          (!nodes_.joins(i) || reads_in_place(i, i, argument, domains_[static_cast<size_t>(i)])))
         continue;
       // Read what the schedule has computed before.
       for (const int inlined : reads.inlined) add_edge(inlined, i);
-      reads = from_memory(i);
+      reads = reads_from_memory(node(i));
     }
   }
   static bool reads_argument(const Reads& reads, const Tensor& argument) {
@@ -243,19 +123,10 @@ class Fuser {
 
   // --- merging
 
-  const Node& node(int i) const { return *nodes_[static_cast<size_t>(i)]; }
-  const Reads& reads(int i) const { return reads_[static_cast<size_t>(i)]; }
-  Domain& domain(int group) { return domains_[static_cast<size_t>(group)]; }
-  // The node of the schedule that computes what is read, -1 of an argument.
-  int place_of(const Use& use) const {
-    const int* place = place_.find(use.root.node_pointer());
-    return place ? *place : -1;
-  }
-
   void join(int i) {
     for (const Use& use : reads(i).uses) {
       const int from = place_of(use);
-      if (from < 0 || !joins(from)) continue;
+      if (from < 0 || !nodes_.joins(from)) continue;
       const int a = groups_.find(from);
       const int b = groups_.find(i);
       if (a == b) continue;
@@ -373,7 +244,7 @@ class Fuser {
           return "they run over different shapes";
         // Only a pointwise kernel has blocks for that, and a product for its first operand.
         if (joined->kind != GroupKind::pointwise && reads(i).is_strided &&
-            classes_[static_cast<size_t>(i)] == NodeClass::pointwise)
+            nodes_.class_at(i) == NodeClass::pointwise)
           return "a transposed value is read on the way";
       }
     if (!overwrites_in_place(a, b, *joined)) return "one writes over what the other reads";
@@ -403,7 +274,7 @@ class Fuser {
       for (const Use& use : reads(reader).uses) {
         const int from = place_of(use);
         const int group = groups_.find(reduction);
-        if (from < 0 || classes_[static_cast<size_t>(from)] != NodeClass::pointwise ||
+        if (from < 0 || nodes_.class_at(from) != NodeClass::pointwise ||
             groups_.find(from) == group || domain(from).shape != space.shape ||
             groups_.members(groups_.find(from)).size() != 1 ||
             !is_read_in_place(from, use, reader, space) || is_read_elsewhere(from, group) ||
@@ -420,7 +291,8 @@ class Fuser {
     return is_result_[static_cast<size_t>(i)] ||
            std::ranges::any_of(after_[static_cast<size_t>(i)], [&](int reader) {
              const auto at = static_cast<size_t>(reader);
-             const bool is_inlined = is_indexing(reader) && after_[at].empty() && !is_result_[at];
+             const bool is_inlined =
+                 nodes_.is_indexing(reader) && after_[at].empty() && !is_result_[at];
              return !is_inlined && groups_.find(reader) != group;
            });
   }
@@ -503,8 +375,8 @@ class Fuser {
   void find_needed() {
     needed_.resize(nodes_.size());
     const auto need = [&](const Tensor& root) {
-      if (const int* place = place_.find(root.node_pointer()))
-        needed_[static_cast<size_t>(*place)] = true;
+      if (const int place = nodes_.place_of(root); place >= 0)
+        needed_[static_cast<size_t>(place)] = true;
     };
     for (const Tensor& t : graph_.outputs) need(root_of(t));
     std::vector<bool> computed(nodes_.size());  // by a reader, for itself
@@ -517,11 +389,10 @@ class Fuser {
     }
   }
   // An indexing node that all its readers compute for themselves.
-  bool is_dropped(int i) const { return is_indexing(i) && !needed_[static_cast<size_t>(i)]; }
+  bool is_dropped(int i) const { return nodes_.is_indexing(i) && !needed_[static_cast<size_t>(i)]; }
   LaunchGroup launch(int group) {
     const std::vector<int>& members = groups_.members(group);
-    if (classes_[static_cast<size_t>(members[0])] == NodeClass::other)
-      return group_of(node(members[0]));
+    if (nodes_.class_at(members[0]) == NodeClass::other) return group_of(node(members[0]));
     std::vector<const Node*> nodes;
     std::vector<Tensor> outputs;
     NodeMap<bool> added;
@@ -531,8 +402,7 @@ class Fuser {
       nodes.push_back(&node(i));
     }
     for (const int i : members)
-      if (is_read_outside(i, group))
-        outputs.emplace_back(const_cast<Node*>(nodes_[static_cast<size_t>(i)]), 0);
+      if (is_read_outside(i, group)) outputs.emplace_back(const_cast<Node*>(&node(i)), 0);
     // An operand of a barrier of which nobody reads the result.
     if (outputs.empty()) outputs.emplace_back(const_cast<Node*>(nodes.back()), 0);
     LaunchGroup result = fused_group(std::move(nodes), std::move(outputs));
@@ -587,11 +457,8 @@ class Fuser {
 
   const Graph& graph_;
   const FuseOptions& options_;
-  std::vector<const Node*> nodes_;  // in the order of the schedule
-  NodeMap<int> place_;
-  std::vector<NodeClass> classes_;
+  ScheduledNodes nodes_;
   std::vector<Domain> domains_;  // of nodes; then of groups, by their first member
-  std::vector<int> readers_;     // how many operands each is
   std::vector<bool> is_result_;
   std::vector<Tensor> overwritten_;  // the argument whose memory the node's result takes
   std::vector<Reads> reads_;

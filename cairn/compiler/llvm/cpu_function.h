@@ -1,6 +1,6 @@
 // The lowering of one kernel (cpu_lowering.h), in parts: statements and loops in cpu_function.cpp,
-// values in cpu_values.cpp, bounds in cpu_bounds.cpp, reductions and scans in cpu_reduce.cpp,
-// products in cpu_dot.cpp.
+// stores in cpu_store.cpp, values in cpu_values.cpp, bounds in cpu_bounds.cpp, reductions and scans
+// in cpu_reduce.cpp, products in cpu_dot.cpp.
 #pragma once
 
 #include <functional>
@@ -87,6 +87,18 @@ class CpuFunction {
   // The same one element at a time.
   void for_elements(const Shape& shape, const PackBody& body);
   bool is_few_packs(const Shape& shape) const;
+  Stored reserve(const tile::TileType& type);
+  llvm::Value* stack(llvm::Type* type, const char* name);  // a variable of the whole function
+  void write(const Stored& to, const Coordinates& at, const Lanes& value);
+  Lanes read(const Stored& from, const Coordinates& at);
+  Lanes place(const Stored& stored, const Coordinates& at);  // in elements
+  // Computes a value for all coordinates and holds it.
+  void hold(ValueId v);
+  void copy_into(const Stored& to, ValueId v);
+
+  // --- cpu_store.cpp: what is written
+  // -----------------------------------------------------------------------
+
   void store_region(const std::vector<const Instruction*>& stores);
   // Loads of tiles of that shape, among what the stores write, whose neighbours in memory are down
   // the first of two axes.
@@ -96,15 +108,6 @@ class CpuFunction {
   void for_squares(const std::vector<llvm::Value*>& counts, const std::vector<ValueId>& loads,
                    const PackBody& prepare, const PackBody& body);
   void transpose_square(std::vector<llvm::Value*>& vectors);
-
-  Stored reserve(const tile::TileType& type);
-  llvm::Value* stack(llvm::Type* type, const char* name);  // a variable of the whole function
-  void write(const Stored& to, const Coordinates& at, const Lanes& value);
-  Lanes read(const Stored& from, const Coordinates& at);
-  Lanes place(const Stored& stored, const Coordinates& at);  // in elements
-  // Computes a value for all coordinates and holds it.
-  void hold(ValueId v);
-  void copy_into(const Stored& to, ValueId v);
 
   // --- cpu_bounds.cpp: masks that bound loops
   // -----------------------------------------------------
