@@ -48,6 +48,7 @@ Environment read_environment() {
   }
   env.device = one_of("CAIRN_DEVICE", {"cpu", "ref", "null"});
   env.target = one_of("CAIRN_TARGET", {"baseline", "avx2", "avx512"});
+  env.perf_map = one_of("CAIRN_PERF_MAP", {"0", "1"}) == "1";
   env.log = one_of("CAIRN_LOG", {"error", "warning", "info", "debug"});
   env.peer_python = get("CAIRN_PEER_PYTHON");
   env.peer_llama = get("CAIRN_PEER_LLAMA");

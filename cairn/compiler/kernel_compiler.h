@@ -27,6 +27,7 @@ using CompiledFunction = void (*)(const KernelSlot* arguments, int64_t begin, in
 
 struct CompiledKernel {
   CompiledFunction run = nullptr;
+  size_t function_bytes = 0;                    // of machine code, from `run` on
   size_t code_bytes = 0;                        // of the object file
   std::shared_ptr<const void> owner = nullptr;  // keeps the code alive
 };
@@ -41,7 +42,8 @@ bool can_compile_kernels();
 // naming what the lowering does not support. The kernel must be verified and have its functions
 // expanded (tile/expand_math.h). Thread-safe.
 std::string compile_kernel(const tile::Kernel& kernel, CpuTarget target);
-// Links what compile_kernel() made of a kernel of that name. Throws Error when it is something
+// Links what compile_kernel() made of a kernel of that name, and tells debuggers (gdb's interface
+// for code made at run time), which then know it by that name. Throws Error when it is something
 // else.
 CompiledKernel link_kernel(const std::string& object, const std::string& name);
 

@@ -89,7 +89,7 @@ std::unique_ptr<Backend> make_backend(const std::string& device, CpuTarget targe
   if (device == "null") return make_null_backend();
   if (device == "cpu")
     return make_cpu_backend(target, pool, environment.cache_directory + "/kernels",
-                            make_ref_backend());
+                            environment.perf_map, make_ref_backend());
   throw_error(fmt::format("device '{}' is not in this build; use cpu, ref or null", device));
 }
 

@@ -3,6 +3,7 @@
 #include <llvm/ExecutionEngine/JITEventListener.h>
 #include <llvm/ExecutionEngine/RuntimeDyld.h>
 #include <llvm/ExecutionEngine/SectionMemoryManager.h>
+#include <llvm/Object/ELFObjectFile.h>
 #include <llvm/Object/ObjectFile.h>
 #include <llvm/Support/MemoryBuffer.h>
 
@@ -20,11 +21,33 @@ class Memory : public llvm::SectionMemoryManager {
   }
 };
 
+// One for all; it has a lock of its own.
+llvm::JITEventListener& debugger() {
+  static llvm::JITEventListener* listener = llvm::JITEventListener::createGDBRegistrationListener();
+  return *listener;
+}
+
 struct Linked {
   Memory memory;
   std::unique_ptr<llvm::RuntimeDyld> linker;
-  ~Linked() { memory.deregisterEHFrames(); }
+  uint64_t key() const { return reinterpret_cast<uint64_t>(this); }
+  ~Linked() {
+    debugger().notifyFreeingObject(key());
+    memory.deregisterEHFrames();
+  }
 };
+
+size_t size_of_function(const llvm::object::ObjectFile& object, const std::string& name) {
+  const auto* elf = llvm::dyn_cast<llvm::object::ELFObjectFileBase>(&object);
+  if (!elf) return 0;
+  for (const llvm::object::ELFSymbolRef symbol : elf->symbols()) {
+    if (symbol.getELFType() != llvm::ELF::STT_FUNC) continue;  // the file has the name too
+    auto found = symbol.getName();
+    if (found && *found == name) return symbol.getSize();
+    llvm::consumeError(found.takeError());
+  }
+  return 0;
+}
 
 }  // namespace
 
@@ -46,7 +69,9 @@ CompiledKernel link_kernel(const std::string& object, const std::string& functio
   std::string problem;
   if (linked->memory.finalizeMemory(&problem))
     throw_error("memory for a compiled kernel cannot be made executable: " + problem);
+  debugger().notifyObjectLoaded(linked->key(), **parsed, *info);
   CompiledKernel kernel;
+  kernel.function_bytes = size_of_function(**parsed, function);
   kernel.run = reinterpret_cast<CompiledFunction>(linker.getSymbolLocalAddress(function));
   kernel.code_bytes = object.size();
   kernel.owner = std::move(linked);

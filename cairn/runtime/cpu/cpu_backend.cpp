@@ -116,9 +116,9 @@ void run_kernel(const KernelArgs& args) {
 
 class CpuBackend : public Backend {
  public:
-  CpuBackend(CpuTarget target, ThreadPool& pool, const std::string& cache,
+  CpuBackend(CpuTarget target, ThreadPool& pool, const std::string& cache, bool perf_map,
              std::unique_ptr<Backend> fallback)
-      : pool_(pool), fallback_(std::move(fallback)), kernels_(target, DiskCache(cache)) {}
+      : pool_(pool), fallback_(std::move(fallback)), kernels_(target, DiskCache(cache), perf_map) {}
 
   std::string_view name() const override { return "cpu"; }
 
@@ -189,14 +189,14 @@ class CpuBackend : public Backend {
 }  // namespace
 
 std::unique_ptr<Backend> make_cpu_backend(CpuTarget target, ThreadPool& pool,
-                                          const std::string& cache,
+                                          const std::string& cache, bool perf_map,
                                           std::unique_ptr<Backend> fallback) {
   if (!can_compile_kernels())
     throw_error("device 'cpu' is not in this build, which has no LLVM; use ref");
   if (target == CpuTarget::baseline)
     throw_error(
         "device 'cpu' needs a processor with AVX2 and FMA (or CAIRN_TARGET allows less); use ref");
-  return std::make_unique<CpuBackend>(target, pool, cache, std::move(fallback));
+  return std::make_unique<CpuBackend>(target, pool, cache, perf_map, std::move(fallback));
 }
 
 }  // namespace cairn

@@ -1,5 +1,9 @@
 #include "cairn/runtime/cpu/kernel_cache.h"
 
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
 #include "cairn/base/error.h"
 #include "cairn/tile/expand_math.h"
 #include "cairn/tile/print.h"
@@ -17,10 +21,26 @@ std::shared_ptr<const CompiledKernel> link(const std::string& object, const std:
   }
 }
 
+// A line as perf reads it; appended whole, so that threads' lines do not mix. A file that cannot be
+// written costs names and nothing else.
+void name_for_perf(const CompiledKernel& kernel, const std::string& name) {
+  const std::string path = fmt::format("/tmp/perf-{}.map", getpid());
+  const std::string line =
+      fmt::format("{:x} {:x} cairn::{}\n", reinterpret_cast<uintptr_t>(kernel.run),
+                  kernel.function_bytes, name);
+  const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (file < 0) return;
+  [[maybe_unused]] const ssize_t written = write(file, line.data(), line.size());
+  close(file);
+}
+
 }  // namespace
 
-KernelCache::KernelCache(CpuTarget target, DiskCache disk)
-    : target_(target), disk_(std::move(disk)), identity_(compiler_identity(target)) {}
+KernelCache::KernelCache(CpuTarget target, DiskCache disk, bool perf_map)
+    : target_(target),
+      disk_(std::move(disk)),
+      identity_(compiler_identity(target)),
+      perf_map_(perf_map) {}
 
 std::shared_ptr<const CompiledKernel> KernelCache::get(const tile::Kernel& kernel) {
   const std::string text = tile::to_text(kernel);
@@ -31,7 +51,10 @@ std::shared_ptr<const CompiledKernel> KernelCache::get(const tile::Kernel& kerne
     if (!slot) slot = std::make_shared<Entry>();
     entry = slot;
   }
-  std::call_once(entry->once, [&] { entry->kernel = make(kernel, text); });
+  std::call_once(entry->once, [&] {
+    entry->kernel = make(kernel, text);
+    if (perf_map_) name_for_perf(*entry->kernel, kernel.name);
+  });
   return entry->kernel;
 }
 

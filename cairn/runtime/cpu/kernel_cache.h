@@ -15,7 +15,8 @@ namespace cairn {
 
 class KernelCache {
  public:
-  KernelCache(CpuTarget target, DiskCache disk);
+  // `perf_map`: see make_cpu_backend().
+  KernelCache(CpuTarget target, DiskCache disk, bool perf_map = false);
 
   // Compiles a kernel that is new; of two threads that ask for one, one compiles and the other
   // waits. Throws Error when it cannot be compiled.
@@ -30,6 +31,7 @@ class KernelCache {
   CpuTarget target_;
   DiskCache disk_;
   std::string identity_;
+  bool perf_map_;
   std::mutex mutex_;
   std::unordered_map<std::string, std::shared_ptr<Entry>> entries_;
 };
