@@ -136,7 +136,7 @@ void CpuFunction::transpose_square(std::vector<llvm::Value*>& vectors) {
         high.push_back(l & half ? n + l : l + half);
       }
       llvm::Value*& a = vectors[static_cast<size_t>(i)];
-      llvm::Value*& c = vectors[static_cast<size_t>(i + half)];
+      llvm::Value*& c = vectors[static_cast<size_t>(i) + static_cast<size_t>(half)];
       llvm::Value* first = b_.CreateShuffleVector(a, c, low);
       c = b_.CreateShuffleVector(a, c, high);
       a = first;
