@@ -208,10 +208,10 @@ std::vector<bool> whole_slices(const LaunchGroup& group) {
   return result;
 }
 
-std::optional<std::vector<int64_t>> GroupBinding::sizes(const LaunchGroup& group) const {
+std::optional<Ints> GroupBinding::sizes(const LaunchGroup& group) const {
   const Shape shape = shape_of(kind, *group.nodes[static_cast<size_t>(anchor)]);
   if ((axes.empty() ? 0 : axes.back().second) != shape.rank()) return std::nullopt;
-  std::vector<int64_t> result;
+  Ints result;
   for (const auto& [first, last] : axes) {
     int64_t size = 1;
     for (int i = first; i < last; ++i) size *= shape[i];
@@ -219,7 +219,7 @@ std::optional<std::vector<int64_t>> GroupBinding::sizes(const LaunchGroup& group
   }
   for (const Read& read : reads) {
     int64_t elements = 1;
-    for (int a : read.axes) elements *= result[static_cast<size_t>(a)];
+    for (int a : read.axes) elements *= result[a];
     if (elements != group.inputs[static_cast<size_t>(read.input)].elements()) return std::nullopt;
   }
   if (!whole_slices.empty() && cairn::whole_slices(group) != whole_slices) return std::nullopt;

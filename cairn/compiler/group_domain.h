@@ -97,7 +97,7 @@ struct GroupBinding {
 
   // The sizes of the axes; empty when the group has the structure but does not fit (sizes that were
   // equal by coincidence are not).
-  std::optional<std::vector<int64_t>> sizes(const LaunchGroup& group) const;
+  std::optional<Ints> sizes(const LaunchGroup& group) const;
   // Size and start of each step.
   std::vector<int64_t> step_values(const LaunchGroup& group) const;
 };

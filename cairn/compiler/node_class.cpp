@@ -35,7 +35,8 @@ bool is_reduction(const Node& node) {
 }
 
 bool is_product(const Node& node) {
-  if (node.op() != Op::matmul) return false;
+  // The domain has an axis more: K (group_domain.h).
+  if (node.op() != Op::matmul || node.output().shape.rank() == kMaxRank) return false;
   const DType from = node.input(0).dtype();
   const DType to = node.output().dtype;
   const Attrs& attrs = node.attrs();

@@ -69,6 +69,7 @@ LaunchGroup fused_group(std::vector<const Node*> nodes, std::vector<Tensor> outp
     return nodes.size() > kFew ? table.contains(node)
                                : std::find(nodes.begin(), nodes.end(), node) != nodes.end();
   };
+  group.inputs.reserve(nodes.size() + 1);  // mostly enough
   for (const Node* node : nodes)
     for (const Tensor& t : node->inputs()) {
       const Tensor root = root_of(t);

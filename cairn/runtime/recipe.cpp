@@ -412,8 +412,10 @@ class Recipe::Builder {
                            const std::vector<Tensor>& values) {
     if (!is_fused) return group_of(values[rule.nodes[0]].node());
     std::vector<const Node*> nodes;
+    nodes.reserve(rule.nodes.size());
     for (const uint32_t number : rule.nodes) nodes.push_back(values[number].node_pointer());
     std::vector<Tensor> outputs;
+    outputs.reserve(rule.outputs.size());
     for (const auto& [number, output] : rule.outputs)
       outputs.emplace_back(values[number].node_pointer(), output);
     return fused_group(std::move(nodes), std::move(outputs));
