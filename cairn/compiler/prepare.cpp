@@ -67,11 +67,7 @@ Graph prepare(const Graph& graph) {
       graph, [](Graph&, const Node& node, std::span<const Tensor> inputs) -> std::vector<Tensor> {
         if (has_several_axes(node)) return {one_after_the_other(node, inputs[0])};
         if (!owns_regions(node.op())) return {};
-        Attrs attrs = node.attrs();
-        for (const auto& [key, value] : node.attrs())
-          if (const auto* region = std::get_if<GraphPtr>(&value))
-            attrs.set(key, std::make_shared<const Graph>(prepare(**region)));
-        return rebuild(node, {inputs.begin(), inputs.end()}, std::move(attrs));
+        return rebuild_with_regions(node, inputs, prepare);
       });
 }
 

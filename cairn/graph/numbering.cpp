@@ -98,6 +98,15 @@ std::vector<const Graph*> regions_of(const Node& node) {
   return regions;
 }
 
+std::vector<Tensor> rebuild_with_regions(const Node& node, std::span<const Tensor> inputs,
+                                         const std::function<Graph(const Graph&)>& fn) {
+  Attrs attrs = node.attrs();
+  for (const auto& [key, value] : node.attrs())
+    if (const auto* region = std::get_if<GraphPtr>(&value))
+      attrs.set(key, std::make_shared<const Graph>(fn(**region)));
+  return rebuild(node, {inputs.begin(), inputs.end()}, std::move(attrs));
+}
+
 uint32_t Numbering::of(const Node* node) const {
   const uint32_t* place = places.find(node);
   CAIRN_ASSERT(place);

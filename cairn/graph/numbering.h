@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -39,5 +40,8 @@ std::vector<const Node*> collect_nodes(std::span<const Tensor> roots, NodeMap<ui
 constexpr bool owns_regions(Op op) { return op == Op::cond || op == Op::loop || op == Op::custom; }
 // The regions of a node, in the order of its attributes in ops.def.
 std::vector<const Graph*> regions_of(const Node& node);
+// The node again on these operands, with fn(region) in the place of each of its regions.
+std::vector<Tensor> rebuild_with_regions(const Node& node, std::span<const Tensor> inputs,
+                                         const std::function<Graph(const Graph&)>& fn);
 
 }  // namespace cairn

@@ -28,11 +28,7 @@ Graph expand_custom(const Graph& graph) {
         if (node.op() == Op::custom)
           return call(expand_custom(*node.attrs().graph(Attr::body)), inputs);
         if (!owns_regions(node.op())) return {};
-        Attrs attrs = node.attrs();
-        for (const auto& [key, value] : node.attrs())
-          if (const auto* region = std::get_if<GraphPtr>(&value))
-            attrs.set(key, std::make_shared<const Graph>(expand_custom(**region)));
-        return rebuild(node, {inputs.begin(), inputs.end()}, std::move(attrs));
+        return rebuild_with_regions(node, inputs, expand_custom);
       });
 }
 
