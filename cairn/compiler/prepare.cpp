@@ -25,6 +25,7 @@ bool has_several_axes(const Node& node) {
 
 bool changes(const Graph& graph) {
   return std::ranges::any_of(topological_order(graph.outputs), [](const Node* node) {
+    if (node->op() == Op::custom) return false;  // computed by its kernel
     return has_several_axes(*node) ||
            std::ranges::any_of(regions_of(*node), [](const Graph* r) { return changes(*r); });
   });
@@ -66,7 +67,7 @@ Graph prepare(const Graph& graph) {
   return rebuild(
       graph, [](Graph&, const Node& node, std::span<const Tensor> inputs) -> std::vector<Tensor> {
         if (has_several_axes(node)) return {one_after_the_other(node, inputs[0])};
-        if (!owns_regions(node.op())) return {};
+        if (!owns_regions(node.op()) || node.op() == Op::custom) return {};
         return rebuild_with_regions(node, inputs, prepare);
       });
 }

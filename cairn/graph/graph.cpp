@@ -103,6 +103,12 @@ Graph rebuild(const Graph& graph, const Replacement& replace) {
   return result;
 }
 
+const CustomKernel* kernel_of(const Node& custom) {
+  const AttrValue* value = custom.attrs().find(Attr::definition);
+  const DefinitionPtr definition = value ? std::get<DefinitionPtr>(*value) : nullptr;
+  return definition ? definition->kernel.get() : nullptr;
+}
+
 Graph close_over(const Graph& graph, std::vector<Tensor>& captured) {
   std::unordered_set<const Node*> own;
   for (const Tensor& input : graph.inputs) own.insert(input.node_pointer());

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -21,6 +22,8 @@ struct Graph {
   std::vector<std::string> output_names;
 };
 
+struct CustomKernel;  // tile/custom_kernel.h
+
 // A custom operation: a kernel with a fallback of plain primitives that defines it.
 struct CustomDefinition {
   std::string name;
@@ -31,7 +34,11 @@ struct CustomDefinition {
   std::function<std::vector<Tensor>(std::span<const Tensor> inputs, std::span<const Tensor> outputs,
                                     std::span<const Tensor> cotangents)>
       vjp = nullptr;
+  // Computes it where a device compiles kernels; elsewhere the fallback does.
+  std::shared_ptr<const CustomKernel> kernel = nullptr;
 };
+// Of a node of Op::custom; null where it has none.
+const CustomKernel* kernel_of(const Node& custom);
 
 using TensorFunction = std::function<std::vector<Tensor>(std::span<const Tensor>)>;
 

@@ -1,15 +1,15 @@
-// Attention as plain primitives: the definition that fused kernels are held to.
+// Attention as plain primitives, and the choice between that and its kernels.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 
+#include "cairn/ops/attention_kernel.h"
 #include "cairn/ops/elementwise.h"
 #include "cairn/ops/helpers.h"
 #include "cairn/ops/index.h"
 #include "cairn/ops/linear.h"
 #include "cairn/ops/movement.h"
-#include "cairn/ops/nn.h"
 #include "cairn/ops/reduce.h"
 
 namespace cairn {
@@ -29,35 +29,9 @@ Tensor paged(const Tensor& pool, const Tensor& table) {
 // A value per row of the batch, 0-d or [batch], as [batch or 1, 1, 1, 1].
 Tensor per_row(const Tensor& x) { return reshape(x, {x.rank() ? x.size(0) : 1, 1, 1, 1}); }
 
-}  // namespace
-
-AttentionResult attention(Operand q_in, const Tensor& k_in, const Tensor& v_in,
-                          const AttentionOptions& options) {
-  const Provenance provenance(q_in.where());
-  const Tensor q = q_in.value();
-  const Tensor k = options.block_table.defined() ? paged(k_in, options.block_table) : k_in;
-  const Tensor v = options.block_table.defined() ? paged(v_in, options.block_table) : v_in;
-  if (q.rank() != 4 || k.rank() != 4 || v.rank() != 4 || q.size(3) != k.size(3) ||
-      k.size(2) != v.size(2) || k.size(1) != v.size(1) || k.size(1) == 0 || q.size(1) % k.size(1))
-    fail("attention",
-         fmt::format("q {}, k {}, v {} do not fit [batch, heads, tokens, width]",
-                     to_string(q.shape()), to_string(k.shape()), to_string(v.shape())));
-  if (options.window < 0)
-    fail("attention", fmt::format("window {} is less than 0, which means all", options.window));
-  const int64_t B = q.size(0), H = q.size(1), T = q.size(2), D = q.size(3);
-  const int64_t G = k.size(1), S = k.size(2);
-  const DType wide = q.dtype() == DType::f64 ? DType::f64 : DType::f32;
-  // Heads of no width have the scores 0, not 0 / 0.
-  const double scale =
-      options.scale.value_or(1 / std::sqrt(static_cast<double>(std::max<int64_t>(D, 1))));
-
-  // Queries of one key head side by side: (B, G, H/G * T, D), so that keys are not repeated.
-  const Tensor grouped = reshape(cast(q, wide), {B, G, H / G * T, D});
-  Tensor scores = reshape(matmul(grouped, swapaxes(cast(k, wide), -1, -2)) * scale, {B, H, T, S});
-  if (options.soft_cap > 0) scores = tanh(scores / options.soft_cap) * options.soft_cap;
-  if (options.bias.defined()) scores = scores + cast(options.bias, wide);
-
-  Tensor seen;  // bool, broadcasts to (B, H, T, S)
+// Which keys a query sees, bool, broadcasts to (B, H, T, S); undefined when all are.
+Tensor seen_keys(int64_t B, int64_t T, int64_t S, const AttentionOptions& options) {
+  Tensor seen;
   const auto require = [&seen](const Tensor& condition) {
     seen = seen.defined() ? bitwise_and(seen, condition) : condition;
   };
@@ -76,8 +50,41 @@ AttentionResult attention(Operand q_in, const Tensor& k_in, const Tensor& v_in,
     require(equal(reshape(options.query_segments, {B, 1, T, 1}),
                   reshape(options.key_segments, {B, 1, 1, S})));
   if (options.mask.defined()) require(options.mask);
-  if (seen.defined()) scores = where(seen, scores, -INFINITY);
+  return seen;
+}
 
+}  // namespace
+
+namespace detail {
+
+double attention_scale(const Tensor& q, const AttentionOptions& options) {
+  // Heads of no width have the scores 0, not 0 / 0.
+  return options.scale.value_or(1 /
+                                std::sqrt(static_cast<double>(std::max<int64_t>(q.size(3), 1))));
+}
+
+Tensor by_key_head(const Tensor& q, int64_t kv_heads) {
+  return reshape(q, {q.size(0), kv_heads, q.size(1) / kv_heads * q.size(2), q.size(3)});
+}
+
+Tensor attention_scores(const Tensor& q, const Tensor& k, const AttentionOptions& options) {
+  const int64_t B = q.size(0), H = q.size(1), T = q.size(2), G = k.size(1), S = k.size(2);
+  const Tensor grouped = by_key_head(widened(q), G);
+  Tensor scores = reshape(
+      matmul(grouped, swapaxes(widened(k), -1, -2)) * attention_scale(q, options), {B, H, T, S});
+  if (options.soft_cap > 0) scores = tanh(scores / options.soft_cap) * options.soft_cap;
+  if (options.bias.defined()) scores = scores + cast(options.bias, scores.dtype());
+  const Tensor seen = seen_keys(B, T, S, options);
+  return seen.defined() ? where(seen, scores, -INFINITY) : scores;
+}
+
+AttentionResult plain_attention(const Tensor& q, const Tensor& k_in, const Tensor& v_in,
+                                const AttentionOptions& options) {
+  const Tensor k = options.block_table.defined() ? paged(k_in, options.block_table) : k_in;
+  const Tensor v = options.block_table.defined() ? paged(v_in, options.block_table) : v_in;
+  const int64_t B = q.size(0), H = q.size(1), T = q.size(2), G = k.size(1), S = k.size(2);
+  const Tensor scores = attention_scores(q, k, options);
+  const DType wide = scores.dtype();
   Tensor top = S ? max(scores, {-1}, true) : full({B, H, T, 1}, -INFINITY, wide);
   Tensor sinks;
   if (options.sinks.defined()) {
@@ -90,10 +97,26 @@ AttentionResult attention(Operand q_in, const Tensor& k_in, const Tensor& v_in,
   if (sinks.defined()) total = total + exp(sinks - top);
   const Tensor nothing = equal(total, 0);
   const Tensor weights = e / where(nothing, 1.0, total);
-  const Tensor out =
-      reshape(matmul(reshape(weights, {B, G, H / G * T, S}), cast(v, wide)), {B, H, T, v.size(3)});
+  const Tensor out = reshape(matmul(by_key_head(weights, G), widened(v)), {B, H, T, v.size(3)});
   const Tensor lse = where(nothing, -INFINITY, log(where(nothing, 1.0, total)) + top);
   return {cast(out, q.dtype()), reshape(lse, {B, H, T})};
+}
+
+}  // namespace detail
+
+AttentionResult attention(Operand q_in, const Tensor& k, const Tensor& v,
+                          const AttentionOptions& options) {
+  const Provenance provenance(q_in.where());
+  const Tensor q = q_in.value();
+  if (q.rank() != 4 || k.rank() != 4 || v.rank() != 4 || q.size(3) != k.size(3) ||
+      k.size(2) != v.size(2) || k.size(1) != v.size(1) || k.size(1) == 0 || q.size(1) % k.size(1))
+    fail("attention",
+         fmt::format("q {}, k {}, v {} do not fit [batch, heads, tokens, width]",
+                     to_string(q.shape()), to_string(k.shape()), to_string(v.shape())));
+  if (options.window < 0)
+    fail("attention", fmt::format("window {} is less than 0, which means all", options.window));
+  return detail::has_attention_kernel(q, k, v, options) ? detail::kernel_attention(q, k, v, options)
+                                                        : detail::plain_attention(q, k, v, options);
 }
 
 }  // namespace cairn

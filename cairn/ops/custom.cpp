@@ -22,6 +22,7 @@ TensorFunction custom(CustomDefinition given) {
     if (const size_t count = args.size(); operands.size() > count) {
       auto closed = std::make_shared<CustomDefinition>();
       closed->name = definition->name;
+      closed->kernel = definition->kernel;
       closed->fallback = [body](std::span<const Tensor> all) { return call(*body, all); };
       if (definition->vjp) {
         closed->vjp = [definition, count](std::span<const Tensor> all,

@@ -10,7 +10,8 @@ namespace cairn {
 // plans and profiles. The fallback defines the values, and the derivative too unless definition.vjp
 // gives one (linear in the cotangents; it is used for jvp as well, transposed). Tensors that the
 // fallback captures become further operands; they count as constants where there is a vjp, which
-// knows of its arguments only.
+// knows of its arguments only. definition.kernel (tile/custom_kernel.h) computes the values on
+// devices that compile kernels; captured tensors are operands of it too, behind the arguments.
 //
 //   auto clipped = custom({.name = "clip_gradient",
 //                          .fallback = [](auto x) { return std::vector<Tensor>{x[0]}; },

@@ -11,24 +11,31 @@
 namespace cairn {
 namespace {
 
-bool has_custom(const Graph& graph) {
+bool is_expanded(const Node& node, const Backend& backend) {
+  return node.op() == Op::custom && !backend.has_kernel(node);
+}
+
+bool has_expanded(const Graph& graph, const Backend& backend) {
   for (const Node* node : topological_order(graph.outputs)) {
-    if (node->op() == Op::custom) return true;
+    if (is_expanded(*node, backend)) return true;
+    if (node->op() == Op::custom) continue;
     for (const Graph* region : regions_of(*node))
-      if (has_custom(*region)) return true;
+      if (has_expanded(*region, backend)) return true;
   }
   return false;
 }
 
-// Custom operations replaced by their fallbacks, within fallbacks and regions too.
-Graph expand_custom(const Graph& graph) {
-  if (!has_custom(graph)) return graph;
+// Custom operations that the backend has no kernel for replaced by their fallbacks, within
+// fallbacks and regions too.
+Graph expand_custom(const Graph& graph, const Backend& backend) {
+  if (!has_expanded(graph, backend)) return graph;
+  const auto expand = [&](const Graph& inside) { return expand_custom(inside, backend); };
   return rebuild(
-      graph, [](Graph&, const Node& node, std::span<const Tensor> inputs) -> std::vector<Tensor> {
-        if (node.op() == Op::custom)
-          return call(expand_custom(*node.attrs().graph(Attr::body)), inputs);
-        if (!owns_regions(node.op())) return {};
-        return rebuild_with_regions(node, inputs, expand_custom);
+      graph, [&](Graph&, const Node& node, std::span<const Tensor> inputs) -> std::vector<Tensor> {
+        if (is_expanded(node, backend))
+          return call(expand(*node.attrs().graph(Attr::body)), inputs);
+        if (!owns_regions(node.op()) || node.op() == Op::custom) return {};
+        return rebuild_with_regions(node, inputs, expand);
       });
 }
 
@@ -37,7 +44,8 @@ class Planner {
   Planner(const Graph& graph, const Backend& backend, const PlanOptions& options)
       : backend_(backend), options_(options), plan_(std::make_shared<Plan>()) {
     // A region is part of a graph that went through this.
-    plan_->graph = options.region ? graph : backend.prepare(expand_custom(without_leaves(graph)));
+    plan_->graph =
+        options.region ? graph : backend.prepare(expand_custom(without_leaves(graph), backend));
   }
 
   std::shared_ptr<Plan> run() {

@@ -218,7 +218,7 @@ class Recipe::Maker {
       add_attributes(*node, rule);
       rule.operands = static_cast<uint32_t>(made.operands.size());
       for (const Tensor& t : node->inputs()) made.operands.push_back(reference(t));
-      if (owns_regions(node->op())) {
+      if (launches.contains(node)) {
         rule.region = static_cast<int>(made.regions.size());
         for (const auto& region : launches.at(node)->regions)
           make_template(made.regions.emplace_back(), region);
@@ -236,10 +236,11 @@ class Recipe::Maker {
 
   void add_attributes(const Node& node, NodeRule& rule) {
     const Node& source = live(rule.source);
-    const bool has_regions = owns_regions(node.op());
-    // A barrier may have lost operands, and with them results, that nobody reads.
-    rule.copies = !has_regions && node.op() == source.op() &&
-                  same_attributes(node.attrs(), source.attrs()) &&
+    // A barrier may have lost operands, and with them results, that nobody reads. A custom operation
+    // that is computed by its kernel keeps its body only as its definition.
+    const bool is_custom = node.op() == Op::custom;
+    rule.copies = (is_custom || !owns_regions(node.op())) && node.op() == source.op() &&
+                  (is_custom || same_attributes(node.attrs(), source.attrs())) &&
                   std::ranges::equal(node.outputs(), source.outputs());
     const Constant* constant = recipe_.find_constant(rule.source);
     if (constant && constant->varies && node.op() == Op::full) rule.copies = true;

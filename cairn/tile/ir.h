@@ -74,6 +74,12 @@ struct Instruction {
   std::source_location where = {};
 };
 
+// Whether an element of the result comes from the same element of each operand.
+inline bool is_elementwise(const Instruction& in) {
+  return in.op == TileOp::apply || in.op == TileOp::fma || in.op == TileOp::multiply_high ||
+         in.op == TileOp::bitcast;
+}
+
 // Straight-line code. A loop's body has the arguments (i, carried...) and yields the next carried.
 struct Block {
   std::vector<ValueId> arguments;

@@ -64,8 +64,9 @@ TEST(Coverage, EveryPublicFunctionHasACase) {
   const std::filesystem::path folder = std::filesystem::path(CAIRN_SOURCE_DIR) / "cairn" / "ops";
   int count = 0;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    if (entry.path().extension() != ".h" || entry.path().filename() == "helpers.h") continue;
+    if (entry.path().extension() != ".h") continue;
     const std::string text = read(entry.path());
+    if (text.find("Not part of the public interface") != std::string::npos) continue;
     for (std::sregex_iterator at(text.begin(), text.end(), declaration), end; at != end; ++at) {
       const std::string function = (*at)[1];
       ++count;

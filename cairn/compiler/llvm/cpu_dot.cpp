@@ -78,7 +78,6 @@ void CpuFunction::emit_dot(const Instruction& in) {
   const auto held = stored_.find(z);
   const bool in_place = held != stored_.end() && uses_[z] == 1;
   const Stored sum = in_place ? held->second : reserve(type(in.results[0]));
-  if (!in_place) copy_into(sum, z);
   const Depth depth = depth_of(in);
   const int64_t packs = (shape[1] + lanes - 1) / lanes;
   for (int64_t column = 0; column < packs;) {
@@ -118,8 +117,12 @@ void CpuFunction::dot_block(const Instruction& in, const Depth& depth, const Sto
   std::vector<llvm::Value*> sums;
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t p = 0; p < packs; ++p) {
+      memo_.clear();
+      tail_ = tail;
+      llvm::Value* first = as_vector(evaluate(in.operands[2], at(r, p)));
+      tail_ = nullptr;
       sums.push_back(stack(packed, "dot"));
-      b_.CreateStore(emitter_.convert(as_vector(read(sum, at(r, p))), to, wide), sums.back());
+      b_.CreateStore(emitter_.convert(first, to, wide), sums.back());
     }
   loop_over(i64(0), depth.depth, 1, [&](llvm::Value* k) {
     memo_.clear();

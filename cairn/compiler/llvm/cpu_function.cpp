@@ -34,6 +34,7 @@ CpuFunction::CpuFunction(const tile::Kernel& kernel, unsigned lanes, llvm::Modul
       b_(emitter_.b),
       scalars_(kernel.types.size()),
       definitions_(kernel.types.size()),
+      depths_(kernel.types.size()),
       users_(kernel.types.size()),
       buffers_(kernel.parameters.size()) {}
 
@@ -44,8 +45,8 @@ void CpuFunction::emit() {
   function_->addParamAttr(0, llvm::Attribute::ReadOnly);
   b_.SetInsertPoint(block("entry"));
   load_parameters();
-  define(kernel_.body);
-  define(kernel_.grid);
+  define(kernel_.body, 0);
+  define(kernel_.grid, 0);
   const std::vector<llvm::Value*> grid = grid_sizes();
   loop_over(function_->getArg(1), function_->getArg(2), 1, [&](llvm::Value* program) {
     place_program(program, grid);
@@ -102,14 +103,17 @@ void CpuFunction::load_parameters() {
   }
 }
 
-void CpuFunction::define(const Block& code) {
+void CpuFunction::define(const Block& code, int depth) {
   for (const Instruction& in : code.code) {
-    for (ValueId v : in.results) definitions_[static_cast<size_t>(v)] = &in;
+    for (ValueId v : in.results) {
+      definitions_[static_cast<size_t>(v)] = &in;
+      depths_[static_cast<size_t>(v)] = depth;
+    }
     for (ValueId v : in.operands) {
       ++uses_[v];
       users_[static_cast<size_t>(v)].push_back(&in);
     }
-    for (const Block& region : in.regions) define(region);
+    for (const Block& region : in.regions) define(region, depth + 1);
   }
   for (ValueId v : code.yields) {
     ++uses_[v];
@@ -161,7 +165,7 @@ void CpuFunction::emit_block(const Block& code) {
         const bool is_written = kernel_.parameters[static_cast<size_t>(in.parameter)].is_written();
         if (type(in.results[0]).shape.rank() == 0)
           emit_scalar(in);
-        else if (is_written)
+        else if (is_written || is_better_held(in.results[0]))
           hold(in.results[0]);  // a later store may change what is there
         break;
       }
@@ -174,9 +178,60 @@ void CpuFunction::emit_block(const Block& code) {
       case TileOp::dot: emit_dot(in); break;
       case TileOp::loop: emit_loop(in); break;
       default:
-        if (type(in.results[0]).shape.rank() == 0) emit_scalar(in);
+        if (type(in.results[0]).shape.rank() == 0)
+          emit_scalar(in);
+        else if (is_better_held(in.results[0]))
+          hold(in.results[0]);
     }
   }
+}
+
+bool CpuFunction::is_long(ValueId v) const {
+  constexpr size_t kLong = 8;  // instructions; a load and a store cost about two
+  std::vector<ValueId> below = {v};
+  for (size_t i = 0; i < below.size() && below.size() < kLong; ++i) {
+    const Instruction* in = definition(below[i]);
+    if (!in || !tile::is_elementwise(*in) || stored_.contains(below[i])) continue;
+    for (const ValueId operand : in->operands)
+      if (type(operand).shape == type(v).shape && std::ranges::find(below, operand) == below.end())
+        below.push_back(operand);
+  }
+  return below.size() >= kLong;
+}
+
+bool CpuFunction::is_better_held(ValueId v) const {
+  constexpr int64_t kMost = 16 * 1024;  // elements, on the stack
+  const Shape& shape = type(v).shape;
+  if (shape.elements() > kMost || stored_.contains(v)) return false;
+  const auto& users = users_[static_cast<size_t>(v)];
+  const auto depth = [&](ValueId value) { return depths_[static_cast<size_t>(value)]; };
+  for (const Instruction* user : users)
+    if (user && user->op == TileOp::dot && user->operands[2] != v &&
+        depth(user->results[0]) > depth(v))
+      return true;
+  // Only what leaves here for another shape or statement: the rest is part of something longer.
+  const auto leaves = [&](const Instruction* user) {
+    return !user || !tile::is_elementwise(*user) || type(user->results[0]).shape != shape;
+  };
+  if (std::ranges::none_of(users, leaves) || !is_long(v)) return false;
+  // The statements that compute it, each for itself; some compute an element more than once.
+  std::set<const Instruction*> statements;
+  bool repeats = false;
+  const std::function<void(ValueId)> follow = [&](ValueId value) {
+    for (const Instruction* user : users_[static_cast<size_t>(value)]) {
+      const bool moves = user && (tile::is_elementwise(*user) || user->op == TileOp::broadcast ||
+                                  user->op == TileOp::reshape || user->op == TileOp::transpose);
+      if (!moves) {
+        statements.insert(user && user->op == TileOp::store ? nullptr : user);
+        repeats |= user && user->op == TileOp::dot && user->operands[2] != value;
+      } else {
+        repeats |= type(user->results[0]).shape.elements() > type(value).shape.elements();
+        follow(user->results[0]);
+      }
+    }
+  };
+  follow(v);
+  return repeats || (statements.size() > 1 && shape.rank() > 1);
 }
 
 void CpuFunction::emit_scalar(const Instruction& in) {

@@ -65,7 +65,7 @@ class CpuFunction {
                  const std::function<void(llvm::Value*)>& body);
   void when(llvm::Value* condition, const std::function<void()>& body);
   void load_parameters();
-  void define(const tile::Block& code);
+  void define(const tile::Block& code, int depth);
   std::vector<llvm::Value*> grid_sizes();
   void place_program(llvm::Value* program, const std::vector<llvm::Value*>& grid);
 
@@ -94,6 +94,10 @@ class CpuFunction {
   Lanes place(const Stored& stored, const Coordinates& at);  // in elements
   // Computes a value for all coordinates and holds it.
   void hold(ValueId v);
+  // Whether that is cheaper than computing it wherever it is used: it takes long and several
+  // statements need it, or one needs each element several times.
+  bool is_better_held(ValueId v) const;
+  bool is_long(ValueId v) const;
   void copy_into(const Stored& to, ValueId v);
 
   // --- cpu_store.cpp: what is written
@@ -185,6 +189,7 @@ class CpuFunction {
   llvm::Function* function_ = nullptr;
   std::vector<llvm::Value*> scalars_;            // by ValueId, of those that have been computed
   std::vector<const Instruction*> definitions_;  // by ValueId; null of parameters and arguments
+  std::vector<int> depths_;                      // by ValueId: loops around its definition
   std::map<ValueId, Stored> stored_;             // tiles that are held
   std::map<ValueId, int> uses_;
   std::vector<std::vector<const Instruction*>> users_;     // by ValueId; null: a block yields it

@@ -54,11 +54,6 @@ DType accumulator(DType dtype) {
 
 bool same_number(const Number& a, const Number& b) { return a.as_double() == b.as_double(); }
 
-bool is_elementwise(const Instruction& in) {
-  return in.op == TileOp::apply || in.op == TileOp::fma || in.op == TileOp::multiply_high ||
-         in.op == TileOp::bitcast;
-}
-
 }  // namespace
 
 llvm::Value* CpuFunction::combine(const Instruction& in, llvm::Value* x, llvm::Value* y) {
@@ -114,7 +109,7 @@ bool CpuFunction::is_needed_under(ValueId v, ValueId mask) const {
       } else if (user->op == TileOp::apply && user->scalar == Op::select &&
                  user->operands[0] == mask) {
         if (user->operands[2] == value) return false;
-      } else if (!is_elementwise(*user)) {
+      } else if (!tile::is_elementwise(*user)) {
         return false;
       } else if (seen.insert(user->results[0]).second) {
         values.push_back(user->results[0]);
@@ -125,7 +120,6 @@ bool CpuFunction::is_needed_under(ValueId v, ValueId mask) const {
 }
 
 std::vector<ValueId> CpuFunction::worth_keeping(ValueId x, ValueId mask) const {
-  constexpr size_t kLong = 8;  // instructions; a load and a store cost about two
   const Shape& shape = type(x).shape;
   // What is computed at the same place, operands behind what they are operands of.
   std::vector<ValueId> values = {x};
@@ -135,7 +129,7 @@ std::vector<ValueId> CpuFunction::worth_keeping(ValueId x, ValueId mask) const {
   const auto operands_of = [&](ValueId v) -> const std::vector<ValueId>& {
     static const std::vector<ValueId> none;
     const Instruction* in = definition(v);
-    return in && is_elementwise(*in) && !stored_.contains(v) ? in->operands : none;
+    return in && tile::is_elementwise(*in) && !stored_.contains(v) ? in->operands : none;
   };
   const auto add_operands = [&](std::vector<ValueId>& list) {
     for (size_t i = 0; i < list.size(); ++i)
@@ -151,9 +145,9 @@ std::vector<ValueId> CpuFunction::worth_keeping(ValueId x, ValueId mask) const {
           return user && (user->results.empty() || !has(values, user->results[0]));
         });
     if (!is_used_again || !is_needed_under(v, mask)) continue;
+    if (!is_long(v)) continue;
     std::vector<ValueId> below = {v};
     add_operands(below);
-    if (below.size() < kLong) continue;
     kept.push_back(v);
     covered.insert(covered.end(), below.begin(), below.end());
   }
@@ -235,8 +229,11 @@ Lanes CpuFunction::reduce_other(const Instruction& in, const Coordinates& at) {
   if (ordered && n > tile::kReduceChunk)
     unsupported(in, fmt::format("over more than {} elements of a tile: loop over chunks",
                                 tile::kReduceChunk));
-  int64_t lanes = 1;  // of the order that hold anything
-  while (lanes < std::min(n, tile::kReduceLanes)) lanes *= 2;
+  // Lanes of the order that hold anything; what has no order gets a few, which stay in registers.
+  constexpr int64_t kChains = 4;
+  const int64_t most = std::min(n, ordered ? tile::kReduceLanes : kChains);
+  int64_t lanes = 1;
+  while (lanes < most) lanes *= 2;
   auto* packed = llvm::FixedVectorType::get(identity(in)->getType(), lanes_);
   llvm::Value* sums = stack(llvm::ArrayType::get(packed, static_cast<uint64_t>(lanes)), "sums");
   const auto slot = [&](llvm::Value* lane) { return b_.CreateGEP(packed, sums, lane); };

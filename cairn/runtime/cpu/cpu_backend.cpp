@@ -1,5 +1,7 @@
 #include "cairn/runtime/cpu/cpu_backend.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 #include <mutex>
@@ -9,6 +11,8 @@
 #include "cairn/compiler/prepare.h"
 #include "cairn/core/dispatch.h"
 #include "cairn/runtime/cpu/kernel_cache.h"
+#include "cairn/tile/custom_kernel.h"
+#include "cairn/tile/interpreter.h"
 
 namespace cairn {
 namespace {
@@ -39,7 +43,10 @@ class CpuKernels {
 
 // A launch: a kernel and all of its arguments but the buffers.
 struct CpuLaunch {
-  std::shared_ptr<const CpuKernels> kernels;
+  std::shared_ptr<const CpuKernels> kernels;  // of a group
+  // Of a custom operation: its kernel, and what that was made from.
+  std::shared_ptr<const tile::Kernel> custom;
+  Ints key;
   std::shared_ptr<const CompiledKernel> kernel;
   std::vector<KernelSlot> scalars;
   int64_t programs = 0;
@@ -94,6 +101,52 @@ void bind_group(CpuLaunch& launch, const LaunchGroup& group, const GroupForm& fo
                        : kGrainElements / std::max<int64_t>(1, work.elements * binding.cost));
 }
 
+CustomTypes types_of(const Node& node, std::vector<TensorType>& inputs) {
+  for (const Tensor& t : node.inputs()) inputs.push_back(t.type());
+  return {inputs, node.outputs()};
+}
+
+// A kernel must have the parameters that a launch passes.
+void check_custom(const tile::Kernel& kernel, const CustomTypes& types,
+                  const std::string& operation) {
+  const auto fail = [&](const std::string& what) {
+    throw_error(fmt::format("[{}] its tile kernel {}", operation, what));
+  };
+  const size_t buffers = types.inputs.size() + types.outputs.size();
+  for (size_t i = 0; i < std::max(buffers, kernel.parameters.size()); ++i) {
+    const bool is_buffer = i < buffers;
+    if (i >= kernel.parameters.size() || kernel.parameters[i].is_buffer() != is_buffer)
+      fail(
+          fmt::format("has not {} buffers, one per operand and result, and then scalars", buffers));
+    if (!is_buffer) continue;
+    const bool is_result = i >= types.inputs.size();
+    const DType dtype =
+        is_result ? types.outputs[i - types.inputs.size()].dtype : types.inputs[i].dtype;
+    if (kernel.parameters[i].dtype != dtype || kernel.parameters[i].is_written() != is_result)
+      fail(fmt::format(
+          "takes buffer '{}' as {} {}; the operation has {} {} there", kernel.parameters[i].name,
+          kernel.parameters[i].is_written() ? "result" : "operand",
+          name(kernel.parameters[i].dtype), is_result ? "result" : "operand", name(dtype)));
+  }
+}
+
+// Sets the scalar arguments and the grid for a custom operation.
+void bind_custom(CpuLaunch& launch, const Node& node, const CustomTypes& types, int threads) {
+  const tile::Kernel& kernel = *launch.custom;
+  const std::vector<Number> scalars = kernel_of(node)->scalars(types);
+  const size_t buffers = types.inputs.size() + types.outputs.size();
+  if (scalars.size() != kernel.parameters.size() - buffers)
+    throw_error(fmt::format("[{}] its tile kernel has {} scalar parameters, not {}",
+                            node.attrs().text(Attr::name), kernel.parameters.size() - buffers,
+                            scalars.size()));
+  for (size_t i = 0; i < scalars.size(); ++i)
+    launch.scalars.push_back(slot_of(scalars[i], kernel.parameters[buffers + i].dtype));
+  const auto grid = tile::grid_of(kernel, scalars);
+  launch.programs = grid[0] * grid[1] * grid[2];
+  // Eight pieces a thread even out programs of unequal work.
+  launch.grain = std::max<int64_t>(1, launch.programs / (8 * int64_t{threads}));
+}
+
 void run_kernel(const KernelArgs& args) {
   const auto& launch = *static_cast<const CpuLaunch*>(args.code);
   constexpr size_t kFew = 48;
@@ -123,9 +176,13 @@ class CpuBackend : public Backend {
   std::string_view name() const override { return "cpu"; }
 
   std::string_view backend_of(const LaunchGroup& group) const override {
-    return group.is_fused() ? name() : fallback_->backend_of(group);
+    return group.is_fused() || is_custom(group) ? name() : fallback_->backend_of(group);
+  }
+  bool has_kernel(const Node& custom) const override {
+    return can_compile_kernels() && kernel_of(custom);
   }
   LaunchCode code(const LaunchGroup& group) const override {
+    if (is_custom(group)) return custom_code(group.node(), nullptr);
     if (!group.is_fused()) return fallback_->code(group);
     GroupKernel made = make_group_kernel(group);
     auto launch = std::make_shared<CpuLaunch>();
@@ -136,8 +193,9 @@ class CpuBackend : public Backend {
   }
   std::optional<LaunchCode> rebind(const LaunchCode& code,
                                    const LaunchGroup& group) const override {
-    if (!group.is_fused()) return fallback_->rebind(code, group);
     const auto& before = *static_cast<const CpuLaunch*>(code.data.get());
+    if (is_custom(group)) return custom_code(group.node(), &before);
+    if (!group.is_fused()) return fallback_->rebind(code, group);
     const auto sizes = before.kernels->binding.sizes(group);
     if (!sizes) return std::nullopt;
     const GroupForm form = form_of(before.kernels->binding, *sizes);
@@ -166,18 +224,45 @@ class CpuBackend : public Backend {
     compile(schedule);
   }
   size_t workspace_bytes(const LaunchGroup& group) const override {
-    return group.is_fused() ? 0 : fallback_->workspace_bytes(group);
+    return group.is_fused() || is_custom(group) ? 0 : fallback_->workspace_bytes(group);
   }
 
  private:
+  bool is_custom(const LaunchGroup& group) const {
+    return group.node().op() == Op::custom && has_kernel(group.node());
+  }
+  // `before`: a launch of the same structure, whose kernel may do.
+  LaunchCode custom_code(const Node& node, const CpuLaunch* before) const {
+    const Origin origin(node.scope(), node.location());
+    const CustomKernel& made = *kernel_of(node);
+    std::vector<TensorType> inputs;
+    const CustomTypes types = types_of(node, inputs);
+    auto launch = std::make_shared<CpuLaunch>();
+    if (made.key) launch->key = made.key(types);
+    if (before && before->key == launch->key) {
+      launch->custom = before->custom;
+      launch->kernel = before->kernel;
+    } else {
+      launch->custom = std::make_shared<const tile::Kernel>(made.make(types));
+      check_custom(*launch->custom, types, node.attrs().text(Attr::name));
+      launch->kernel = kernels_.get(*launch->custom);
+    }
+    bind_custom(*launch, node, types, pool_.threads());
+    return {run_kernel, std::move(launch)};
+  }
   // All kernels of a schedule, in parallel; code() then finds them.
   void compile(const Schedule& schedule) const {
     std::vector<const LaunchGroup*> groups;
     for (const LaunchGroup& group : schedule.launches)
-      if (group.is_fused()) groups.push_back(&group);
+      if (group.is_fused() || is_custom(group)) groups.push_back(&group);
     pool_.parallel_for(static_cast<int64_t>(groups.size()), 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i)
-        kernels_.get(make_group_kernel(*groups[static_cast<size_t>(i)]).kernel);
+      for (int64_t i = begin; i < end; ++i) {
+        const LaunchGroup& group = *groups[static_cast<size_t>(i)];
+        if (is_custom(group))
+          custom_code(group.node(), nullptr);
+        else
+          kernels_.get(make_group_kernel(group).kernel);
+      }
     });
   }
 

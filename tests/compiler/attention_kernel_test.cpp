@@ -1,0 +1,89 @@
+// Attention's kernels by themselves: machine code does what the interpreter does, bit for bit.
+#include "cairn/tile/attention.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "cairn/runtime/runtime.h"
+#include "tests/compiler/run_kernel.h"
+
+namespace cairn {
+namespace {
+
+tile::AttentionForm small_form(int64_t queries) {
+  tile::AttentionForm form;
+  form.width = 5;
+  form.value_width = 18;
+  form.queries = queries;
+  return form;
+}
+
+std::vector<tile::AttentionForm> forms() {
+  std::vector<tile::AttentionForm> result;
+  const auto add = [&](auto change) {
+    result.push_back(small_form(result.size() % 2 ? 16 : 48));
+    change(result.back());
+  };
+  add([](auto&) {});
+  add([](auto& f) { f.is_causal = true; });
+  add([](auto& f) { f.is_causal = f.is_folded = true; });
+  add([](auto& f) { f.is_causal = f.has_window = true; });
+  add([](auto& f) { f.has_window = f.has_query_start = f.has_soft_cap = true; });
+  add([](auto& f) { f.has_kv_lengths = f.is_causal = f.is_folded = true; });
+  add([](auto& f) { f.segments = DType::i32; });
+  add([](auto& f) { f.has_mask = f.is_folded = true; });
+  add([](auto& f) { f.dtype = DType::bf16; });
+  add([](auto& f) { f.dtype = DType::f64, f.is_causal = true; });
+  return result;
+}
+
+class AttentionKernels : public ::testing::TestWithParam<CpuTarget> {
+ protected:
+  void SetUp() override {
+    if (devices()[0] != "cpu") GTEST_SKIP() << "needs LLVM and AVX2";
+    if (GetParam() > detect_cpu_target()) GTEST_SKIP() << "needs " << name(GetParam());
+  }
+  static void expect_interpreted(const tile::Kernel& kernel, const tile::AttentionForm& form) {
+    tile::AttentionSizes sizes;
+    sizes.batch = 2, sizes.heads = 4, sizes.kv_heads = 2, sizes.queries = 21, sizes.keys = 70;
+    sizes.scale = 0.5, sizes.window = 9, sizes.soft_cap = 3, sizes.query_start_stride = 1;
+    const int64_t mask_strides[] = {0, sizes.queries * sizes.keys, sizes.keys, 1};
+    std::copy_n(mask_strides, 4, sizes.mask_strides);
+    // Every buffer has room for any of them.
+    constexpr int64_t kElements = 2 * 4 * 70 * 18;
+    std::vector<test::RandomArgument> arguments;
+    for (const tile::Parameter& p : kernel.parameters)
+      if (p.is_buffer()) arguments.push_back({kElements, {}});
+    for (const Number& scalar : attention_scalars(form, sizes)) arguments.push_back({0, scalar});
+    for (const uint64_t seed : {1, 2}) {
+      const auto difference = test::find_difference(kernel, arguments, seed, GetParam());
+      EXPECT_FALSE(difference) << *difference;
+    }
+  }
+};
+
+TEST_P(AttentionKernels, ForwardAsInterpreted) {
+  int number = 0;
+  for (tile::AttentionForm form : forms()) {
+    SCOPED_TRACE(number++);
+    expect_interpreted(attention_kernel(form), form);
+    form.sinks = form.bias = DType::f32;
+    expect_interpreted(attention_kernel(form), form);
+  }
+}
+
+TEST_P(AttentionKernels, GradientAsInterpreted) {
+  int number = 0;
+  for (const tile::AttentionForm& form : forms()) {
+    SCOPED_TRACE(number++);
+    expect_interpreted(attention_gradient_kernel(form), form);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, AttentionKernels,
+                         ::testing::Values(CpuTarget::avx2, CpuTarget::avx512),
+                         [](const auto& info) { return std::string(name(info.param)); });
+
+}  // namespace
+}  // namespace cairn

@@ -1,0 +1,249 @@
+// Attention as an operation of the device cpu: its definition in f64 against it, and what a query's
+// result may not depend on.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "cairn/ops/attention_kernel.h"
+#include "cairn/ops/elementwise.h"
+#include "cairn/ops/index.h"
+#include "cairn/ops/movement.h"
+#include "cairn/ops/random.h"
+#include "cairn/ops/reduce.h"
+#include "cairn/runtime/runtime.h"
+#include "cairn/transforms/vjp.h"
+#include "tests/support/checked_runtime.h"
+#include "tests/support/same_values.h"
+
+namespace cairn {
+namespace {
+
+struct Sizes {
+  int64_t batch = 2, heads = 4, kv_heads = 2, queries = 100, keys = 100, width = 20, values = 24;
+};
+
+struct Setting {
+  const char* name;
+  Sizes sizes;
+  std::function<AttentionOptions(const Sizes&)> options;
+};
+
+Tensor numbers(Runtime& runtime, const Shape& shape, uint64_t seed) {
+  return eval(runtime, uniform(random_key(seed), shape) * 2 - 1);
+}
+
+AttentionOptions causal(const Sizes&) { return {.causal = true}; }
+
+std::vector<Setting> settings(Runtime& runtime) {
+  const auto integers = [&](const Shape& shape, int64_t low, int64_t high) {
+    return eval(runtime, cast(random_integers(random_key(9), shape, low, high), DType::i32));
+  };
+  return {
+      {"all", {}, [](const Sizes&) { return AttentionOptions{}; }},
+      {"more keys", {.queries = 70, .keys = 190}, [](const Sizes&) { return AttentionOptions{}; }},
+      {"causal", {.queries = 130, .keys = 130, .width = 64, .values = 64}, causal},
+      {"causal, few queries", {.queries = 3, .keys = 150}, causal},
+      {"window",
+       {.queries = 200, .keys = 200},
+       [](const Sizes&) { return AttentionOptions{.causal = true, .window = 37}; }},
+      {"soft cap",
+       {.queries = 66, .keys = 70},
+       [](const Sizes&) {
+         return AttentionOptions{.causal = true, .scale = 2.0, .soft_cap = 1.5};
+       }},
+      {"lengths",
+       {.queries = 2, .keys = 200},
+       [=](const Sizes& s) {
+         return AttentionOptions{.causal = true, .kv_lengths = integers({s.batch}, 2, s.keys)};
+       }},
+      {"start",
+       {.queries = 70, .keys = 200},
+       [=](const Sizes& s) {
+         return AttentionOptions{.causal = true, .query_start = integers({s.batch}, 0, 130)};
+       }},
+      {"documents",
+       {.queries = 130, .keys = 130},
+       [=](const Sizes& s) {
+         AttentionOptions options{.causal = true};
+         options.query_segments = options.key_segments = integers({s.batch, s.keys}, 0, 3);
+         return options;
+       }},
+      {"mask",
+       {.queries = 70, .keys = 130},
+       [=, &runtime](const Sizes& s) {
+         AttentionOptions options;
+         options.mask = eval(runtime, integers({s.heads, s.queries, s.keys}, 0, 2) > 0);
+         return options;
+       }},
+      {"bias",
+       {.queries = 70, .keys = 130},
+       [&runtime](const Sizes& s) {
+         AttentionOptions options;
+         options.bias = numbers(runtime, {1, s.heads, 1, s.keys}, 7);
+         return options;
+       }},
+      {"sinks",
+       {},
+       [&runtime](const Sizes& s) {
+         AttentionOptions options{.causal = true};
+         options.sinks = numbers(runtime, {s.heads}, 8);
+         return options;
+       }},
+      {"pages",
+       {.queries = 1, .keys = 16},
+       [=](const Sizes& s) {
+         AttentionOptions options{.causal = true};
+         options.kv_lengths = integers({s.batch}, 1, 7 * s.keys);
+         options.block_table = integers({s.batch, 7}, 0, 12);
+         return options;
+       }},
+  };
+}
+
+struct Operands {
+  Tensor q, k, v;
+  AttentionOptions options;
+  std::vector<Tensor> list() const { return {q, k, v}; }
+};
+
+Operands operands_of(Runtime& runtime, const Setting& setting) {
+  const Sizes& s = setting.sizes;
+  const AttentionOptions options = setting.options(s);
+  const int64_t rows = options.block_table.defined() ? 12 : s.batch;
+  return {numbers(runtime, {s.batch, s.heads, s.queries, s.width}, 1),
+          numbers(runtime, {rows, s.kv_heads, s.keys, s.width}, 2),
+          numbers(runtime, {rows, s.kv_heads, s.keys, s.values}, 3), options};
+}
+
+// Elements of |numbers| < 1. A score errs by its chain and its scale, a weight by two scores, exp
+// and the steps of the running maximum, a sum by its chain; each in units of f32.
+double relative_error(const Sizes& s, const AttentionOptions& options) {
+  const double width = static_cast<double>(s.width), keys = static_cast<double>(s.keys) * 7;
+  const double scale = options.scale.value_or(1 / std::sqrt(width));
+  const double score = (width / 2 + 3) * width * scale;
+  const double blocks = keys / 64 + 1;
+  return 0x1p-23 * (4 * score + 6 * blocks + keys / 2 + 8);
+}
+
+void expect_close(const HostArray& got, const HostArray& expected, double bound) {
+  ASSERT_EQ(got.shape(), expected.shape());
+  for (int64_t i = 0; i < got.shape().elements(); ++i) {
+    const double x = got.at(i), y = expected.at(i);
+    if (x == y) continue;  // infinities
+    ASSERT_LE(std::abs(x - y), bound) << "element " << i << ": " << x << " instead of " << y;
+  }
+}
+
+class AttentionOperation : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (devices()[0] != "cpu") GTEST_SKIP() << "needs LLVM and AVX2";
+  }
+  static std::vector<HostArray> hosts(Runtime& runtime, const std::vector<Tensor>& values) {
+    std::vector<HostArray> result;
+    for (const Tensor& t : eval(runtime, values)) result.push_back(t.host());
+    return result;
+  }
+};
+
+// The loss reads both results, each element with a weight of its own.
+Tensor loss_of(const AttentionResult& r) {
+  const auto weights = [](const Tensor& t) {
+    return reshape(cos(cast(arange(t.shape().elements()), t.dtype())), t.shape());
+  };
+  const Tensor finite = where(abs(r.logsumexp) < INFINITY, r.logsumexp, 0.0);
+  return sum(r.out * weights(r.out)) + sum(finite * weights(finite));
+}
+
+TEST_F(AttentionOperation, IsWhatItsDefinitionSays) {
+  Runtime cpu(test::checked({"cpu", 2})), ref({"ref", 2});
+  for (const Setting& setting : settings(ref)) {
+    SCOPED_TRACE(setting.name);
+    const Operands x = operands_of(ref, setting);
+    const bool is_paged = x.options.block_table.defined();
+    const auto run = [&](Runtime& runtime, DType dtype, auto call) {
+      const auto results = [&](std::span<const Tensor> in) {
+        AttentionOptions options = x.options;
+        if (options.bias.defined()) options.bias = cast(options.bias, dtype);
+        if (options.sinks.defined()) options.sinks = cast(options.sinks, dtype);
+        return call(in[0], in[1], in[2], options);
+      };
+      std::vector<Tensor> in;
+      for (const Tensor& t : x.list()) in.push_back(cast(t, dtype));
+      const AttentionResult r = results(in);
+      std::vector<Tensor> all = {r.out, r.logsumexp};
+      if (!is_paged)
+        for (const Tensor& g :
+             grad(TensorFunction([&](std::span<const Tensor> args) -> std::vector<Tensor> {
+                    return {loss_of(results(args))};
+                  }),
+                  {0, 1, 2})(in))
+          all.push_back(g);
+      return hosts(runtime, all);
+    };
+    const auto got = run(cpu, DType::f32, attention);
+    const auto expected = run(ref, DType::f64, detail::plain_attention);
+    const double error = relative_error(setting.sizes, x.options);
+    expect_close(got[0], expected[0], error);
+    expect_close(got[1], expected[1], error);
+    // A cotangent is at most 1; d score at most 2 (values + 1), with the error of its two products.
+    if (is_paged) continue;
+    const double scale = x.options.scale.value_or(1 / std::sqrt(double(setting.sizes.width)));
+    const double d_score = 4 * static_cast<double>(setting.sizes.values + 1) * error;
+    const double queries =
+        static_cast<double>(setting.sizes.queries * setting.sizes.heads / setting.sizes.kv_heads);
+    expect_close(got[2], expected[2], d_score * scale);
+    expect_close(got[3], expected[3], d_score * scale * queries);
+    expect_close(got[4], expected[4], error * queries);
+  }
+}
+
+TEST_F(AttentionOperation, IsOneLaunchAndOneOfItsGradient) {
+  Runtime runtime({"cpu", 1});
+  const Setting setting{"causal", {}, causal};
+  const Operands x = operands_of(runtime, setting);
+  const int64_t before = runtime.stats().launches;
+  eval(runtime, attention(x.q, x.k, x.v, x.options).out);
+  EXPECT_EQ(runtime.stats().launches - before, 1);
+}
+
+TEST_F(AttentionOperation, DependsOnNoOtherQuery) {
+  Runtime one({"cpu", 1}), three({"cpu", 3});
+  const Setting setting{"causal", {.batch = 3, .queries = 140, .keys = 140}, causal};
+  const Operands x = operands_of(one, setting);
+  const auto expected = hosts(one, {attention(x.q, x.k, x.v, x.options).out});
+  const auto same = [&](const HostArray& got, const Tensor& part) {
+    EXPECT_TRUE(test::same_values(got, eval(one, part).host()));
+  };
+  const Tensor all = eval(one, attention(x.q, x.k, x.v, x.options).out);
+  same(hosts(three, {attention(x.q, x.k, x.v, x.options).out})[0], all);
+  EvalOptions eager;
+  eager.eager = true;
+  same(eval(one, std::vector{attention(x.q, x.k, x.v, x.options).out}, eager)[0].host(), all);
+  // The second row of the batch alone.
+  const auto in_batch = [](const Tensor& t) { return slice_axis(t, 0, 1, 2); };
+  same(hosts(one, {attention(in_batch(x.q), in_batch(x.k), in_batch(x.v), x.options).out})[0],
+       in_batch(all));
+  // The last queries alone: one, some, and with fewer keys to come.
+  for (const int64_t count : {1, 5, 64, 100}) {
+    const auto last = [&](const Tensor& t) { return slice_axis(t, 2, 140 - count, 140); };
+    same(hosts(one, {attention(last(x.q), x.k, x.v, x.options).out})[0], last(all));
+  }
+  const auto first = [](const Tensor& t) { return slice_axis(t, 2, 0, 70); };
+  same(hosts(one, {attention(first(x.q), first(x.k), first(x.v), x.options).out})[0], first(all));
+}
+
+TEST_F(AttentionOperation, CompilesOnceForAllLengths) {
+  Runtime runtime({"cpu", 1});
+  const int64_t before = runtime.stats().schedules_made;
+  for (const int64_t keys : {128, 192, 320}) {
+    const Setting setting{"causal", {.queries = keys, .keys = keys}, causal};
+    const Operands x = operands_of(runtime, setting);
+    eval(runtime, attention(x.q, x.k, x.v, x.options).out);
+  }
+  EXPECT_LE(runtime.stats().schedules_made - before, 4);  // attention and three of random numbers
+}
+
+}  // namespace
+}  // namespace cairn
