@@ -72,8 +72,8 @@ int32_t best_of_line(const T* x, int64_t n, int64_t stride, bool largest) {
   return at;
 }
 
-// acc[M, N] = fma(x[m, k], y[k, n], acc) for k = 0, 1, ...: the loop over n is inside, which
-// changes no element's order and reads y by rows.
+// acc[M, N] = fma(x[m, k], y[k, n], acc) for k = 0, 1, ..., or 1, 0, 3, 2, ... of bf16: the loop
+// over n is inside, which changes no element's order and reads y by rows.
 template <class A>
 HostArray dot_in(const TileType& result, std::span<const HostArray> operands) {
   const auto converted = [](const HostArray& array) {
@@ -89,8 +89,10 @@ HostArray dot_in(const TileType& result, std::span<const HostArray> operands) {
   const auto rows = static_cast<size_t>(result.shape[0]);
   const auto columns = static_cast<size_t>(result.shape[1]);
   const auto depth = static_cast<size_t>(operands[0].shape()[1]);
+  const bool in_pairs = operands[0].dtype() == DType::bf16;
   for (size_t m = 0; m < rows; ++m)
-    for (size_t k = 0; k < depth; ++k)
+    for (size_t step = 0; step < depth; ++step) {
+      const size_t k = in_pairs && (step ^ 1) < depth ? step ^ 1 : step;
       for (size_t n = 0; n < columns; ++n) {
         A& sum = sums[m * columns + n];
         const A a = x[m * depth + k], b = y[k * columns + n];
@@ -99,6 +101,7 @@ HostArray dot_in(const TileType& result, std::span<const HostArray> operands) {
         else
           sum = Scalar<Op::add>::of(sum, Scalar<Op::multiply>::of(a, b));
       }
+    }
   HostArray out(result.dtype, result.shape);
   visit_dtype(result.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;

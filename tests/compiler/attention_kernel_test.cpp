@@ -54,7 +54,7 @@ class AttentionKernels : public ::testing::TestWithParam<CpuTarget> {
     constexpr int64_t kElements = 2 * 4 * 70 * 18;
     std::vector<test::RandomArgument> arguments;
     for (const tile::Parameter& p : kernel.parameters)
-      if (p.is_buffer()) arguments.push_back({kElements, {}});
+      if (p.is_buffer()) arguments.push_back({kElements, {}, true});
     for (const Number& scalar : attention_scalars(form, sizes)) arguments.push_back({0, scalar});
     for (const uint64_t seed : {1, 2}) {
       const auto difference = test::find_difference(kernel, arguments, seed, GetParam());

@@ -51,6 +51,8 @@ struct GeneratorOptions {
 struct RandomArgument {
   int64_t elements = 0;  // of a buffer
   Number number;         // of a scalar
+  // Of a buffer of floats: fractions of 1, so that sums of products are numbers.
+  bool is_tame = false;
 };
 
 struct RandomKernel {

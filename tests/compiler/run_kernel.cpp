@@ -38,7 +38,7 @@ using tile::Tile;
 // Elements as they are found in practice and at the edges: small whole numbers, fractions, the
 // largest, subnormal ones, infinities and NaN; small, large and any integers.
 template <class T>
-T random_element(Random& random) {
+T random_element(Random& random, bool is_tame) {
   if constexpr (std::is_same_v<T, bool>) {
     return random.one_in(2);
   } else if constexpr (std::is_integral_v<T>) {
@@ -54,6 +54,7 @@ T random_element(Random& random) {
       else
         return T(static_cast<float>(x));
     };
+    if (is_tame) return any(static_cast<double>(random.bits() >> 11) * 0x1p-52 - 1);
     if (random.one_in(3)) return any(static_cast<double>(random.between(-6, 6)));
     constexpr double kEdges[] = {0.0,    -0.0,    HUGE_VAL, -HUGE_VAL, NAN,   0x1p-149,
                                  -1e-40, 0x1p127, 65504.0,  0x1p-24,   0.5,   -2.5,
@@ -68,10 +69,10 @@ T random_element(Random& random) {
 // allows, and whose first byte has one page before it and then another forbidden one.
 class GuardedBuffer {
  public:
-  GuardedBuffer(const Parameter& parameter, int64_t elements, uint64_t seed)
-      : dtype_(parameter.dtype), elements_(elements) {
+  GuardedBuffer(const Parameter& parameter, const RandomArgument& argument, uint64_t seed)
+      : dtype_(parameter.dtype), elements_(argument.elements) {
     const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-    const size_t size = static_cast<size_t>(elements) * size_of(dtype_);
+    const size_t size = static_cast<size_t>(elements_) * size_of(dtype_);
     inside_ = page + (size + page - 1) / page * page;
     mapped_ = inside_ + 2 * page;
     void* memory =
@@ -87,7 +88,7 @@ class GuardedBuffer {
     visit_dtype(dtype_, [&](auto tag) {
       using T = typename decltype(tag)::type;
       std::generate_n(reinterpret_cast<T*>(data_), elements_,
-                      [&] { return random_element<T>(random); });
+                      [&] { return random_element<T>(random, argument.is_tame); });
     });
   }
   ~GuardedBuffer() { munmap(memory_, mapped_); }
@@ -138,7 +139,7 @@ struct Launch {
       KernelSlot slot;
       slot.integer = 0;
       if (p.is_buffer()) {
-        buffers.push_back(std::make_unique<GuardedBuffer>(p, given[i].elements, seed + i));
+        buffers.push_back(std::make_unique<GuardedBuffer>(p, given[i], seed + i));
         arguments.emplace_back(buffers.back()->view());
         slot.address = buffers.back()->data();
       } else {

@@ -7,7 +7,6 @@
 #include <set>
 
 #include "cairn/base/error.h"
-#include "cairn/compiler/llvm/cpu_lowering.h"
 #include "cairn/tile/infer.h"
 
 namespace cairn::compiler {
@@ -26,9 +25,11 @@ constexpr int64_t kFewPacks = 8;
 
 }  // namespace
 
-CpuFunction::CpuFunction(const tile::Kernel& kernel, unsigned lanes, llvm::Module& module)
+CpuFunction::CpuFunction(const tile::Kernel& kernel, const CpuFeatures& features,
+                         llvm::Module& module)
     : kernel_(kernel),
-      lanes_(lanes),
+      lanes_(features.lanes),
+      has_bf16_(features.has_bf16),
       module_(module),
       emitter_(module),
       b_(emitter_.b),
@@ -517,8 +518,8 @@ void CpuFunction::emit_atomic(const Instruction& in) {
     stored_[in.results[0]] = before;
 }
 
-void lower_for_cpu(const tile::Kernel& kernel, unsigned lanes, llvm::Module& module) {
-  CpuFunction(kernel, lanes, module).emit();
+void lower_for_cpu(const tile::Kernel& kernel, const CpuFeatures& features, llvm::Module& module) {
+  CpuFunction(kernel, features, module).emit();
 }
 
 }  // namespace cairn::compiler

@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "cairn/compiler/llvm/cpu_lowering.h"
 #include "cairn/compiler/llvm/emitter.h"
 #include "cairn/tile/ir.h"
 
@@ -43,7 +44,7 @@ struct Stored {
 
 class CpuFunction {
  public:
-  CpuFunction(const tile::Kernel& kernel, unsigned lanes, llvm::Module& module);
+  CpuFunction(const tile::Kernel& kernel, const CpuFeatures& features, llvm::Module& module);
   void emit();
 
  private:
@@ -178,11 +179,35 @@ class CpuFunction {
     std::vector<int> x_bounded, y_bounded;
   };
   Depth depth_of(const Instruction& in);
-  void dot_block(const Instruction& in, const Depth& depth, const Stored& sum, llvm::Value* row,
-                 int64_t rows, int64_t column, int64_t packs);
+  // A block of the result: rows that count from an index, columns and packs that are known.
+  struct DotBlock {
+    llvm::Value* row;
+    int64_t rows;
+    int64_t column;
+    int64_t packs;
+  };
+  // `pairs`: y as packed_pairs() makes it, for vdpbf16ps; else null.
+  void dot_block(const Instruction& in, const Depth& depth, llvm::Value* pairs, const Stored& sum,
+                 const DotBlock& block);
+  llvm::Value* right_pack(const Instruction& in, const Depth& depth, llvm::Value* k,
+                          int64_t column);
+  llvm::Value* left_element(const Instruction& in, const Depth& depth, llvm::Value* row,
+                            llvm::Value* k);
+  // y in memory with rows 2k and 2k+1 element by element in one i32, the second in its upper half.
+  llvm::Value* packed_pairs(const Instruction& in, const Depth& depth);
+  // Elements k and k + 1 of a row of x in that form.
+  llvm::Value* left_pair(const Instruction& in, const Depth& depth, llvm::Value* row,
+                         llvm::Value* k);
+  std::optional<llvm::Value*> load_pair(const Instruction& in, const Depth& depth, llvm::Value* row,
+                                        llvm::Value* k);
+  llvm::Value* joined(llvm::Value* first, llvm::Value* second);
+  // for (k = 0; k < depth; k += 2) pair(k), then single(depth - 1) of an odd depth.
+  void for_pairs(llvm::Value* depth, const std::function<void(llvm::Value*)>& pair,
+                 const std::function<void(llvm::Value*)>& single);
 
   const tile::Kernel& kernel_;
   const unsigned lanes_;
+  const bool has_bf16_;
   llvm::Module& module_;
   Emitter emitter_;
   llvm::IRBuilder<>& b_;

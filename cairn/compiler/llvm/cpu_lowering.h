@@ -23,8 +23,14 @@
 
 namespace cairn::compiler {
 
-// Adds `void name(ptr arguments, i64 begin, i64 end)` (CompiledFunction) to the module. `lanes`: of
-// a pack. Throws Error naming what has no lowering.
-void lower_for_cpu(const tile::Kernel& kernel, unsigned lanes, llvm::Module& module);
+// What kernels may use of a processor.
+struct CpuFeatures {
+  unsigned lanes = 8;     // f32 of a register: 8 of AVX2, 16 of AVX-512
+  bool has_bf16 = false;  // vdpbf16ps
+};
+
+// Adds `void name(ptr arguments, i64 begin, i64 end)` (CompiledFunction) to the module. Throws
+// Error naming what has no lowering.
+void lower_for_cpu(const tile::Kernel& kernel, const CpuFeatures& features, llvm::Module& module);
 
 }  // namespace cairn::compiler

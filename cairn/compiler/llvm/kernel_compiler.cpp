@@ -28,11 +28,13 @@ struct Lowered {
         module(std::make_unique<llvm::Module>(kernel.name, context)) {
     module->setTargetTriple(machine->getTargetTriple().str());
     module->setDataLayout(machine->createDataLayout());
-    compiler::lower_for_cpu(kernel, compiler::pack_lanes(target), *module);
+    const compiler::CpuFeatures features = compiler::cpu_features(target);
+    compiler::lower_for_cpu(kernel, features, *module);
     for (llvm::Function& function : *module) {
       function.addFnAttr(llvm::Attribute::NoUnwind);
       function.addFnAttr("target-cpu", machine->getTargetCPU());
       function.addFnAttr("tune-cpu", llvm::sys::getHostCPUName());
+      if (features.has_bf16) function.addFnAttr("target-features", "+avx512bf16");
       if (target == CpuTarget::avx512) {
         function.addFnAttr("prefer-vector-width", "512");
         function.addFnAttr("min-legal-vector-width", "512");

@@ -42,7 +42,11 @@
 
 namespace cairn::compiler {
 
-unsigned pack_lanes(CpuTarget target) { return target == CpuTarget::avx512 ? 16 : 8; }
+CpuFeatures cpu_features(CpuTarget target) {
+  if (target != CpuTarget::avx512) return {};
+  static const bool has_bf16 = llvm::sys::getHostCPUFeatures().lookup("avx512bf16");
+  return {16, has_bf16};
+}
 
 namespace {
 

@@ -9,6 +9,7 @@
 
 #include "cairn/base/cpu_features.h"
 #include "cairn/compiler/kernel_compiler.h"
+#include "cairn/compiler/llvm/cpu_lowering.h"
 
 namespace cairn::compiler {
 
@@ -18,8 +19,8 @@ std::unique_ptr<llvm::TargetMachine> make_cpu_machine(CpuTarget target);
 // PTX, or code for one of AMD's processors.
 std::unique_ptr<llvm::TargetMachine> make_gpu_machine(GpuTarget target);
 
-// Lanes of a pack: those of a register of 32-bit elements.
-unsigned pack_lanes(CpuTarget target);
+// What kernels for that level may use: of AVX-512 also what this processor has beside it.
+CpuFeatures cpu_features(CpuTarget target);
 
 // The seven passes that cost 2-9 ms a kernel and give the speed of -O3
 // (docs/adr/0005-tile-compiler.md).
