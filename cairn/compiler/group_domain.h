@@ -74,7 +74,7 @@ struct GroupBinding {
   // Neighbouring axes of the domain that everything walks alike are one: ranges [first, last).
   std::vector<std::pair<int, int>> axes;
   int reduced = -1;  // of these
-  // Something is read that does not lie together along the last axis.
+  // Something is read that does not lie together along the last axis, of a product along N.
   bool is_strided = false;
   // What an element costs, in units of about 0.3 ns: as much as copying it.
   int64_t cost = 1;

@@ -14,7 +14,7 @@ GroupForm reduction_form(int64_t reduced);
 GroupWork reduction_work(const GroupBinding& binding, std::span<const int64_t> sizes);
 
 void write_product(GroupWriter& writer, const GroupForm& form);
-GroupForm product_form(std::span<const int64_t> sizes);
+GroupForm product_form(const GroupBinding& binding, std::span<const int64_t> sizes);
 GroupWork product_work(const GroupForm& form, std::span<const int64_t> sizes);
 
 }  // namespace cairn::detail

@@ -7,7 +7,7 @@ namespace cairn {
 GroupForm form_of(const GroupBinding& binding, std::span<const int64_t> sizes) {
   switch (binding.kind) {
     case GroupKind::pointwise: return {};
-    case GroupKind::product: return detail::product_form(sizes);
+    case GroupKind::product: return detail::product_form(binding, sizes);
     default: return detail::reduction_form(sizes[static_cast<size_t>(binding.reduced)]);
   }
 }

@@ -118,11 +118,14 @@ void GroupWriter::merge_axes() {
     merged_of_.push_back(static_cast<int>(binding_.axes.size()) - 1);
   }
   if (domain_.reduced >= 0) binding_.reduced = merged(domain_.reduced);
+  // Of a product the columns are written together.
+  const int last_axis = domain_.kind == GroupKind::product ? rank - 2 : rank - 1;
+  const int last = last_axis >= 0 ? merged(last_axis) : -1;
   for (Read& read : reads_) {
     read.axes = merged(read.axes);
     if (read.input < 0) continue;
     for (size_t i = 0; i + 1 < read.axes.size(); ++i)
-      binding_.is_strided |= read.axes[i].axis == merged(rank - 1);
+      binding_.is_strided |= read.axes[i].axis == last;
     GroupBinding::Read plain{read.input, {}};
     for (const AxisIndex& axis : read.axes) plain.axes.push_back(axis.axis);
     if (std::ranges::all_of(read.axes, [](const AxisIndex& a) { return a.steps.empty(); }))

@@ -23,15 +23,14 @@ bool steps_far(const Tensor& t, const Traced& traced) {
 }
 
 // Indices cost nothing, but to read far apart what lies together does: a transposed value that
-// several nodes read is worth a launch of its own, as is one that a reduction reads, or a product
-// along its columns.
+// several nodes read is worth a launch of its own, as is one that a reduction reads. A product reads
+// each operand in blocks, and puts those of a transposed second one in order.
 bool may_inline(const ScheduledNodes& nodes, int reader, int operand,
                 const std::vector<int>& passed, bool is_strided) {
   const Shape& shape = nodes.node(reader).input(operand).shape();
   if (nodes.class_at(reader) == NodeClass::product) {
     // A product's axes of size 1 move too (map_of), which indices cannot say.
-    if (shape[shape.rank() - 1] == 1 || shape[shape.rank() - 2] == 1) return false;
-    return !is_strided || operand == 0;
+    return shape[shape.rank() - 1] != 1 && shape[shape.rank() - 2] != 1;
   }
   return !is_strided ||
          (nodes.class_at(reader) == NodeClass::pointwise &&

@@ -76,11 +76,14 @@ int64_t fitting(int64_t n, std::initializer_list<int64_t> sizes) {
 // Of 48 x 64 x 256 the sum (12 KB) and what is read again of y (64 KB) stay in the first and second
 // cache; measured on Zen 4 against blocks of 24 to 192 rows, 64 to 256 columns and depth 64 to
 // 1024. Others are for sizes that would waste much of such blocks; a few sizes, so that few kernels
-// serve all products.
-GroupForm product_form(std::span<const int64_t> sizes) {
+// serve all products. Where y is transposed, each program puts its part in order, which takes as
+// long as 6 rows: more rows share it.
+GroupForm product_form(const GroupBinding& binding, std::span<const int64_t> sizes) {
   const int64_t m = sizes[sizes.size() - 3], n = sizes[sizes.size() - 2];
-  return {false,
-          {fitting(m, {48, 66, 36, 24, 12, 6, 4, 2, 1}), fitting(n, {64, 80, 48, 32, 16}), 256}};
+  const int64_t rows = binding.is_strided && m > 96
+                           ? fitting(m, {192, 144, 96})
+                           : fitting(m, {48, 66, 36, 24, 12, 6, 4, 2, 1});
+  return {false, {rows, fitting(n, {64, 80, 48, 32, 16}), 256}};
 }
 
 GroupWork product_work(const GroupForm& form, std::span<const int64_t> sizes) {

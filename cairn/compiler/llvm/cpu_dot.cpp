@@ -85,6 +85,9 @@ void CpuFunction::emit_dot(const Instruction& in) {
   const bool in_place = held != stored_.end() && uses_[z] == 1;
   const Stored sum = in_place ? held->second : reserve(type(in.results[0]));
   const Depth depth = depth_of(in);
+  // A transposed right operand is put in order once for all rows.
+  if (const ValueId y = in.operands[1]; !stored_.contains(y) && !transposed_loads({y}).empty())
+    hold(y);
   const bool in_pairs = has_bf16_ && type(in.operands[0]).dtype == DType::bf16;
   llvm::Value* const pairs = in_pairs ? packed_pairs(in, depth) : nullptr;
   const int64_t packs = (shape[1] + lanes - 1) / lanes;

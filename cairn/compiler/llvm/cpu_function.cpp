@@ -399,7 +399,13 @@ void CpuFunction::copy_into(const Stored& to, ValueId v) {
 
 void CpuFunction::hold(ValueId v) {
   const Stored to = reserve(type(v));
-  copy_into(to, v);
+  const std::vector<ValueId> transposed = transposed_loads({v});
+  if (transposed.empty())
+    copy_into(to, v);
+  else
+    for_squares(
+        sizes_of(type(v).shape), transposed, [](const Coordinates&) {},
+        [&](const Coordinates& at) { write(to, at, evaluate(v, at)); });
   stored_[v] = to;
 }
 

@@ -105,9 +105,9 @@ class CpuFunction {
   // -----------------------------------------------------------------------
 
   void store_region(const std::vector<const Instruction*>& stores);
-  // Loads of tiles of that shape, among what the stores write, whose neighbours in memory are down
-  // the first of two axes.
-  std::vector<ValueId> transposed_loads(const std::vector<const Instruction*>& stores);
+  // Loads, among what these values of one shape are computed from, whose neighbours in memory are
+  // down the first of two axes.
+  std::vector<ValueId> transposed_loads(std::vector<ValueId> values);
   // for_packs() in squares, where those loads are vectors down a column that are transposed in
   // registers: a gather takes three times as long.
   void for_squares(const std::vector<llvm::Value*>& counts, const std::vector<ValueId>& loads,

@@ -38,17 +38,18 @@ void CpuFunction::store_region(const std::vector<const Instruction*>& stores) {
     for (size_t i = 0; i < stores.size(); ++i)
       store(*stores[i], offsets[i], values[i], masks[i], !here.empty());
   };
-  const std::vector<ValueId> transposed = transposed_loads(stores);
+  std::vector<ValueId> values;
+  for (const Instruction* in : stores) values.push_back(in->operands[1]);
+  const std::vector<ValueId> transposed = transposed_loads(values);
   if (transposed.empty()) return for_packs(counts, body);
   for_squares(counts, transposed, prepare, body);
 }
 
-std::vector<ValueId> CpuFunction::transposed_loads(const std::vector<const Instruction*>& stores) {
-  const Shape& shape = type(stores[0]->operands[0]).shape;
+std::vector<ValueId> CpuFunction::transposed_loads(std::vector<ValueId> values) {
+  const Shape shape = type(values[0]).shape;
   const int64_t lanes = lanes_;
   if (shape.rank() != 2 || shape[0] % lanes || shape[1] % lanes) return {};
-  std::vector<ValueId> values, loads;
-  for (const Instruction* in : stores) values.push_back(in->operands[1]);
+  std::vector<ValueId> loads;
   for (size_t i = 0; i < values.size(); ++i) {
     const Instruction* in = definition(values[i]);
     if (!in || stored_.contains(values[i]) || type(values[i]).shape != shape) continue;
