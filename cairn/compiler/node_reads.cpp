@@ -23,8 +23,8 @@ bool steps_far(const Tensor& t, const Traced& traced) {
 }
 
 // Indices cost nothing, but to read far apart what lies together does: a transposed value that
-// several nodes read is worth a launch of its own, as is one that a reduction reads. A product reads
-// each operand in blocks, and puts those of a transposed second one in order.
+// several nodes read is worth a launch of its own, as is one that a reduction reads. A product
+// reads each operand in blocks, and puts those of a transposed second one in order.
 bool may_inline(const ScheduledNodes& nodes, int reader, int operand,
                 const std::vector<int>& passed, bool is_strided) {
   const Shape& shape = nodes.node(reader).input(operand).shape();

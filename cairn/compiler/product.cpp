@@ -80,9 +80,8 @@ int64_t fitting(int64_t n, std::initializer_list<int64_t> sizes) {
 // long as 6 rows: more rows share it.
 GroupForm product_form(const GroupBinding& binding, std::span<const int64_t> sizes) {
   const int64_t m = sizes[sizes.size() - 3], n = sizes[sizes.size() - 2];
-  const int64_t rows = binding.is_strided && m > 96
-                           ? fitting(m, {192, 144, 96})
-                           : fitting(m, {48, 66, 36, 24, 12, 6, 4, 2, 1});
+  const int64_t rows = binding.is_strided && m > 96 ? fitting(m, {192, 144, 96})
+                                                    : fitting(m, {48, 66, 36, 24, 12, 6, 4, 2, 1});
   return {false, {rows, fitting(n, {64, 80, 48, 32, 16}), 256}};
 }
 

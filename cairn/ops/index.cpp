@@ -322,13 +322,13 @@ Tensor repeat(Operand input, std::span<const int64_t> times, int axis) {
               axis);
 }
 
-Tensor tile(Operand input, const Ints& times) {
+Tensor tiled(Operand input, const Ints& times) {
   const Provenance provenance(input.where());
   Tensor result = input.value();
   while (result.rank() < times.size()) result = expand_dims(result, 0);
   for (int i = 0; i < times.size(); ++i) {
     const int axis = result.rank() - times.size() + i;
-    if (times[i] < 0) fail("tile", fmt::format("{} times is not possible", times[i]));
+    if (times[i] < 0) fail("tiled", fmt::format("{} times is not possible", times[i]));
     if (times[i] == 1) continue;
     Shape wide = result.shape();
     wide.insert(axis, times[i]);

@@ -68,6 +68,6 @@ Tensor roll(Operand x, int64_t shift, int axis);
 Tensor repeat(Operand x, int64_t times, int axis);  // each element `times` times
 // Element i of the axis times[i] times.
 Tensor repeat(Operand x, std::span<const int64_t> times, int axis);
-Tensor tile(Operand x, const Ints& times);
+Tensor tiled(Operand x, const Ints& times);
 
 }  // namespace cairn

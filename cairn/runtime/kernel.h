@@ -53,11 +53,11 @@ struct KernelArgs {
   char* workspace;  // Backend::workspace_bytes(node) of them, aligned to 64; null when that is 0
 };
 
-using Kernel = void (*)(const KernelArgs&);
+using LaunchFunction = void (*)(const KernelArgs&);
 
 // What a launch runs: a function, and what the backend made for this launch beside it.
 struct LaunchCode {
-  Kernel run = nullptr;
+  LaunchFunction run = nullptr;
   std::shared_ptr<const void> data = nullptr;
 };
 

@@ -98,7 +98,7 @@ Tensor columns_to_image(const OnnxCall& c) {
   }
   Ints times(taps.rank(), 1);
   times[0] = channels;  // the same weights for each group
-  return conv_transpose(reshape(c[0], grid), tile(reshape(eye(patch), taps), times), {},
+  return conv_transpose(reshape(c[0], grid), tiled(reshape(eye(patch), taps), times), {},
                         {.stride = stride,
                          .padding = low,
                          .padding_high = high,

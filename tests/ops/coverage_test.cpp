@@ -41,6 +41,7 @@ const std::map<std::string, std::string> kOtherNames = {{"index_set", "index_upd
                                                         {"diagonal", "diag"},
                                                         {"trace_of", "trace"},
                                                         {"global_avg_pool", "adaptive_avg_pool"},
+                                                        {"tiled", "tile"},
                                                         {"shift", "permute"}};
 const std::map<std::string, std::string> kElsewhere = {
     {"random_key", "random_test.cpp"},       {"fold_in", "random_test.cpp"},

@@ -143,7 +143,7 @@ void add_movement(GoldenFunctions& table) {
       return repeat(x, a["repeats"].get<std::vector<int64_t>>(), a["axis"].get<int>());
     return repeat(x, a["repeats"].get<int64_t>(), a["axis"].get<int>());
   });
-  one("tile", [](const Tensor& x, const J& a) { return tile(x, ints(a["repeats"])); });
+  one("tile", [](const Tensor& x, const J& a) { return tiled(x, ints(a["repeats"])); });
   one("one_hot", [](const Tensor& x, const J& a) {
     return one_hot(x, a["classes"].get<int64_t>(), DType::f64);
   });

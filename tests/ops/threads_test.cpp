@@ -54,7 +54,7 @@ std::vector<Large> large_cases(Runtime& runtime) {
       {"convolutions",
        {convolution(images, filters, {}, grouped), max_pool(images, {3}), avg_pool(images, {2})}},
       {"movement",
-       {transpose(x), flip(x), slice(x, {Slice{{}, {}, 3}, Slice{{}, {}, -2}}), tile(x, {2, 1}),
+       {transpose(x), flip(x), slice(x, {Slice{{}, {}, 3}, Slice{{}, {}, -2}}), tiled(x, {2, 1}),
         roll(x, 100, 1)}},
       {"padding",
        {pad(x, {3, 5}, {1, 0}, 2.0), concatenate(std::vector<Tensor>{x, y}, 1),

@@ -198,7 +198,7 @@ TEST(ZeroSizes, AskedForByTheCall) {
   const std::vector<Row> table = {
       {"top_k", top_k(three, 0).first, {0}},
       {"slice", slice(three, {Slice{1, 1}}), {0}},
-      {"tile", tile(three, {0}), {0}},
+      {"tiled", tiled(three, {0}), {0}},
       {"repeat", repeat(three, 0, 0), {0}},
       {"eye", eye(0), {0, 0}},
       {"take nothing from nothing", take(none, indices), {0}},

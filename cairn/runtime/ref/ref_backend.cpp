@@ -9,9 +9,9 @@
 namespace cairn {
 namespace {
 
-constexpr std::array<Kernel, kOpCount> make_table() {
-  std::array<Kernel, kOpCount> t{};
-  const auto set = [&t](Kernel kernel, std::initializer_list<Op> ops) {
+constexpr std::array<LaunchFunction, kOpCount> make_table() {
+  std::array<LaunchFunction, kOpCount> t{};
+  const auto set = [&t](LaunchFunction kernel, std::initializer_list<Op> ops) {
     for (Op op : ops) t[static_cast<int>(op)] = kernel;
   };
   set(ref::unary, {Op::negate, Op::abs, Op::sign, Op::floor, Op::ceil, Op::round, Op::exp,
@@ -65,7 +65,7 @@ class RefBackend : public Backend {
   LaunchCode code(const LaunchGroup& group) const override {
     CAIRN_ASSERT(!group.is_fused());
     const Node& node = group.node();
-    const Kernel kernel = kKernels[static_cast<int>(node.op())];
+    const LaunchFunction kernel = kKernels[static_cast<int>(node.op())];
     if (!kernel)
       throw_error(fmt::format("[{}] the reference backend has no kernel for it", node.info().name));
     return {kernel};

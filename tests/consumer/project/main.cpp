@@ -1,10 +1,32 @@
 // What a program outside of the tree does with an installed cairn: takes a gradient, builds a model
-// and trains it. Run by the tests against a temporary installation.
+// with a kernel of its own and trains it. Run by the tests against a temporary installation.
 #include <cairn/cairn.h>
+#include <cairn/tile/builder.h>
+#include <cairn/tile/custom_kernel.h>
 
 #include <cstdio>
 
 using namespace cairn;
+
+// max(x, 0), as a kernel with the fallback's derivative.
+TensorFunction own_relu() {
+  auto kernel = std::make_shared<CustomKernel>();
+  kernel->make = [](const CustomTypes&) {
+    return tile::build("own_relu", [](tile::Builder& k) {
+      const tile::Buffer x = k.input("x", DType::f32), y = k.output("y", DType::f32);
+      const tile::Tile n = k.size("n");
+      k.grid([&] { return std::vector<tile::Tile>{ceil_div(n, 64)}; });
+      const tile::Tile i = k.program_id(0) * 64 + k.arange(64);
+      k.store(y, i, maximum(k.load(x, i, i < n), 0), i < n);
+    });
+  };
+  kernel->scalars = [](const CustomTypes& types) {
+    return std::vector<Number>{types.outputs[0].shape.elements()};
+  };
+  return custom({.name = "own_relu",
+                 .fallback = [](auto x) { return std::vector<Tensor>{maximum(x[0], 0)}; },
+                 .kernel = kernel});
+}
 
 struct Net : Module {
   Linear fc1{2, 8}, fc2{8, 1};
@@ -13,7 +35,7 @@ struct Net : Module {
     v.module("fc2", fc2);
   }
   Tensor forward(Context& ctx, const Tensor& x) {
-    return fc2.forward(ctx, relu(fc1.forward(ctx, x)));
+    return fc2.forward(ctx, own_relu()(std::vector{fc1.forward(ctx, x)})[0]);
   }
 };
 
