@@ -2,21 +2,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "apps/cairn/commands.h"
 #include "apps/cairn/json.h"
+#include "apps/cairn/roofline.h"
 #include "cairn/base/environment.h"
 #include "cairn/base/file.h"
-#include "cairn/base/probe.h"
-#include "cairn/plot/chart.h"
 
 namespace cairn::app {
 namespace {
 
 struct Options {
   double seconds = 6;
-  std::optional<std::string> out;
+  std::optional<std::string> svg;
 };
 
 struct Flops {
@@ -54,28 +52,11 @@ std::string threads_text(int threads) {
   return threads == 1 ? "1 thread" : fmt::format("{} threads", threads);
 }
 
-// Data caches from the smallest to the largest.
-std::vector<CacheInfo> data_caches(const MachineInfo& machine) {
-  std::vector<CacheInfo> caches;
-  for (const CacheInfo& cache : machine.caches)
-    if (cache.kind != "instruction" && cache.bytes > 0) caches.push_back(cache);
-  std::sort(caches.begin(), caches.end(),
-            [](const CacheInfo& a, const CacheInfo& b) { return a.bytes < b.bytes; });
-  return caches;
-}
-
 // The level in which a working set of one thread lies.
 std::string level_of(uint64_t bytes, const std::vector<CacheInfo>& caches) {
   for (const CacheInfo& cache : caches)
     if (bytes <= cache.bytes) return fmt::format("L{}", cache.level);
   return "DRAM";
-}
-
-// Beyond every cache, and not so much that a small machine swaps.
-uint64_t memory_working_set(const MachineInfo& machine, const std::vector<CacheInfo>& caches) {
-  const uint64_t largest = caches.empty() ? uint64_t{32} << 20 : caches.back().bytes;
-  const uint64_t wanted = std::clamp(4 * largest, uint64_t{256} << 20, uint64_t{2} << 30);
-  return std::max(std::min(wanted, machine.memory_available_bytes / 8), uint64_t{32} << 20);
 }
 
 class Prober {
@@ -96,13 +77,12 @@ class Prober {
         if (target <= figures_.target)
           flops(std::string(cairn::name(target)), target, true, threads);
     }
-    const uint64_t memory = memory_working_set(figures_.machine, caches_);
+    const uint64_t memory = memory_working_set(figures_.machine);
     for (int threads : thread_counts()) {
       for (const CacheInfo& cache : caches_) {
-        // Half of a cache, so that it stays there; of a shared one, half in all.
-        const bool shared = cache.shared_by > 1 || cache.level > 2;
-        const uint64_t bytes = cache.bytes / 2 * static_cast<uint64_t>(shared ? 1 : threads);
-        bandwidth(Traffic::read, fmt::format("L{}", cache.level), bytes, threads, 1);
+        // Half of it, so that it stays there.
+        bandwidth(Traffic::read, fmt::format("L{}", cache.level), room_in(cache, threads) / 2,
+                  threads, 1);
       }
       for (Traffic traffic : {Traffic::read, Traffic::copy, Traffic::triad})
         bandwidth(traffic, "DRAM", memory, threads, 3);
@@ -167,33 +147,19 @@ double peak_bandwidth(const Figures& figures, std::string_view level) {
   return best;
 }
 
-// What an operation can reach that does x flops for each byte it moves: the smaller of bandwidth
-// times x and the peak.
-plot::Chart roofline(const Figures& figures) {
-  plot::Chart chart;
-  chart.title = "Roofline: what an operation can reach";
-  chart.x_label = "FLOP per byte moved";
-  chart.y_label = "GFLOP/s";
-  chart.log_x = chart.log_y = true;
-  const double peak = peak_flops(figures, FloatWidth::f32);
-  const auto roof = [&](const std::string& label, double bandwidth, double top) {
-    plot::Series series;
-    series.label = label;
-    for (double exponent = -6; exponent <= 10; exponent += 0.125) {
-      const double x = std::exp2(exponent);
-      series.xs.push_back(x);
-      series.ys.push_back(std::min(bandwidth * x, top) * 1e-9);
-    }
-    chart.series.push_back(std::move(series));
+// Of all threads, as far as they were measured.
+Roofs roofs_of(const Figures& figures) {
+  Roofs roofs;
+  roofs.f32 = peak_flops(figures, FloatWidth::f32);
+  roofs.f64 = peak_flops(figures, FloatWidth::f64);
+  const auto place = [&](const std::string& level, uint64_t bytes) {
+    const double bandwidth = peak_bandwidth(figures, level);
+    roofs.places.push_back({level, bytes, bandwidth, bandwidth});
   };
-  roof("f32 from DRAM", peak_bandwidth(figures, "DRAM"), peak);
-  const auto caches = data_caches(figures.machine);
-  for (auto cache = caches.rbegin(); cache != caches.rend(); ++cache) {
-    const std::string level = fmt::format("L{}", cache->level);
-    roof("from " + level, peak_bandwidth(figures, level), peak);
-  }
-  roof("f64 from DRAM", peak_bandwidth(figures, "DRAM"), peak_flops(figures, FloatWidth::f64));
-  return chart;
+  for (const CacheInfo& cache : data_caches(figures.machine))
+    place(fmt::format("L{}", cache.level), cache.bytes);
+  place("DRAM", figures.machine.memory_bytes);
+  return roofs;
 }
 
 Json to_json(const Figures& figures) {
@@ -294,7 +260,7 @@ void print_tables(const Figures& figures, Session& session) {
         {plot::human_bytes(l.bytes), l.level, fmt::format("{:.1f} ns", l.seconds * 1e9)});
   out.write(plot::to_text(latency, style));
   out.line("");
-  out.write(plot::to_text(roofline(figures), session.out_terminal.style(90, 22)));
+  out.write(plot::to_text(roofline(roofs_of(figures)), session.out_terminal.style(90, 22)));
   out.line(
       fmt::format("An operation with less than {:.1f} FLOP per byte of memory waits for memory.",
                   peak_flops(figures, FloatWidth::f32) / peak_bandwidth(figures, "DRAM")));
@@ -309,9 +275,9 @@ int run(const Options& options, Session& session) {
   } else {
     print_tables(figures, session);
   }
-  if (options.out) {
-    write_file_atomically(*options.out, plot::to_svg(roofline(figures))).value();
-    session.note(fmt::format("the roofline is in {}", *options.out));
+  if (options.svg) {
+    write_file_atomically(*options.svg, plot::to_svg(roofline(roofs_of(figures)))).value();
+    session.note(fmt::format("the roofline is in {}", *options.svg));
   }
   return 0;
 }
@@ -324,8 +290,8 @@ void add_probe(const Command& program) {
       "probe", "Measure what this machine can do: arithmetic, memory bandwidth, latency.",
       kMachine);
   command.option("--seconds", "S", options->seconds, "about how long to measure (default: 6)");
-  command.option("--out", "FILE.svg", options->out, "write the roofline as a picture");
-  command.example("cairn probe --seconds 2 --out roofline.svg");
+  command.option("--svg", "FILE", options->svg, "write the roofline as a picture");
+  command.example("cairn probe --seconds 2 --svg roofline.svg");
   command.run([options](Session& session) { return run(*options, session); });
 }
 

@@ -16,6 +16,7 @@ void add_graph(const Command& program);
 void add_kernel(const Command& program);
 void add_probe(const Command& program);
 void add_trace(const Command& program);
+void add_bench(const Command& program);
 
 inline void add_commands(const Command& program) {
   add_demo(program);
@@ -29,9 +30,10 @@ inline void add_commands(const Command& program) {
   add_kernel(program);
   add_probe(program);
   add_trace(program);
+  add_bench(program);
   // In CLI.md, and not in this version.
-  for (const char* name : {"bench", "chat", "template", "quantize", "convert", "serve", "finetune",
-                           "plan", "play", "embed"})
+  for (const char* name :
+       {"chat", "template", "quantize", "convert", "serve", "finetune", "plan", "play", "embed"})
     program.later(name);
 }
 

@@ -8,6 +8,7 @@
 #include "apps/cairn/graph_commands.h"
 #include "apps/cairn/graph_file.h"
 #include "apps/cairn/json.h"
+#include "apps/cairn/median.h"
 #include "cairn/base/clock.h"
 #include "cairn/base/names.h"
 #include "cairn/io/npy.h"
@@ -76,12 +77,6 @@ std::vector<Tensor> read_inputs(const Graph& graph, const Assignments& files, Ru
     }
   }
   return arguments;
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t middle = values.size() / 2;
-  return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
 int run(const Options& options, Session& session) {

@@ -6,6 +6,7 @@
 
 #include "apps/cairn/json.h"
 #include "apps/cairn/kernel_commands.h"
+#include "apps/cairn/median.h"
 #include "cairn/base/clock.h"
 #include "cairn/base/environment.h"
 #include "cairn/base/error.h"
@@ -87,12 +88,6 @@ Worst check_results(const tile::Kernel& kernel, const std::vector<tile::Expected
     worst = {kernel.parameters[size_t(e.parameter)].name, d};
   }
   return worst;
-}
-
-double median(std::vector<double> values) {
-  std::ranges::sort(values);
-  const size_t middle = values.size() / 2;
-  return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
 int run(const Options& options, Session& session) {

@@ -49,17 +49,17 @@ int Session::threads() const {
   return read_environment().threads.value_or(physical_cores());
 }
 
-std::unique_ptr<Runtime> Session::make_runtime() const {
+std::unique_ptr<Runtime> Session::make_runtime(int with_threads) const {
   RuntimeOptions options;
   options.device = common.device;
-  options.threads = threads();
+  options.threads = with_threads;
   auto runtime = std::make_unique<Runtime>(options);
   if (runtime_made) runtime_made(*runtime);
   return runtime;
 }
 
-std::unique_ptr<Runtime> Session::make_computing_runtime() const {
-  auto runtime = make_runtime();
+std::unique_ptr<Runtime> Session::make_computing_runtime(int with_threads) const {
+  auto runtime = make_runtime(with_threads);
   if (!runtime->backend().executes())
     throw_error(fmt::format(
         "the {} device plans and computes nothing, and this command needs values; use --device {}",

@@ -66,9 +66,13 @@ class Session {
   std::function<void(Runtime&)> runtime_made = nullptr;
 
   // With the device and threads that were asked for.
-  std::unique_ptr<Runtime> make_runtime() const;
+  std::unique_ptr<Runtime> make_runtime() const { return make_runtime(threads()); }
+  std::unique_ptr<Runtime> make_runtime(int with_threads) const;
   // The same for a command whose results are values: throws Error for a device that computes none.
-  std::unique_ptr<Runtime> make_computing_runtime() const;
+  std::unique_ptr<Runtime> make_computing_runtime() const {
+    return make_computing_runtime(threads());
+  }
+  std::unique_ptr<Runtime> make_computing_runtime(int with_threads) const;
   // How many threads that is.
   int threads() const;
   // What products are computed in; f32 unless --precision says otherwise.

@@ -26,6 +26,8 @@ struct Series {
   // Raw values behind a smoothed line: thin and pale in SVG, in the colour of the next series that
   // is not faint; left out of a terminal, whose cells are too coarse for lines that overlap.
   bool faint = false;
+  // What each point of a scatter is, in its tooltip before the numbers; empty, or one per point.
+  std::vector<std::string> names = {};
 };
 
 struct Chart {

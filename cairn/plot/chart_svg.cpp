@@ -75,7 +75,8 @@ Pixels to_pixels(const Series& s, const Axes& axes, double width, double height)
 }
 
 std::string tooltip(const Series& s, size_t i, bool with_x) {
-  std::string text = s.label.empty() ? "" : s.label + ": ";
+  const std::string& what = i < s.names.size() ? s.names[i] : s.label;
+  std::string text = what.empty() ? "" : what + ": ";
   if (with_x) text += short_number(s.xs[i], 6) + ", ";
   return escaped(text + short_number(s.ys[i], 6));
 }

@@ -128,7 +128,7 @@ std::string to_html(const Report& report) {
   out += "</header>\n";
   if (!report.summary.empty()) out += facts(report.summary, "cards");
   if (!report.charts.empty()) {
-    out += "<h2>Curves</h2>\n<div class=\"charts\">\n";
+    out += fmt::format("<h2>{}</h2>\n<div class=\"charts\">\n", escaped(report.charts_title));
     for (size_t i = 0; i < report.charts.size(); ++i) out += chart_html(report.charts[i], i == 0);
     out += "</div>\n";
   }

@@ -32,7 +32,8 @@ struct Report {
   std::string title;
   std::string subtitle;
   std::vector<KeyValue> summary;  // a handful of short facts, shown large
-  std::vector<Chart> charts;      // the first one over the full width
+  std::string charts_title = "Curves";
+  std::vector<Chart> charts;  // the first one over the full width
   std::vector<Picture> pictures;
   std::vector<Text> samples;
   std::vector<Table> tables;

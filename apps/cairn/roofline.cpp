@@ -1,0 +1,96 @@
+#include "apps/cairn/roofline.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "cairn/base/environment.h"
+
+namespace cairn::app {
+
+std::vector<CacheInfo> data_caches(const MachineInfo& machine) {
+  std::vector<CacheInfo> caches;
+  for (const CacheInfo& cache : machine.caches)
+    if (cache.kind != "instruction" && cache.bytes > 0) caches.push_back(cache);
+  std::sort(caches.begin(), caches.end(),
+            [](const CacheInfo& a, const CacheInfo& b) { return a.bytes < b.bytes; });
+  return caches;
+}
+
+uint64_t room_in(const CacheInfo& cache, int threads) {
+  const bool shared = cache.shared_by > 1 || cache.level > 2;
+  return cache.bytes * static_cast<uint64_t>(shared ? 1 : threads);
+}
+
+uint64_t memory_working_set(const MachineInfo& machine) {
+  const auto caches = data_caches(machine);
+  const uint64_t largest = caches.empty() ? uint64_t{32} << 20 : caches.back().bytes;
+  const uint64_t wanted = std::clamp(4 * largest, uint64_t{256} << 20, uint64_t{2} << 30);
+  return std::max(std::min(wanted, machine.memory_available_bytes / 8), uint64_t{32} << 20);
+}
+
+Roofs measure_roofs(const MachineInfo& machine, ThreadPool& pool, double seconds) {
+  const CpuTarget target = choose_cpu_target(read_environment().target);
+  const auto caches = data_caches(machine);
+  const double share = seconds / static_cast<double>(4 + 2 * caches.size());
+  Roofs roofs;
+  roofs.threads = pool.threads();
+  roofs.f32 = measure_flops(target, true, FloatWidth::f32, pool, share);
+  const auto place = [&](std::string name, uint64_t room, uint64_t working_set) {
+    const auto bandwidth = [&](Traffic traffic) {
+      return measure_bandwidth(traffic, target, working_set, pool, share);
+    };
+    const double read = bandwidth(Traffic::read);
+    roofs.places.push_back({std::move(name), room, read, bandwidth(Traffic::copy)});
+  };
+  for (const CacheInfo& cache : caches) {
+    const uint64_t room = room_in(cache, pool.threads());
+    // A third, so that copies are written to the cache and not past it.
+    place(fmt::format("L{}", cache.level), room, room / 3);
+  }
+  place("DRAM", UINT64_MAX, memory_working_set(machine));
+  return roofs;
+}
+
+Limit limit_of(const Roofs& roofs, const Work& work) {
+  // A quarter of a cache is always someone else's.
+  const auto holds = [&](const Place& p) {
+    return work.bytes() <= 0.75 * static_cast<double>(p.bytes);
+  };
+  const Place& place = *std::find_if(roofs.places.begin(), roofs.places.end() - 1, holds);
+  // What is mostly read meets the bandwidth of reading.
+  const double bandwidth = 4 * work.written < work.bytes() ? place.read : place.copy;
+  const double moving = work.bytes() / bandwidth;
+  const bool narrow = work.dtype == DType::bf16 && roofs.bf16 > 0;
+  const double computing = work.flops / (narrow ? roofs.bf16 : roofs.f32);
+  if (computing >= moving) return {computing, narrow ? "bf16 arithmetic" : "f32 arithmetic"};
+  return {moving, place.name};
+}
+
+plot::Chart roofline(const Roofs& roofs) {
+  plot::Chart chart;
+  chart.title = "Roofline: what an operation can reach";
+  chart.x_label = "FLOP per byte moved";
+  chart.y_label = "GFLOP/s";
+  chart.log_x = chart.log_y = true;
+  const auto roof = [&](const std::string& label, const Place& place, double top) {
+    plot::Series series;
+    series.label = label;
+    for (double exponent = -6; exponent <= 10; exponent += 0.125) {
+      const double x = std::exp2(exponent);
+      series.xs.push_back(x);
+      series.ys.push_back(std::min(std::max(place.read, place.copy) * x, top) * 1e-9);
+    }
+    chart.series.push_back(std::move(series));
+  };
+  const Place& memory = roofs.places.back();
+  roof("f32 from " + memory.name, memory, roofs.f32);
+  for (auto place = roofs.places.rbegin() + 1; place != roofs.places.rend(); ++place)
+    roof("from " + place->name, *place, roofs.f32);
+  if (roofs.bf16 > 0) roof("bf16 from " + memory.name, memory, roofs.bf16);
+  if (roofs.f64 > 0) roof("f64 from " + memory.name, memory, roofs.f64);
+  return chart;
+}
+
+}  // namespace cairn::app
