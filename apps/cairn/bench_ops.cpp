@@ -288,6 +288,11 @@ class Bench {
 };
 
 int run(const Options& options, Session& session) {
+  if (session.precision() != DType::f32)
+    throw UsageError(
+        fmt::format("each case of cairn bench ops has a type of its own; choose with "
+                    "--filter {}",
+                    *session.common.precision));
   Bench bench(options, session);
   const BenchRun& done = bench.run();
   if (!session.common.json && !done.results.empty()) {
@@ -325,7 +330,7 @@ void add_bench_ops(const Command& group) {
                  "openblas,onednn,torch,jax or some of them, or none (default: all)");
   command.option("--html", "FILE", options->html, "write a report with the roofline");
   command.example("cairn bench ops --filter 'softmax f32' --peers none --html bench.html");
-  command.run([options](Session& session) { return run(*options, session); });
+  command.run([options](Session& session) { return run(*options, session); }, Computes::products);
 }
 
 }  // namespace cairn::app

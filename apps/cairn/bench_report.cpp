@@ -24,6 +24,10 @@ std::string time_text(double seconds) {
   return plot::short_number(seconds, 3) + " s";
 }
 
+std::string percent_text(double percent) {
+  return percent < 10 ? plot::short_number(percent, 2) + " %" : fmt::format("{:.0f} %", percent);
+}
+
 std::string ratio_text(std::optional<double> ratio) {
   return ratio ? fmt::format("{:.2f}", *ratio) : "--";
 }
@@ -50,7 +54,7 @@ plot::Table table_of(const BenchRun& run, std::optional<int> threads) {
     row.push_back(time_text(r.seconds) + (r.measured_rows ? " *" : ""));
     row.push_back(fmt::format("{} {}", plot::short_number(r.rate() * 1e-9, 3),
                               r.counts_flops() ? "GFLOP/s" : "GB/s"));
-    row.push_back(fmt::format("{:.0f} %", r.percent_of_limit()));
+    row.push_back(percent_text(r.percent_of_limit()));
     row.push_back(r.limit.what);
     for (const auto& theirs : r.peers)
       row.push_back(ratio_text(theirs ? std::optional(*theirs / r.seconds) : std::nullopt));
@@ -61,7 +65,10 @@ plot::Table table_of(const BenchRun& run, std::optional<int> threads) {
 
 // The roofs, and on them each operation by what it reached.
 plot::Chart chart_of(const BenchRun& run, const Roofs& roofs) {
-  plot::Chart chart = roofline(roofs);
+  Roofs shown = roofs;
+  if (shown.places.size() > 1)
+    shown.places.erase(shown.places.begin());  // the first cache holds none of the cases
+  plot::Chart chart = roofline(shown);
   chart.title = fmt::format("Roofline, {}", threads_text(roofs.threads));
   for (const Family family : kFamilies) {
     plot::Series points;
@@ -72,7 +79,7 @@ plot::Chart chart_of(const BenchRun& run, const Roofs& roofs) {
       points.xs.push_back(r.cost.flops / r.cost.bytes());
       points.ys.push_back(r.cost.flops / r.seconds * 1e-9);
       points.names.push_back(
-          fmt::format("{} ({:.0f} % of limit)", r.work.title(), r.percent_of_limit()));
+          fmt::format("{} ({} of limit)", r.work.title(), percent_text(r.percent_of_limit())));
     }
     if (!points.xs.empty()) chart.series.push_back(std::move(points));
   }

@@ -19,7 +19,7 @@ struct Options {
 
 struct Flops {
   std::string unit;  // "scalar" or the name of a target
-  FloatWidth width;
+  Arithmetic type;
   int threads;
   double per_second;
 };
@@ -43,7 +43,6 @@ struct Figures {
   std::vector<Latency> latency;
 };
 
-std::string_view name(FloatWidth width) { return width == FloatWidth::f32 ? "f32" : "f64"; }
 std::string_view name(Traffic traffic) {
   return traffic == Traffic::read ? "read" : traffic == Traffic::copy ? "copy" : "triad";
 }
@@ -101,13 +100,14 @@ class Prober {
   ThreadPool& pool(int threads) { return threads == 1 ? one_ : all_; }
 
   void flops(const std::string& unit, CpuTarget target, bool vector, int threads) {
-    for (FloatWidth width : {FloatWidth::f32, FloatWidth::f64}) {
+    for (Arithmetic type : {Arithmetic::f32, Arithmetic::f64, Arithmetic::bf16, Arithmetic::i8}) {
+      if (!can_measure(target, vector, type)) continue;
       progress_.update([&] {
-        return fmt::format("measuring arithmetic: {} {}, {}", unit, name(width),
+        return fmt::format("measuring arithmetic: {} {}, {}", unit, name(type),
                            threads_text(threads));
       });
       figures_.flops.push_back(
-          {unit, width, threads, measure_flops(target, vector, width, pool(threads), unit_)});
+          {unit, type, threads, measure_flops(target, vector, type, pool(threads), unit_)});
     }
   }
   void bandwidth(Traffic traffic, const std::string& level, uint64_t bytes, int threads,
@@ -133,10 +133,10 @@ class Prober {
   std::vector<CacheInfo> caches_;
 };
 
-double peak_flops(const Figures& figures, FloatWidth width) {
+double peak_flops(const Figures& figures, Arithmetic type) {
   double best = 0;
   for (const Flops& f : figures.flops)
-    if (f.width == width) best = std::max(best, f.per_second);
+    if (f.type == type) best = std::max(best, f.per_second);
   return best;
 }
 
@@ -150,8 +150,9 @@ double peak_bandwidth(const Figures& figures, std::string_view level) {
 // Of all threads, as far as they were measured.
 Roofs roofs_of(const Figures& figures) {
   Roofs roofs;
-  roofs.f32 = peak_flops(figures, FloatWidth::f32);
-  roofs.f64 = peak_flops(figures, FloatWidth::f64);
+  roofs.f32 = peak_flops(figures, Arithmetic::f32);
+  roofs.f64 = peak_flops(figures, Arithmetic::f64);
+  roofs.bf16 = peak_flops(figures, Arithmetic::bf16);
   const auto place = [&](const std::string& level, uint64_t bytes) {
     const double bandwidth = peak_bandwidth(figures, level);
     roofs.places.push_back({level, bytes, bandwidth, bandwidth});
@@ -171,7 +172,7 @@ Json to_json(const Figures& figures) {
   Json flops = Json::array();
   for (const Flops& f : figures.flops)
     flops.push_back({{"unit", f.unit},
-                     {"dtype", name(f.width)},
+                     {"dtype", name(f.type)},
                      {"threads", f.threads},
                      {"flops_per_second", f.per_second}});
   Json bandwidth = Json::array();
@@ -191,8 +192,8 @@ Json to_json(const Figures& figures) {
             {"target", name(figures.target)},
             {"caches", caches},
             {"flops", flops},
-            {"peak_f32_flops_per_second", peak_flops(figures, FloatWidth::f32)},
-            {"peak_f64_flops_per_second", peak_flops(figures, FloatWidth::f64)}}},
+            {"peak_f32_flops_per_second", peak_flops(figures, Arithmetic::f32)},
+            {"peak_f64_flops_per_second", peak_flops(figures, Arithmetic::f64)}}},
           {"memory",
            {{"bytes", machine.memory_bytes},
             {"available_bytes", machine.memory_available_bytes},
@@ -235,10 +236,11 @@ void print_tables(const Figures& figures, Session& session) {
   plot::Table arithmetic{"Arithmetic", with_threads({"unit", "type"}), {}};
   for (const Flops& f : figures.flops) {
     if (f.threads != counts[0]) continue;
-    std::vector<std::string> row = {f.unit, std::string(name(f.width))};
+    std::vector<std::string> row = {f.unit, std::string(name(f.type))};
     for (const Flops& other : figures.flops)
-      if (other.unit == f.unit && other.width == f.width)
-        row.push_back(per_second(other.per_second, "GFLOP/s"));
+      if (other.unit == f.unit && other.type == f.type)
+        row.push_back(
+            per_second(other.per_second, other.type == Arithmetic::i8 ? "Gop/s" : "GFLOP/s"));
     arithmetic.rows.push_back(std::move(row));
   }
   out.write(plot::to_text(arithmetic, style));
@@ -263,7 +265,7 @@ void print_tables(const Figures& figures, Session& session) {
   out.write(plot::to_text(roofline(roofs_of(figures)), session.out_terminal.style(90, 22)));
   out.line(
       fmt::format("An operation with less than {:.1f} FLOP per byte of memory waits for memory.",
-                  peak_flops(figures, FloatWidth::f32) / peak_bandwidth(figures, "DRAM")));
+                  peak_flops(figures, Arithmetic::f32) / peak_bandwidth(figures, "DRAM")));
 }
 
 int run(const Options& options, Session& session) {

@@ -8,6 +8,20 @@
 #include "cairn/base/environment.h"
 
 namespace cairn::app {
+namespace {
+
+// Between two measured points, straight over the logarithm of the working set.
+Roofs::Point point_at(const std::vector<Roofs::Point>& curve, double bytes) {
+  const auto next = std::find_if(curve.begin(), curve.end(),
+                                 [&](const Roofs::Point& p) { return p.bytes >= bytes; });
+  if (next == curve.begin()) return curve.front();
+  if (next == curve.end()) return curve.back();
+  const Roofs::Point &a = *(next - 1), &b = *next;
+  const double t = std::log(bytes / a.bytes) / std::log(b.bytes / a.bytes);
+  return {bytes, std::lerp(a.read, b.read, t), std::lerp(a.copy, b.copy, t)};
+}
+
+}  // namespace
 
 std::vector<CacheInfo> data_caches(const MachineInfo& machine) {
   std::vector<CacheInfo> caches;
@@ -32,40 +46,44 @@ uint64_t memory_working_set(const MachineInfo& machine) {
 
 Roofs measure_roofs(const MachineInfo& machine, ThreadPool& pool, double seconds) {
   const CpuTarget target = choose_cpu_target(read_environment().target);
-  const auto caches = data_caches(machine);
-  const double share = seconds / static_cast<double>(4 + 2 * caches.size());
+  const uint64_t last = memory_working_set(machine);
+  std::vector<uint64_t> sizes;
+  for (uint64_t bytes = uint64_t{16} << 10; bytes < last; bytes *= 2) sizes.push_back(bytes);
+  sizes.push_back(last);
+  const double share = seconds / static_cast<double>(4 + 2 * sizes.size());
+
   Roofs roofs;
   roofs.threads = pool.threads();
-  roofs.f32 = measure_flops(target, true, FloatWidth::f32, pool, share);
-  const auto place = [&](std::string name, uint64_t room, uint64_t working_set) {
+  roofs.f32 = measure_flops(target, true, Arithmetic::f32, pool, 2 * share);
+  if (can_measure(target, true, Arithmetic::bf16))
+    roofs.bf16 = measure_flops(target, true, Arithmetic::bf16, pool, 2 * share);
+  for (const uint64_t bytes : sizes) {
     const auto bandwidth = [&](Traffic traffic) {
-      return measure_bandwidth(traffic, target, working_set, pool, share);
+      return measure_bandwidth(traffic, target, bytes, pool, share);
     };
     const double read = bandwidth(Traffic::read);
-    roofs.places.push_back({std::move(name), room, read, bandwidth(Traffic::copy)});
-  };
-  for (const CacheInfo& cache : caches) {
-    const uint64_t room = room_in(cache, pool.threads());
-    // A third, so that copies are written to the cache and not past it.
-    place(fmt::format("L{}", cache.level), room, room / 3);
+    roofs.curve.push_back({static_cast<double>(bytes), read, bandwidth(Traffic::copy)});
   }
-  place("DRAM", UINT64_MAX, memory_working_set(machine));
+  for (const CacheInfo& cache : data_caches(machine)) {
+    const uint64_t room = room_in(cache, pool.threads());
+    const Roofs::Point half = point_at(roofs.curve, static_cast<double>(room) / 2);
+    roofs.places.push_back({fmt::format("L{}", cache.level), room, half.read, half.copy});
+  }
+  roofs.places.push_back({"DRAM", UINT64_MAX, roofs.curve.back().read, roofs.curve.back().copy});
   return roofs;
 }
 
 Limit limit_of(const Roofs& roofs, const Work& work) {
-  // A quarter of a cache is always someone else's.
-  const auto holds = [&](const Place& p) {
-    return work.bytes() <= 0.75 * static_cast<double>(p.bytes);
-  };
-  const Place& place = *std::find_if(roofs.places.begin(), roofs.places.end() - 1, holds);
+  const Roofs::Point point = point_at(roofs.curve, work.bytes());
   // What is mostly read meets the bandwidth of reading.
-  const double bandwidth = 4 * work.written < work.bytes() ? place.read : place.copy;
-  const double moving = work.bytes() / bandwidth;
+  const double moving = work.bytes() / (4 * work.written < work.bytes() ? point.read : point.copy);
   const bool narrow = work.dtype == DType::bf16 && roofs.bf16 > 0;
   const double computing = work.flops / (narrow ? roofs.bf16 : roofs.f32);
-  if (computing >= moving) return {computing, narrow ? "bf16 arithmetic" : "f32 arithmetic"};
-  return {moving, place.name};
+  if (computing >= moving) return {computing, narrow ? "bf16 peak" : "f32 peak"};
+  const auto place =
+      std::find_if(roofs.places.begin(), roofs.places.end() - 1,
+                   [&](const Place& p) { return work.bytes() <= static_cast<double>(p.bytes); });
+  return {moving, place->name};
 }
 
 plot::Chart roofline(const Roofs& roofs) {
@@ -77,7 +95,7 @@ plot::Chart roofline(const Roofs& roofs) {
   const auto roof = [&](const std::string& label, const Place& place, double top) {
     plot::Series series;
     series.label = label;
-    for (double exponent = -6; exponent <= 10; exponent += 0.125) {
+    for (double exponent = -6; exponent <= 11; exponent += 0.125) {
       const double x = std::exp2(exponent);
       series.xs.push_back(x);
       series.ys.push_back(std::min(std::max(place.read, place.copy) * x, top) * 1e-9);

@@ -22,8 +22,13 @@ struct Place {
 
 struct Roofs {
   int threads = 1;
-  double f32 = 0, f64 = 0, bf16 = 0;  // flops a second; bf16: products summed in f32
+  double f32 = 0, f64 = 0, bf16 = 0;  // flops a second; 0: not measured, or the processor has none
   std::vector<Place> places;          // from the nearest to memory, which holds everything
+  // Bandwidth by working set, the smallest first: a cache hands over to the next one gradually.
+  struct Point {
+    double bytes, read, copy;
+  };
+  std::vector<Point> curve = {};
 };
 
 // Takes about `seconds`. Throws Error without memory.
@@ -39,7 +44,7 @@ struct Work {
 
 struct Limit {
   double seconds;    // no run is faster
-  std::string what;  // "f32 arithmetic", "L2", "DRAM"
+  std::string what;  // "f32 peak", "L2", "DRAM"
 };
 Limit limit_of(const Roofs& roofs, const Work& work);
 

@@ -56,6 +56,23 @@ const detail::ProbeKernels& kernels_of(CpuTarget target) {
   return detail::baseline_probe_kernels();
 }
 
+struct Chains {
+  double (*run)(int64_t rounds);
+  int64_t flops;  // of a round
+};
+Chains chains_for(const detail::ProbeKernels& kernels, bool vector, Arithmetic arithmetic) {
+  switch (arithmetic) {
+    case Arithmetic::f64:
+      return vector ? Chains{kernels.f64, kernels.f64_flops}
+                    : Chains{kernels.scalar_f64, kernels.scalar_flops};
+    case Arithmetic::bf16: return {kernels.bf16, kernels.bf16_flops};
+    case Arithmetic::i8: return {kernels.i8, kernels.i8_flops};
+    case Arithmetic::f32: break;
+  }
+  return vector ? Chains{kernels.f32, kernels.f32_flops}
+                : Chains{kernels.scalar_f32, kernels.scalar_flops};
+}
+
 // Zeroed memory by whole huge pages.
 class Pages {
  public:
@@ -101,14 +118,26 @@ void triad_floats(const float* b, const float* c, float* a, int64_t count, bool 
 
 }  // namespace
 
-double measure_flops(CpuTarget target, bool vector, FloatWidth width, ThreadPool& pool,
+std::string_view name(Arithmetic arithmetic) {
+  switch (arithmetic) {
+    case Arithmetic::f32: return "f32";
+    case Arithmetic::f64: return "f64";
+    case Arithmetic::bf16: return "bf16";
+    case Arithmetic::i8: break;
+  }
+  return "i8";
+}
+
+bool can_measure(CpuTarget target, bool vector, Arithmetic arithmetic) {
+  if (arithmetic == Arithmetic::f32 || arithmetic == Arithmetic::f64) return true;
+  if (!vector || target != CpuTarget::avx512) return false;
+  return arithmetic == Arithmetic::bf16 ? __builtin_cpu_supports("avx512bf16")
+                                        : __builtin_cpu_supports("avx512vnni");
+}
+
+double measure_flops(CpuTarget target, bool vector, Arithmetic arithmetic, ThreadPool& pool,
                      double seconds) {
-  const detail::ProbeKernels& kernels = kernels_of(target);
-  const bool f32 = width == FloatWidth::f32;
-  const auto kernel =
-      vector ? (f32 ? kernels.f32 : kernels.f64) : (f32 ? kernels.scalar_f32 : kernels.scalar_f64);
-  const int64_t flops =
-      vector ? (f32 ? kernels.f32_flops : kernels.f64_flops) : kernels.scalar_flops;
+  const Chains chains = chains_for(kernels_of(target), vector, arithmetic);
   // About 5 ms at 4 GHz and 2 per cycle: long enough to wake threads for, short enough to hit a
   // moment without other load.
   constexpr int64_t kRounds = 400'000;
@@ -118,13 +147,14 @@ double measure_flops(CpuTarget target, bool vector, FloatWidth width, ThreadPool
   repeat(seconds, [&] {
     pool.parallel_for(pool.threads(), 1, [&](int64_t piece, int64_t) {
       const double start = thread_seconds();
-      sink += static_cast<uint64_t>(kernel(kRounds));
+      sink += static_cast<uint64_t>(chains.run(kRounds));
       double& fastest = best[static_cast<size_t>(piece)];
       fastest = std::min(fastest, thread_seconds() - start);
     });
   });
   double total = 0;
-  for (const double s : best) total += static_cast<double>(flops * kRounds) / std::max(s, 1e-9);
+  for (const double s : best)
+    total += static_cast<double>(chains.flops * kRounds) / std::max(s, 1e-9);
   return total;
 }
 

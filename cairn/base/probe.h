@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cairn/base/cpu_features.h"
@@ -33,11 +34,15 @@ struct MachineInfo {
 // From /proc and /sys.
 MachineInfo machine_info();
 
-enum class FloatWidth { f32, f64 };
-// Floating-point operations a second, all threads of the pool together: chains of multiply-add that
-// depend on nothing but themselves, as many as hide the latency. `vector` false: one number at a
-// time. The processor has `target`. Takes about `seconds`.
-double measure_flops(CpuTarget target, bool vector, FloatWidth width, ThreadPool& pool,
+// What is multiplied: f32 and f64 by multiply-add; bf16 in pairs summed in f32 (vdpbf16ps) and i8
+// in fours summed in i32 (vpdpbusd), which not every processor with AVX-512 has.
+enum class Arithmetic { f32, f64, bf16, i8 };
+std::string_view name(Arithmetic arithmetic);
+bool can_measure(CpuTarget target, bool vector, Arithmetic arithmetic);
+// Multiplications and additions a second, all threads of the pool together, in chains that depend
+// on nothing but themselves, as many as hide the latency. `vector` false: one number at a time. The
+// processor has `target`, and can_measure() is true. Takes about `seconds`.
+double measure_flops(CpuTarget target, bool vector, Arithmetic arithmetic, ThreadPool& pool,
                      double seconds);
 
 enum class Traffic { read, copy, triad };

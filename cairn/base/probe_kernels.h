@@ -19,6 +19,10 @@ struct ProbeKernels {
   int64_t f32_flops, f64_flops, scalar_flops;
   // Reads `bytes`, a multiple of 1024, from an address aligned to 64.
   uint64_t (*read)(const void* data, uint64_t bytes);
+  // With instructions beyond the target; null where it has none.
+  double (*bf16)(int64_t rounds) = nullptr;
+  double (*i8)(int64_t rounds) = nullptr;
+  int64_t bf16_flops = 0, i8_flops = 0;
 };
 
 const ProbeKernels& baseline_probe_kernels();

@@ -105,11 +105,11 @@ std::string text_html(const Report::Text& text) {
   return fmt::format("<div class=\"card\">{}<pre>{}</pre></div>\n", title, escaped(text.text));
 }
 
-// The first chart takes the whole width. Shrunk to a phone its text would be 4 pixels high, so
-// there is a second rendering for narrow screens.
-std::string chart_html(const Chart& chart, bool first) {
+// The first chart takes the whole width, and so does a single other one. Shrunk to a phone its text
+// would be 4 pixels high, so there is a second rendering for narrow screens.
+std::string chart_html(const Chart& chart, bool wide) {
   const std::string small = to_svg(chart, {440, 300});
-  if (!first) return fmt::format("<div class=\"card\">{}</div>\n", small);
+  if (!wide) return fmt::format("<div class=\"card\">{}</div>\n", small);
   return fmt::format("<div class=\"card wide\">{}</div>\n<div class=\"card narrow\">{}</div>\n",
                      to_svg(chart, {960, 380}), small);
 }
@@ -129,7 +129,8 @@ std::string to_html(const Report& report) {
   if (!report.summary.empty()) out += facts(report.summary, "cards");
   if (!report.charts.empty()) {
     out += fmt::format("<h2>{}</h2>\n<div class=\"charts\">\n", escaped(report.charts_title));
-    for (size_t i = 0; i < report.charts.size(); ++i) out += chart_html(report.charts[i], i == 0);
+    for (size_t i = 0; i < report.charts.size(); ++i)
+      out += chart_html(report.charts[i], i == 0 || report.charts.size() == 2);
     out += "</div>\n";
   }
   if (!report.samples.empty()) out += "<h2>Samples</h2>\n";

@@ -4,6 +4,7 @@
 #include "cairn/io/npy.h"
 #include "cairn/runtime/runtime.h"
 #include "tests/cli/program.h"
+#include "tests/plot/markup_check.h"
 
 namespace cairn::test {
 namespace {
@@ -253,7 +254,7 @@ TEST_F(GraphTest, TraceGivesTheCommandsStatus) {
 
 TEST_F(GraphTest, Probe) {
   const Ran ran = run(
-      {"probe", "--seconds", "0.1", "--json", "--quiet", "--out", "roof.svg", "--threads", "2"});
+      {"probe", "--seconds", "0.1", "--json", "--quiet", "--svg", "roof.svg", "--threads", "2"});
   const auto json = ran.json();
   EXPECT_EQ(ran.err, "");
   EXPECT_FALSE(json["cpu"]["name"].get<std::string>().empty());
@@ -267,6 +268,8 @@ TEST_F(GraphTest, Probe) {
   EXPECT_EQ(json["gpus"], nlohmann::json::array());
   EXPECT_EQ(json["links"], nlohmann::json::array());
   EXPECT_TRUE(read("roof.svg").starts_with("<svg"));
+  EXPECT_EQ(markup_problem(read("roof.svg")), "");
+  EXPECT_NE(read("roof.svg").find("f32 from DRAM"), std::string::npos);
   EXPECT_TRUE(fails(run({"probe", "--seconds", "0"}), 2, "--seconds"));
   EXPECT_TRUE(fails(run({"probe", "--seconds", "x"}), 2, "--seconds takes a number"));
 }

@@ -267,8 +267,10 @@ const std::vector<std::string> kCommands = {"",
                                             "kernel explain",
                                             "kernel run",
                                             "probe",
-                                            "trace"};
-const std::vector<std::string> kLater = {"kernel tune",  "bench ops",   "chat",  "template render",
+                                            "trace",
+                                            "bench",
+                                            "bench ops"};
+const std::vector<std::string> kLater = {"kernel tune",  "bench llm",   "chat",  "template render",
                                          "quantize a b", "convert a b", "serve", "finetune",
                                          "plan",         "play",        "embed", "data pull a/b"};
 
@@ -343,7 +345,8 @@ TEST_F(CommandLineTest, TheNullDeviceComputesNothing) {
       "eval logits --model llama --ids 1 --out out.npy",
       "eval perplexity --model llama --file story.txt",
       "eval accuracy --model classifier --images " + pictures,
-      "inspect classifier --activations dense.0 --input t10k-images-idx3-ubyte.gz"};
+      "inspect classifier --activations dense.0 --input t10k-images-idx3-ubyte.gz",
+      "bench ops --peers none --html out"};
   for (const std::string& command : refused) {
     SCOPED_TRACE(command);
     for (const char* traced : {"", "trace t.json "}) {
