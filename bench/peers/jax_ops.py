@@ -5,11 +5,12 @@ import sys
 
 import ops_peer
 
-ops_peer.threads()
 os.environ["JAX_PLATFORMS"] = "cpu"
 try:
-    import jax
-    import jax.numpy as jnp
+    with ops_peer.cores(ops_peer.threads()):
+        import jax
+        import jax.numpy as jnp
+        jax.block_until_ready(jax.jit(lambda x: x @ x)(jnp.ones((256, 256))))  # starts its threads
 except ImportError as error:
     ops_peer.say(absent=f"the Python of CAIRN_PEER_PYTHON has no JAX ({error})")
     sys.exit()

@@ -5,6 +5,7 @@ it raises Cannot for what it does not have. What the sizes of an operation mean 
 """
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -17,12 +18,19 @@ class Cannot(Exception):
 
 
 def threads():
-    """Of --threads; the process is held to as many cores, as JAX has no other way to be told."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--threads", type=int, required=True)
-    count = parser.parse_args().threads
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
-    return count
+    return parser.parse_args().threads
+
+
+@contextlib.contextmanager
+def cores(count):
+    """Within it the process has so many cores. JAX counts them once, and its threads may run anywhere afterwards."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(allowed)[:count])
+    yield
+    for thread in os.listdir("/proc/self/task"):
+        os.sched_setaffinity(int(thread), allowed)
 
 
 def say(**fields):

@@ -7,6 +7,8 @@
 #include <atomic>
 #include <cstddef>
 #include <memory>
+#include <mutex>
+#include <vector>
 
 #include "cairn/core/host_array.h"
 #include "cairn/core/placement.h"
@@ -39,21 +41,39 @@ class Allocator {
   virtual void reset_peak() = 0;
 };
 
-// Host memory; allocations of 4 MiB and more ask for huge pages.
+// Host memory. Allocations of 4 MiB and more ask for huge pages, and are kept when they are given
+// back: the system zeroes new pages at 10 GB/s, which takes longer than an addition that fills
+// them. One is kept only where it, all that is in use and all that is kept stay within the peak.
 class HostAllocator : public Allocator {
  public:
+  ~HostAllocator() override;
   std::shared_ptr<Buffer> allocate(size_t bytes) override;
-  size_t bytes_in_use() const override { return counters_->in_use.load(); }
-  size_t peak_bytes() const override { return counters_->peak.load(); }
-  void reset_peak() override { counters_->peak.store(counters_->in_use.load()); }
+  size_t bytes_in_use() const override { return state_->in_use.load(); }
+  size_t peak_bytes() const override { return state_->peak.load(); }
+  // Also gives what is kept back to the system.
+  void reset_peak() override;
+  size_t kept_bytes() const;
 
  private:
-  struct Counters {
+  // Shared, because a buffer may outlive its allocator.
+  struct State {
     std::atomic<size_t> in_use{0};
     std::atomic<size_t> peak{0};
+    mutable std::mutex mutex;  // of what follows
+    struct Block {
+      void* data;
+      size_t bytes;
+    };
+    std::vector<Block> kept;  // the last one given back is the last
+    size_t kept_bytes = 0;
+    bool keeps = true;  // false when the allocator is gone
+
+    void count(size_t bytes);
+    void* take(size_t bytes);  // null where none has the size
+    void give_back(void* data, size_t bytes);
+    void drop(size_t most);  // the oldest, until at most so many bytes are kept
   };
-  // Shared, because a buffer may outlive its allocator.
-  std::shared_ptr<Counters> counters_ = std::make_shared<Counters>();
+  std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 
 }  // namespace cairn
