@@ -100,20 +100,18 @@ class Pages {
 // Keeps results alive that nobody reads.
 std::atomic<uint64_t> sink{0};
 
-// SSE2 is all that these take: a store of 16 bytes fills the same line buffers as one of 64.
-void copy_floats(const float* from, float* to, int64_t count, bool bypass) {
-  for (int64_t i = 0; i < count; i += 4) {
-    const __m128 value = _mm_load_ps(from + i);
-    bypass ? _mm_stream_ps(to + i, value) : _mm_store_ps(to + i, value);
-  }
+// Past the caches. SSE2 is all that these take: a store of 16 bytes fills the same line buffers as
+// one of 64.
+void stream_copy(const float* from, float* to, uint64_t bytes) {
+  for (uint64_t i = 0; i < bytes / 4; i += 4) _mm_stream_ps(to + i, _mm_load_ps(from + i));
+  _mm_sfence();
 }
 
-void triad_floats(const float* b, const float* c, float* a, int64_t count, bool bypass) {
+void stream_triad(const float* b, const float* c, float* a, uint64_t bytes) {
   const __m128 s = _mm_set1_ps(0.5f);
-  for (int64_t i = 0; i < count; i += 4) {
-    const __m128 value = _mm_add_ps(_mm_load_ps(b + i), _mm_mul_ps(s, _mm_load_ps(c + i)));
-    bypass ? _mm_stream_ps(a + i, value) : _mm_store_ps(a + i, value);
-  }
+  for (uint64_t i = 0; i < bytes / 4; i += 4)
+    _mm_stream_ps(a + i, _mm_add_ps(_mm_load_ps(b + i), _mm_mul_ps(s, _mm_load_ps(c + i))));
+  _mm_sfence();
 }
 
 }  // namespace
@@ -178,23 +176,24 @@ double measure_bandwidth(Traffic traffic, CpuTarget target, uint64_t bytes, Thre
   const auto repeats = std::max<int64_t>(
       1, static_cast<int64_t>(1e8) / static_cast<int64_t>(array * static_cast<uint64_t>(arrays)));
   constexpr uint64_t kBeyondCaches = uint64_t{16} << 20;
-  const bool bypass = bytes >= kBeyondCaches;
-  const auto count = static_cast<int64_t>(part / 4);
-  const detail::ProbeKernels& kernels = kernels_of(target);
+  detail::ProbeKernels kernels = kernels_of(target);
+  if (bytes >= kBeyondCaches) {
+    kernels.copy = stream_copy;
+    kernels.triad = stream_triad;
+  }
   const double time = fastest(threads, seconds, [&] {
     pool.parallel_for(threads, 1, [&](int64_t piece, int64_t) {
       uint64_t seen = 0;
       for (int64_t r = 0; r < repeats; ++r) {
         switch (traffic) {
           case Traffic::read: seen ^= kernels.read(floats(0, piece), part); break;
-          case Traffic::copy: copy_floats(floats(0, piece), floats(1, piece), count, bypass); break;
+          case Traffic::copy: kernels.copy(floats(0, piece), floats(1, piece), part); break;
           case Traffic::triad:
-            triad_floats(floats(0, piece), floats(1, piece), floats(2, piece), count, bypass);
+            kernels.triad(floats(0, piece), floats(1, piece), floats(2, piece), part);
             break;
         }
         asm volatile("" ::: "memory");
       }
-      _mm_sfence();
       sink += seen;
     });
   });

@@ -19,6 +19,9 @@ struct ProbeKernels {
   int64_t f32_flops, f64_flops, scalar_flops;
   // Reads `bytes`, a multiple of 1024, from an address aligned to 64.
   uint64_t (*read)(const void* data, uint64_t bytes);
+  // The same of two and three arrays: to = from, and a = b + s c.
+  void (*copy)(const float* from, float* to, uint64_t bytes);
+  void (*triad)(const float* b, const float* c, float* a, uint64_t bytes);
   // With instructions beyond the target; null where it has none.
   double (*bf16)(int64_t rounds) = nullptr;
   double (*i8)(int64_t rounds) = nullptr;
