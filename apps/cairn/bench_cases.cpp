@@ -232,11 +232,11 @@ const BenchOp* find_op(std::string_view name) {
 std::vector<Shape> parse_shapes(std::string_view text) {
   std::vector<Shape> shapes(1);
   const char* end = text.data() + text.size();
-  for (const char* at = text.data(); at < end;) {
+  for (const char* at = text.data(); at < end; ++at) {
     int64_t size = 0;
     at = std::from_chars(at, end, size).ptr;
     shapes.back().push_back(size);
-    if (at < end && *at++ == ' ') shapes.emplace_back();
+    if (at < end && *at == ' ') shapes.emplace_back();
   }
   return shapes;
 }

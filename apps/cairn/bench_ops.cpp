@@ -207,7 +207,8 @@ class Bench {
     const StopFlag::TakeOver take_over(session_.stop);
     try {
       for (const int threads : thread_counts_) measure_with(threads);
-    } catch (const Interrupted&) {  // reported like a run of fewer cases
+    } catch (const Interrupted&) {
+      progress_.note("interrupted: what was measured so far is reported");
     }
     progress_.clear();
     return run_;

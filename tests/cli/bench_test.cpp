@@ -69,11 +69,11 @@ TEST_F(BenchTest, OneThreadAndAllUnlessToldOtherwise) {
 
 // Each operation once: what the table says can be built and run.
 TEST_F(BenchTest, EveryOperationRuns) {
-  const Ran ran =
-      run({"bench", "ops", "--filter",
-           "matmul.* f32 (64x64|256|512x768)|matmul_.*_loop|f32 64x4096|transpose f32 512|"
-           "adamw|attention.* f32 12x512|conv2d.* f32 8x256",
-           "--peers", "none", "--threads", "1", "--repeat", "1", "--json"});
+  const std::string filter =
+      R"(matmul.* f32 (64x64|256|512x768)|matmul_.*_loop|f32 64x4096)"
+      R"(|transpose f32 512|adamw|attention.* f32 12x512|conv2d.* f32 8x256)";
+  const Ran ran = run({"bench", "ops", "--filter", filter, "--peers", "none", "--threads", "1",
+                       "--repeat", "1", "--json"});
   EXPECT_EQ(ran.status, 0) << ran.err;
   std::set<std::string> ops;
   for (const auto& line : lines_of(ran.out)) {
