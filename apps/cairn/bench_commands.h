@@ -36,6 +36,7 @@ struct BenchRun {
   std::vector<std::string> peers;             // asked for
   std::vector<plot::Report::KeyValue> found;  // by peer: its version, or why it is not here
   MachineInfo machine;
+  double load = 0;           // of the machine before the run: processes that want to compute
   std::vector<Roofs> roofs;  // by number of threads
   std::vector<BenchResult> results;
 };

@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include <algorithm>
-#include <cmath>
+#include <cstdlib>
 #include <regex>
 #include <thread>
 
@@ -194,6 +194,7 @@ class Bench {
     run_.repeat = options.repeat;
     run_.peers = choose_peers(options.peers);
     run_.machine = machine_info();
+    if (getloadavg(&run_.load, 1) != 1) run_.load = 0;
     thread_counts_ = {1};
     if (session.common.threads) {
       thread_counts_ = {session.threads()};
@@ -306,6 +307,7 @@ int run(const Options& options, Session& session) {
     }
     for (const std::string& remark : bench_remarks(done)) session.out.line(remark);
     for (const auto& [peer, what] : done.found) session.out.line(fmt::format("{}: {}", peer, what));
+    session.out.flush();
   }
   if (options.html && !done.results.empty()) {
     write_file_atomically(*options.html, bench_html(done)).value();

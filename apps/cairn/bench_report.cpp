@@ -129,6 +129,11 @@ std::vector<std::string> bench_remarks(const BenchRun& run) {
       "The limit is the time at the measured peak of arithmetic or, where it is longer, at the "
       "bandwidth of the place in which operands and results find room."};
   if (!run.peers.empty()) lines.emplace_back("Peers: their time / ours; above 1 we are faster.");
+  if (run.load > 1)
+    lines.push_back(fmt::format(
+        "The machine was busy (load {:.1f} before the run): ratios are uncertain, most of "
+        "all of peers whose threads wait for each other.",
+        run.load));
   if (std::ranges::any_of(run.results, [](const BenchResult& r) { return r.measured_rows > 0; }))
     lines.push_back(fmt::format(
         "* {} rows were computed; the time of all rows is reckoned from them.", kSlabRows));
