@@ -246,6 +246,14 @@ TEST(ChartSvg, IsWellFormedAndSelfContained) {
   EXPECT_EQ(count(svg, "http"), 1u);  // the namespace
 }
 
+TEST(ChartSvg, PointsMayHaveNames) {
+  Series points{"all", {1, 2}, {3, 4}, Series::Kind::scatter};
+  points.names = {"first", "<second>"};
+  const std::string svg = to_svg({.title = "", .series = {points}});
+  EXPECT_NE(svg.find("<title>first: 1, 3</title>"), std::string::npos) << svg;
+  EXPECT_NE(svg.find("<title>&lt;second&gt;: 2, 4</title>"), std::string::npos);
+}
+
 TEST(ChartSvg, TooltipsNameEachPoint) {
   const std::string svg = to_svg(two_lines());
   // Lines of few points: a dot with its values for each, and strips with those nearby.
