@@ -31,6 +31,11 @@ AxisMap of_operand(const Node& node, const AxisMap& result) {
       case Op::transpose:
         axes[static_cast<size_t>(node.attrs().ints(Attr::axes)[i])] = result[at];
         break;
+      case Op::reverse:
+        if (shape[i] == 1) break;
+        axes[at] = result[at];
+        if (node.attrs().ints(Attr::axes).contains(i)) axes[at].steps.push_back({&node, i});
+        break;
       default: {  // slice
         if (shape[i] == 1) break;
         axes[at] = result[at];
@@ -81,6 +86,20 @@ Traced trace_indices(const Tensor& t, AxisMap axes,
     at.root = root_of(node.input(0));
   }
   return at;
+}
+
+bool is_padded(const Node& pad, int axis) {
+  const Attrs& attrs = pad.attrs();
+  return attrs.ints(Attr::low)[axis] || attrs.ints(Attr::high)[axis] ||
+         attrs.ints(Attr::interior)[axis];
+}
+
+int64_t start_of(const IndexStep& step) {
+  switch (step.node->op()) {
+    case Op::reverse: return step.node->output().shape[step.axis] - 1;
+    case Op::pad: return step.node->attrs().ints(Attr::low)[step.axis];
+    default: return step.node->attrs().ints(Attr::start)[step.axis];
+  }
 }
 
 bool is_whole(const IndexStep& step) {

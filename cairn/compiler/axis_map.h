@@ -10,7 +10,9 @@
 
 namespace cairn {
 
-// A slice along one axis: the operand's index is the result's plus the slice's start.
+// A slice, reverse or pad along one axis. The operand's index is the slice's start plus its step
+// times the result's; counted from the end; the result's less the padding before it, divided by the
+// distance of the operand's elements, and absent where that is none of them.
 struct IndexStep {
   const Node* node = nullptr;
   int axis = 0;
@@ -34,7 +36,7 @@ std::optional<std::vector<int>> joined_axes(const Shape& shape, const Shape& joi
 // The axes of a tensor that have more than one element, at these axes of the space, in order.
 AxisMap map_onto(const Shape& shape, const std::vector<int>& axes);
 
-// A value as it is found behind broadcasts, transposes and slices.
+// A value as it is found behind broadcasts, transposes, slices and reversals.
 struct Traced {
   Tensor root;
   Shape seen;    // the shape under which the root is read
@@ -47,5 +49,10 @@ Traced trace_indices(const Tensor& t, AxisMap axes, const std::function<bool(con
 
 // Whether the operand of a slice is read from its start to its end along the axis.
 bool is_whole(const IndexStep& step);
+// Whether a pad adds or takes away elements along its operand's axis.
+bool is_padded(const Node& pad, int axis);
+// What the index starts from: of a slice its start, of a reverse the last index, of a pad what is
+// before the operand.
+int64_t start_of(const IndexStep& step);
 
 }  // namespace cairn

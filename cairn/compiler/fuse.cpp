@@ -174,7 +174,8 @@ class Fuser {
   // Whether a kernel over the domain reads a value where it computes it, or writes over it.
   bool is_read_in_place(int from, const Use& use, int reader, const Domain& domain) const {
     const Part to = part_of_operand(node(reader), use.operand, domain);
-    if (!use.axes || to == Part::lhs || to == Part::rhs) return false;
+    if (!use.axes || to == Part::lhs || to == Part::rhs || node(reader).op() == Op::pad)
+      return false;
     const Part of = part_of(node(from), domain);
     if (of != to && (of != Part::left || to != Part::whole)) return false;
     std::vector<int> expected;
@@ -185,6 +186,7 @@ class Fuser {
   }
   // Whether everything that a node reads walks axes that the domain has joined as one.
   bool walks_joined(int reader, const Domain& domain) const {
+    if (node(reader).op() == Op::pad) return false;
     for (const Use& use : reads(reader).uses) {
       const Part part = part_of_operand(node(reader), use.operand, domain);
       if (part == Part::lhs || part == Part::rhs) continue;

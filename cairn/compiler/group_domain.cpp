@@ -19,6 +19,16 @@ Shape shape_of(GroupKind kind, const Node& anchor) {
   switch (kind) {
     case GroupKind::pointwise: return squeezed(anchor.output().shape);
     case GroupKind::product: {
+      if (anchor.op() == Op::convolution) {
+        const Shape& result = anchor.output().shape;
+        const int64_t groups = result[0], n = result.back();
+        Shape shape;
+        if (groups != 1) shape.push_back(groups);
+        shape.push_back(result.elements() / groups / n);
+        shape.push_back(n);
+        shape.push_back(anchor.input(1).elements() / groups / n);
+        return shape;
+      }
       const Shape& x = anchor.input(0).shape();
       const Shape& result = anchor.output().shape;
       Shape shape;
@@ -95,6 +105,10 @@ Part part_of_operand(const Node& node, int operand, const Domain& domain) {
   }
 }
 
+bool reads_windows(const Node& node, int operand) {
+  return node.op() == Op::convolution && operand == 0;
+}
+
 std::vector<int> axes_of(Part part, const Domain& domain) {
   const int rank = domain.shape.rank();
   const int k = domain.kind == GroupKind::product ? rank - 1 : -1;
@@ -135,6 +149,30 @@ AxisMap map_of(const Shape& shape, Part part, const Domain& domain) {
   return map_onto(shape, each);
 }
 
+AxisMap map_of_operand(const Node& node, int operand, const Domain& domain) {
+  const Shape& shape = node.input(operand).shape();
+  if (node.op() == Op::pad) {
+    if (operand == 1) return {};
+    const Shape& result = node.output().shape;
+    AxisMap map = map_of(result, part_of(node, domain), domain);
+    for (int i = 0; i < shape.rank(); ++i)
+      if (is_padded(node, i)) map[static_cast<size_t>(i)].steps.push_back({&node, i});
+    return map;
+  }
+  if (node.op() != Op::convolution)
+    return map_of(shape, part_of_operand(node, operand, domain), domain);
+  // Weights [groups, C, taps..., O]: channels and taps are K.
+  CAIRN_ASSERT(!reads_windows(node, operand));
+  const std::vector<int> axes = axes_of(Part::rhs, domain);
+  AxisMap map(static_cast<size_t>(shape.rank()));
+  if (axes.size() == 3) map[0].axis = axes[0];
+  for (int i = 1; i + 1 < shape.rank(); ++i)
+    if (shape[i] != 1 || i + 2 == shape.rank())
+      map[static_cast<size_t>(i)].axis = axes[axes.size() - 2];
+  map.back().axis = axes.back();
+  return map;
+}
+
 GroupSources::GroupSources(const LaunchGroup& group) {
   for (const Node* node : group.nodes) inside_.insert(node);
 }
@@ -173,8 +211,9 @@ bool reads_in_place(const LaunchGroup& group, int i, int result) {
   const bool is_plain = std::ranges::none_of(group.nodes, [&](const Node* node) {
     const bool reads = std::ranges::any_of(
         node->inputs(), [&](const Tensor& t) { return same(root_of(t), input); });
-    return reads && (node->op() == Op::matmul || node->op() == Op::broadcast ||
-                     node->op() == Op::transpose || node->op() == Op::slice);
+    return reads && (class_of(*node) == NodeClass::product || node->op() == Op::broadcast ||
+                     node->op() == Op::transpose || node->op() == Op::slice ||
+                     node->op() == Op::reverse || node->op() == Op::pad);
   });
   if (is_plain) return true;
   const Domain domain = domain_of(*group.nodes[static_cast<size_t>(anchor_of(group))]);
@@ -186,10 +225,13 @@ bool reads_in_place(const LaunchGroup& group, int i, int result) {
     if (class_of(*node) == NodeClass::indexing && group.nodes.size() > 1) continue;
     for (int o = 0; o < static_cast<int>(node->inputs().size()); ++o) {
       const Tensor& t = node->input(o);
-      const Source source =
-          class_of(*node) == NodeClass::indexing
-              ? sources.of(output, map_of(output.shape(), Part::whole, domain))
-              : sources.of(t, map_of(t.shape(), part_of_operand(*node, o, domain), domain));
+      if (reads_windows(*node, o)) {
+        if (same(root_of(t), input)) return false;
+        continue;
+      }
+      const Source source = class_of(*node) == NodeClass::indexing
+                                ? sources.of(output, map_of(output.shape(), Part::whole, domain))
+                                : sources.of(t, map_of_operand(*node, o, domain));
       if (source.kind == Source::Kind::memory && same(source.root, input) && source.axes != own)
         return false;
     }
@@ -226,12 +268,43 @@ std::optional<Ints> GroupBinding::sizes(const LaunchGroup& group) const {
   return result;
 }
 
+std::vector<std::vector<int64_t>> GroupBinding::tables(const LaunchGroup& group) const {
+  const Node& node = *group.nodes[static_cast<size_t>(anchor)];
+  if (node.op() != Op::convolution) return {};
+  const Ints& axes = node.attrs().ints(Attr::axes);
+  const Ints strides = node.input(0).shape().strides();
+  // Places of everything that these axes hold, the last fastest.
+  struct Axis {
+    int64_t size, stride;
+  };
+  const auto places = [](std::span<const Axis> list) {
+    std::vector<int64_t> table = {0};
+    for (const Axis& axis : list) {
+      std::vector<int64_t> next;
+      next.reserve(table.size() * static_cast<size_t>(axis.size));
+      for (const int64_t before : table)
+        for (int64_t i = 0; i < axis.size; ++i) next.push_back(before + i * axis.stride);
+      table = std::move(next);
+    }
+    return table;
+  };
+  const auto stride_of = [&](int i) { return strides[static_cast<int>(axes[i])]; };
+  const Shape &result = node.output().shape, &w = node.input(1).shape();
+  std::vector<Axis> rows = {{result[0], w[1] * stride_of(1)}, {result[1], stride_of(0)}};
+  std::vector<Axis> steps = {{w[1], stride_of(1)}};
+  for (int i = 0; i + 2 < axes.size(); ++i) {
+    rows.push_back({result[i + 2], stride_of(i + 2) * node.attrs().ints(Attr::strides)[i]});
+    steps.push_back({w[i + 2], stride_of(i + 2) * node.attrs().ints(Attr::rhs_dilation)[i]});
+  }
+  return {places(rows), places(steps)};
+}
+
 std::vector<int64_t> GroupBinding::step_values(const LaunchGroup& group) const {
   std::vector<int64_t> values;
   for (const Step& step : steps) {
-    const Node& slice = *group.nodes[static_cast<size_t>(step.node)];
-    values.push_back(slice.input(0).shape()[step.axis]);
-    values.push_back(slice.attrs().ints(Attr::start)[step.axis]);
+    const Node& node = *group.nodes[static_cast<size_t>(step.node)];
+    values.push_back(node.input(0).shape()[step.axis]);
+    values.push_back(start_of({&node, step.axis}));
   }
   return values;
 }

@@ -43,9 +43,13 @@ enum class Part : uint8_t { whole, left, lhs, rhs };
 Part part_of(const Node& node, const Domain& domain);
 // Of its operands.
 Part part_of_operand(const Node& node, int operand, const Domain& domain);
+// Whether it is the x of a convolution, of which windows are read, through GroupBinding::tables().
+bool reads_windows(const Node& node, int operand);
 std::vector<int> axes_of(Part part, const Domain& domain);
 // The axes of a tensor of that part.
 AxisMap map_of(const Shape& shape, Part part, const Domain& domain);
+// Of an operand that is not read in windows.
+AxisMap map_of_operand(const Node& node, int operand, const Domain& domain);
 
 // Where a value that a node of a group reads comes from.
 struct Source {
@@ -78,7 +82,8 @@ struct GroupBinding {
   bool is_strided = false;
   // What an element costs, in units of about 0.3 ns: as much as copying it.
   int64_t cost = 1;
-  // Slices whose operand's size and start are parameters; places in the group's nodes.
+  // Slices, reversals and pads whose operand's size and start are parameters; places in the group's
+  // nodes.
   struct Step {
     int node;
     int axis;
@@ -98,6 +103,9 @@ struct GroupBinding {
   // The sizes of the axes; empty when the group has the structure but does not fit (sizes that were
   // equal by coincidence are not).
   std::optional<Ints> sizes(const LaunchGroup& group) const;
+  // Of a convolution: where in x the window of each row of each group begins, and where in it each
+  // of the K elements lies, from there. They take the place of divisions in the kernel.
+  std::vector<std::vector<int64_t>> tables(const LaunchGroup& group) const;
   // Size and start of each step.
   std::vector<int64_t> step_values(const LaunchGroup& group) const;
 };

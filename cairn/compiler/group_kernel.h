@@ -36,7 +36,8 @@ GroupWork work_of(const GroupBinding& binding, const GroupForm& form,
                   std::span<const int64_t> sizes);
 
 struct GroupKernel {
-  // Its parameters: the group's inputs, its outputs, sizes, size and start of each step, constants.
+  // Its parameters: the group's inputs, its outputs, sizes, size and start of each step, constants,
+  // tables.
   tile::Kernel kernel;
   GroupBinding binding;
   GroupForm form;

@@ -48,15 +48,18 @@ GroupWriter::GroupWriter(const LaunchGroup& group)
 
 Source GroupWriter::source(const Node& node, int operand) const {
   const Tensor& t = node.input(operand);
-  return sources_.of(t, map_of(t.shape(), part_of_operand(node, operand, domain_), domain_));
+  return sources_.of(t, map_of_operand(node, operand, domain_));
 }
 
 void GroupWriter::find_reads() {
-  const auto add = [&](const Source& from) {
-    if (from.kind == Source::Kind::computed || from.kind == Source::Kind::constant) return;
-    for (const AxisIndex& axis : from.axes)
+  const auto add_steps = [&](const AxisMap& axes) {
+    for (const AxisIndex& axis : axes)
       for (const IndexStep& step : axis.steps)
         if (std::find(steps_.begin(), steps_.end(), step) == steps_.end()) steps_.push_back(step);
+  };
+  const auto add = [&](const Source& from) {
+    if (from.kind == Source::Kind::computed || from.kind == Source::Kind::constant) return;
+    add_steps(from.axes);
     if (from.kind == Source::Kind::memory) {
       read_number(from.root, from.axes);
     } else if (const Read read{-1, from.axes};
@@ -65,8 +68,16 @@ void GroupWriter::find_reads() {
     }
   };
   for (const Node* node : group_.nodes) {
+    if (node->op() == Op::pad) {
+      // Where the operand is: whatever it is.
+      AxisMap axes = map_of_operand(*node, 0, domain_);
+      std::erase_if(axes, [](const AxisIndex& axis) { return axis.steps.empty(); });
+      add_steps(axes);
+      reads_.push_back({-1, std::move(axes)});
+    }
     if (class_of(*node) != NodeClass::indexing) {
-      for (int i = 0; i < static_cast<int>(node->inputs().size()); ++i) add(source(*node, i));
+      for (int i = 0; i < static_cast<int>(node->inputs().size()); ++i)
+        if (!reads_windows(*node, i)) add(source(*node, i));
     } else if (group_.nodes.size() == 1) {
       const Tensor result(const_cast<Node*>(node), 0);
       add(sources_.of(result, map_of(result.shape(), Part::whole, domain_)));
@@ -162,6 +173,10 @@ void GroupWriter::add_parameters() {
     constants_.emplace(&node,
                        builder_.scalar(fmt::format("c{}", constants_.size()), node.output().dtype));
   }
+  if (group_.nodes[static_cast<size_t>(binding_.anchor)]->op() == Op::convolution) {
+    window_begins_ = builder_.input("begins", DType::i64);
+    window_steps_ = builder_.input("steps", DType::i64);
+  }
   indices_.resize(sizes_.size());
 }
 
@@ -189,8 +204,45 @@ size_t GroupWriter::step_number(const IndexStep& step) const {
 
 Tile GroupWriter::place_along(const AxisIndex& axis) {
   Tile index = axis.axis < 0 ? zero() : indices_[static_cast<size_t>(axis.axis)].at;
-  for (const IndexStep& step : axis.steps) index = index + step_starts_[step_number(step)];
+  for (const IndexStep& step : axis.steps) index = place_behind(step, index);
   return index;
+}
+
+Tile GroupWriter::place_behind(const IndexStep& step, const Tile& index) {
+  const Tile& start = step_starts_[step_number(step)];
+  switch (step.node->op()) {
+    case Op::reverse: return start - index;
+    case Op::pad: {
+      const int64_t distance = step.node->attrs().ints(Attr::interior)[step.axis] + 1;
+      return distance == 1 ? index - start : (index - start) / distance;
+    }
+    default: {
+      const int64_t stride = step.node->attrs().ints(Attr::step)[step.axis];
+      return stride == 1 ? index + start : index * stride + start;
+    }
+  }
+}
+
+Tile GroupWriter::within_padding(const AxisMap& axes) {
+  Tile result;
+  const auto require = [&](const Tile& condition) {
+    result = result.id() < 0 ? condition : result & condition;
+  };
+  for (const AxisIndex& axis : axes) {
+    Tile index = axis.axis < 0 ? zero() : indices_[static_cast<size_t>(axis.axis)].at;
+    for (const IndexStep& step : axis.steps) {
+      const Tile place = place_behind(step, index);
+      if (step.node->op() == Op::pad) {
+        const Tile offset = index - step_starts_[step_number(step)];
+        const int64_t distance = step.node->attrs().ints(Attr::interior)[step.axis] + 1;
+        require(-1 < offset);
+        require(place < step_sizes_[step_number(step)]);
+        if (distance != 1) require(place * distance == offset);
+      }
+      index = place;
+    }
+  }
+  return result;
 }
 
 Tile GroupWriter::size_of(const AxisIndex& axis) {
@@ -216,6 +268,8 @@ Tile GroupWriter::inside(const AxisMap& axes) {
     const Tile& one = indices_[static_cast<size_t>(axis.axis)].inside;
     if (one.id() >= 0) result = result.id() < 0 ? one : result & one;
   }
+  const Tile padding = within_padding(axes);
+  if (padding.id() >= 0) result = result.id() < 0 ? padding : result & padding;
   return result;
 }
 
@@ -249,6 +303,15 @@ Tile GroupWriter::operand(const Node& node, int i) {
   return find(source(node, i), node.input(i).dtype());
 }
 
+Tile GroupWriter::windows(const Node& convolution, const Tile& row, const Tile& step,
+                          const Tile& inside) {
+  const size_t input = index_of(group_.inputs, root_of(convolution.input(0)));
+  const int m = rank() - 3;
+  const Tile begin = builder_.load(window_begins_, m ? indices_[0].at * size(m) + row : row);
+  const Tile offset = begin + builder_.load(window_steps_, step, inside);
+  return builder_.load(inputs_[input], offset, inside);
+}
+
 bool GroupWriter::moves_along(const Node& node, int operand, int axis) const {
   const Source from = source(node, operand);
   return from.kind == Source::Kind::memory &&
@@ -262,6 +325,10 @@ Tile GroupWriter::value(const Node& node) {
   if (class_of(node) == NodeClass::indexing) {
     const Tensor t(const_cast<Node*>(&node), 0);
     result = find(sources_.of(t, map_of(t.shape(), part_of(node, domain_), domain_)), t.dtype());
+  } else if (node.op() == Op::pad) {
+    const Tile x = operand(node, 0);
+    const Tile within = within_padding(merged(map_of_operand(node, 0, domain_)));
+    result = within.id() < 0 ? x : where(within, x, operand(node, 1));
   } else {
     CAIRN_ASSERT(class_of(node) == NodeClass::pointwise);
     std::vector<Tile> operands;

@@ -44,6 +44,9 @@ class GroupWriter {
   // What a node computes, and what it reads as operand i, at the indices.
   tile::Tile value(const Node& node);
   tile::Tile operand(const Node& node, int i);
+  // Elements of a convolution's x: of the window of each row, those steps.
+  tile::Tile windows(const Node& convolution, const tile::Tile& row, const tile::Tile& step,
+                     const tile::Tile& inside);
   // Whether the operand moves along an axis of the domain, so that what is read of it is masked
   // there.
   bool moves_along(const Node& node, int operand, int axis) const;
@@ -83,6 +86,9 @@ class GroupWriter {
   tile::Tile load(size_t read);
   // The axis of a tensor: its index and its size there.
   tile::Tile place_along(const AxisIndex& axis);
+  tile::Tile place_behind(const IndexStep& step, const tile::Tile& index);
+  // Which indices are elements of a pad's operand; nothing when all are.
+  tile::Tile within_padding(const AxisMap& axes);
   tile::Tile size_of(const AxisIndex& axis);
   size_t step_number(const IndexStep& step) const;
   // Row-major over these axes of a tensor.
@@ -99,6 +105,7 @@ class GroupWriter {
   std::vector<IndexStep> steps_;
   std::vector<int> merged_of_;
   std::vector<tile::Buffer> inputs_, outputs_;
+  tile::Buffer window_begins_, window_steps_;
   std::vector<tile::Tile> sizes_, step_sizes_, step_starts_;
   std::vector<Index> indices_;
   std::map<const Node*, tile::Tile> constants_;

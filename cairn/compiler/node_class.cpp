@@ -12,16 +12,13 @@ namespace {
 bool is_compiled_float(DType dtype) { return is_float(dtype) && !is_float8(dtype); }
 
 bool is_indexing(const Node& node) {
-  const Attrs& attrs = node.attrs();
-  const auto all = [](const Ints& values, int64_t value) {
-    return std::ranges::all_of(values, [&](int64_t v) { return v == value; });
-  };
   switch (node.op()) {
     case Op::full:
     case Op::broadcast:
+    case Op::slice:
+    case Op::reverse:
     case Op::transpose: return true;
     case Op::iota: return can_lower(Op::cast, DType::i64, node.output().dtype);
-    case Op::slice: return all(attrs.ints(Attr::step), 1);
     default: return false;
   }
 }
@@ -34,9 +31,21 @@ bool is_reduction(const Node& node) {
          }) == 1;
 }
 
+// Every window lies in x, which the kernel reads through tables of where it stands: padding and
+// dilation of x are nodes of their own (channels_last.h).
+bool is_plain_convolution(const Node& node) {
+  const Attrs& attrs = node.attrs();
+  const auto all = [&](Attr key, int64_t value) {
+    return std::ranges::all_of(attrs.ints(key), [&](int64_t v) { return v == value; });
+  };
+  return attrs.has(Attr::axes) && all(Attr::low, 0) && all(Attr::high, 0) &&
+         all(Attr::lhs_dilation, 1) && node.output().shape.elements() > 0;
+}
+
 bool is_product(const Node& node) {
   // The domain has an axis more: K (group_domain.h).
-  if (node.op() != Op::matmul || node.output().shape.rank() == kMaxRank) return false;
+  const bool is_matmul = node.op() == Op::matmul && node.output().shape.rank() < kMaxRank;
+  if (!is_matmul && !(node.op() == Op::convolution && is_plain_convolution(node))) return false;
   const DType from = node.input(0).dtype();
   const DType to = node.output().dtype;
   const Attrs& attrs = node.attrs();
@@ -55,6 +64,7 @@ NodeClass class_of(const Node& node) {
   if (is_indexing(node)) return NodeClass::indexing;
   if (is_reduction(node)) return NodeClass::reduction;
   if (is_product(node)) return NodeClass::product;
+  if (node.op() == Op::pad) return NodeClass::pointwise;
   const bool lowers = node.info().trait == Trait::elementwise &&
                       std::ranges::all_of(node.inputs(), [&](const Tensor& t) {
                         return can_lower(node.op(), t.dtype(), to);

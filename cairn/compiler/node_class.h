@@ -9,10 +9,10 @@ namespace cairn {
 
 enum class NodeClass : uint8_t {
   other,      // no tile kernel; the reference backend computes it
-  pointwise,  // an elementwise primitive
+  pointwise,  // an elementwise primitive, or pad, which reads its operand from memory
   indexing,   // a constant, or elements of the operand at other places: indices and no work
   reduction,  // a reduce of floats along one axis (axes of size 1 do not count)
-  product,    // a matmul of floats of one type, accumulated in f32 or f64
+  product,    // a matmul, or convolution with `axes`, of floats of one type, summed in f32 or f64
 };
 
 // `other` for everything in a build that cannot compile kernels.

@@ -28,6 +28,7 @@ bool steps_far(const Tensor& t, const Traced& traced) {
 bool may_inline(const ScheduledNodes& nodes, int reader, int operand,
                 const std::vector<int>& passed, bool is_strided) {
   const Shape& shape = nodes.node(reader).input(operand).shape();
+  if (nodes.node(reader).op() == Op::convolution) return false;
   if (nodes.class_at(reader) == NodeClass::product) {
     // A product's axes of size 1 move too (map_of), which indices cannot say.
     return shape[shape.rank() - 1] != 1 && shape[shape.rank() - 2] != 1;

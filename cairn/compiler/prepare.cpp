@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cairn/compiler/channels_last.h"
 #include "cairn/compiler/kernel_compiler.h"
 #include "cairn/graph/numbering.h"
 #include "cairn/graph/scope.h"
@@ -26,7 +27,7 @@ bool has_several_axes(const Node& node) {
 bool changes(const Graph& graph) {
   return std::ranges::any_of(topological_order(graph.outputs), [](const Node* node) {
     if (node->op() == Op::custom) return false;  // computed by its kernel
-    return has_several_axes(*node) ||
+    return has_several_axes(*node) || is_lowered_convolution(*node) ||
            std::ranges::any_of(regions_of(*node), [](const Graph* r) { return changes(*r); });
   });
 }
@@ -64,12 +65,16 @@ Tensor one_after_the_other(const Node& node, const Tensor& x) {
 
 Graph prepare(const Graph& graph) {
   if (!can_compile_kernels() || !changes(graph)) return graph;
-  return rebuild(
+  const Graph single = rebuild(
       graph, [](Graph&, const Node& node, std::span<const Tensor> inputs) -> std::vector<Tensor> {
         if (has_several_axes(node)) return {one_after_the_other(node, inputs[0])};
         if (!owns_regions(node.op()) || node.op() == Op::custom) return {};
         return rebuild_with_regions(node, inputs, prepare);
       });
+  ChannelsLast pass;
+  return rebuild(single, [&](Graph&, const Node& node, std::span<const Tensor> inputs) {
+    return pass(node, inputs);
+  });
 }
 
 }  // namespace cairn

@@ -32,6 +32,8 @@ void write_product(GroupWriter& w, const GroupForm& form) {
   const Tile column = expand_dims(k.program_id(1) * block.columns + k.arange(block.columns), 0);
   w.set_index(m, {row, row < w.size(m)});
   w.set_index(n, {column, column < w.size(n)});
+  // The window of a row behind the last is that of the last, and not written.
+  const Tile window = minimum(row, w.size(m) - 1);
   const DType wide = tile::compute_type(product.input(0).dtype());
   const Tile sum =
       k.loop(0, w.size(depth), block.depth, k.full({block.rows, block.columns}, 0, wide),
@@ -42,6 +44,8 @@ void write_product(GroupWriter& w, const GroupForm& form) {
                    const Tile along = expand_dims(steps, i == 0 ? 0 : 1);
                    const Tile inside = along < w.size(depth);
                    w.set_index(depth, {along, inside});
+                   if (reads_windows(product, i))
+                     return broadcast_to(w.windows(product, window, along, inside), shape);
                    const Tile value = broadcast_to(w.operand(product, i), shape);
                    // What stays the same along K is 0 behind its end all the same.
                    return w.moves_along(product, i, k_axis) ? value : where(inside, value, 0);

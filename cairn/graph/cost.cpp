@@ -64,8 +64,9 @@ Cost matmul(const Node& node, Known&) {
   return with_flops(moved(node), 2 * elements(node.output()) * inner);
 }
 Cost convolution(const Node& node, Known&) {
-  const Shape& w = node.input(1).shape();  // [O, C/groups, K...]
-  const double taps = w[0] ? elements(node.input(1).type()) / static_cast<double>(w[0]) : 0;
+  const Shape& w = node.input(1).shape();  // see infer_convolution
+  const int64_t outputs = node.attrs().has(Attr::axes) ? w[0] * w.back() : w[0];
+  const double taps = outputs ? elements(node.input(1).type()) / static_cast<double>(outputs) : 0;
   return with_flops(moved(node), 2 * elements(node.output()) * taps);
 }
 

@@ -100,17 +100,27 @@ Types infer_grouped_matmul(const InferContext& c) {
 }
 
 Types infer_convolution(const InferContext& c) {
-  const Shape& x = c.shape(0);
-  const Shape& w = c.shape(1);
+  Shape x = c.shape(0);
+  Shape w = c.shape(1);
   const DType dtype = product_dtype(c);
   const int spatial = x.rank() - 2;
+  const int64_t groups = c.attrs.integer(Attr::groups);
+  const bool has_axes = c.attrs.has(Attr::axes);
+  if (has_axes) {
+    // As the other form has them.
+    const Ints& axes = c.axes(x.rank());
+    if (axes.size() != x.rank() || w.rank() != x.rank() + 1 || w[0] != groups)
+      c.fail("with axes takes one of them per axis of x and w[groups, C/groups, K..., O/groups]");
+    for (int i = 0; i < axes.size(); ++i) x[i] = c.shape(0)[static_cast<int>(axes[i])];
+    w[0] = c.size(__int128{w[0]} * w.back());
+    w.pop_back();
+  }
   if (spatial < 1 || w.rank() != x.rank())
     c.fail("takes x[N, C, S...] and w[O, C/groups, K...] of one rank");
   for (const Attr key :
        {Attr::strides, Attr::low, Attr::high, Attr::lhs_dilation, Attr::rhs_dilation})
     if (c.attrs.ints(key).size() != spatial)
       c.fail(fmt::format("{} needs {} numbers, one per spatial axis", cairn::name(key), spatial));
-  const int64_t groups = c.attrs.integer(Attr::groups);
   if (groups < 1 || x[1] % groups || w[0] % groups || w[1] != x[1] / groups)
     c.fail(fmt::format("channels do not fit groups={}", groups));
   Shape out{x[0], w[0]};
@@ -123,6 +133,11 @@ Types infer_convolution(const InferContext& c) {
     const __int128 padded = size + c.attrs.ints(Attr::low)[i] + c.attrs.ints(Attr::high)[i];
     const __int128 window = w[i + 2] ? __int128{w[i + 2] - 1} * rhs + 1 : 0;
     out.push_back(padded < window || padded < 0 ? 0 : c.size((padded - window) / stride + 1));
+  }
+  if (has_axes) {
+    out.erase(1);
+    out.insert(0, groups);
+    out.push_back(w[0] / groups);
   }
   return {c.result(dtype, out)};
 }

@@ -140,6 +140,8 @@ Tensor transpose_grouped_matmul(const Linear& l, int operand) {
 }
 
 Tensor transpose_convolution(const Linear& l, int operand) {
+  if (l.node.attrs().has(Attr::axes))
+    fail("grad", l.node, "has `axes`, which only the compiler sets, after derivatives");
   if (l.cotangents[0].elements() == 0 || l.inputs[1 - operand].elements() == 0) return {};
   const ConvolutionShape c(l);
   return operand == 0 ? convolution_input(l, c) : convolution_kernel(l, c);

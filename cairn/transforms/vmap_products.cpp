@@ -3,6 +3,7 @@
 #include "cairn/ops/movement.h"
 #include "cairn/ops/reduce.h"
 #include "cairn/transforms/batching.h"
+#include "cairn/transforms/helpers.h"
 
 namespace cairn::detail {
 namespace {
@@ -68,6 +69,8 @@ std::vector<Batched> batch_grouped_matmul(const BatchContext& c) {
 }
 
 std::vector<Batched> batch_convolution(const BatchContext& c) {
+  if (c.attrs().has(Attr::axes))
+    fail("vmap", c.node, "has `axes`, which only the compiler sets, after batching");
   const int64_t groups = c.attrs().integer(Attr::groups);
   const int64_t n = c.example(0)[0];
   const int64_t outputs = c.example(1)[0];

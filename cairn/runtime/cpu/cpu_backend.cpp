@@ -49,6 +49,7 @@ struct CpuLaunch {
   Ints key;
   std::shared_ptr<const CompiledKernel> kernel;
   std::vector<KernelSlot> scalars;
+  std::vector<std::vector<int64_t>> tables;
   int64_t programs = 0;
   int64_t grain = 1;  // programs that one thread takes at a time
 };
@@ -94,6 +95,7 @@ void bind_group(CpuLaunch& launch, const LaunchGroup& group, const GroupForm& fo
     const Node& node = *group.nodes[static_cast<size_t>(place)];
     launch.scalars.push_back(slot_of(node.attrs().number(Attr::value), node.output().dtype));
   }
+  launch.tables = binding.tables(group);
   const GroupWork work = work_of(binding, form, sizes);
   launch.programs = work.programs;
   launch.grain = std::max<int64_t>(
@@ -152,7 +154,8 @@ void run_kernel(const KernelArgs& args) {
   constexpr size_t kFew = 48;
   KernelSlot few[kFew];
   std::vector<KernelSlot> many;
-  const size_t count = args.inputs.size() + args.outputs.size() + launch.scalars.size();
+  const size_t count =
+      args.inputs.size() + args.outputs.size() + launch.scalars.size() + launch.tables.size();
   KernelSlot* slots = few;
   if (count > kFew) {
     many.resize(count);
@@ -161,7 +164,8 @@ void run_kernel(const KernelArgs& args) {
   KernelSlot* at = slots;
   for (const void* p : args.inputs) (at++)->address = p;
   for (void* p : args.outputs) (at++)->address = p;
-  std::copy(launch.scalars.begin(), launch.scalars.end(), at);
+  at = std::copy(launch.scalars.begin(), launch.scalars.end(), at);
+  for (const std::vector<int64_t>& table : launch.tables) (at++)->address = table.data();
   const CompiledFunction run = launch.kernel->run;
   args.pool.parallel_for(launch.programs, launch.grain,
                          [&](int64_t begin, int64_t end) { run(slots, begin, end); });
@@ -210,7 +214,7 @@ class CpuBackend : public Backend {
     if (a.run != run_kernel || b.run != run_kernel) return fallback_->same_code(a, b);
     const auto& x = *static_cast<const CpuLaunch*>(a.data.get());
     const auto& y = *static_cast<const CpuLaunch*>(b.data.get());
-    return x.kernel == y.kernel && x.programs == y.programs &&
+    return x.kernel == y.kernel && x.programs == y.programs && x.tables == y.tables &&
            std::ranges::equal(x.scalars, y.scalars, [](const KernelSlot& s, const KernelSlot& t) {
              return s.integer == t.integer;
            });

@@ -22,6 +22,7 @@ void top_k(const KernelArgs& args);
 void matmul(const KernelArgs& args);
 void grouped_matmul(const KernelArgs& args);
 void convolution(const KernelArgs& args);
+size_t convolution_workspace_bytes(const Node& node);
 
 void broadcast(const KernelArgs& args);
 void transpose(const KernelArgs& args);

@@ -73,10 +73,69 @@ void grouped_matmul(const KernelArgs& args) {
                 static_cast<size_t>(rest) * size_of(out));
 }
 
+namespace {
+
+// The order of the axes of x, w and the result in which they are [N, C, S...], [groups, O/groups,
+// C, K...] and [N, groups, O/groups, S...].
+struct ConvolutionAxes {
+  Ints x, w, result;
+};
+ConvolutionAxes convolution_axes(const Node& node) {
+  const int last = node.output().shape.rank() - 1;
+  ConvolutionAxes axes;
+  axes.x = node.attrs().ints(Attr::axes);
+  axes.w = {0, last};
+  axes.result = {1, 0, last};
+  for (int i = 1; i < last; ++i) axes.w.push_back(i);
+  for (int i = 2; i < last; ++i) axes.result.push_back(i);
+  return axes;
+}
+
+Shape reordered(const Shape& shape, const Ints& axes) {
+  Shape result;
+  for (const int64_t axis : axes) result.push_back(shape[static_cast<int>(axis)]);
+  return result;
+}
+
+}  // namespace
+
+size_t convolution_workspace_bytes(const Node& node) {
+  if (node.op() != Op::convolution || !node.attrs().has(Attr::axes)) return 0;
+  return node.input(0).type().bytes() + node.input(1).type().bytes() + node.output().bytes();
+}
+
 void convolution(const KernelArgs& args) {
   const Node& node = args.node;
-  const Shape& x = node.input(0).shape();
-  const Shape& w = node.input(1).shape();
+  const bool is_last = node.attrs().has(Attr::axes);
+  Shape x = node.input(0).shape(), w = node.input(1).shape(), y = node.output().shape;
+  const void *x_data = args.inputs[0], *w_data = args.inputs[1];
+  void* y_data = args.outputs[0];
+  ConvolutionAxes axes;
+  if (is_last) {
+    // In order into the workspace, and the result from there.
+    axes = convolution_axes(node);
+    char* place = args.workspace;
+    const auto reorder = [&](Shape& shape, const Ints& order, DType dtype, const void* data) {
+      Ints strides;
+      for (const int64_t axis : order) strides.push_back(shape.strides()[static_cast<int>(axis)]);
+      shape = reordered(shape, order);
+      char* const to = place;
+      place += shape.elements() * static_cast<int64_t>(size_of(dtype));
+      if (data)
+        strided_copy(shape, static_cast<const char*>(data), strides, to, shape.strides(),
+                     size_of(dtype), args.pool);
+      return to;
+    };
+    // The largest elements first, so that all are aligned.
+    y_data = reorder(y, axes.result, node.output().dtype, nullptr);
+    x_data = reorder(x, axes.x, node.input(0).dtype(), x_data);
+    w_data = reorder(w, axes.w, node.input(1).dtype(), w_data);
+    // [O, C/groups, K...] and [N, O, S...].
+    w[1] *= w[0];
+    w.erase(0);
+    y[1] *= y[2];
+    y.erase(2);
+  }
   ConvArgs p;
   p.spatial = x.rank() - 2;
   if (p.spatial > 3)
@@ -90,20 +149,29 @@ void convolution(const KernelArgs& args) {
     const auto at = static_cast<size_t>(i);
     p.in_size[at] = x[i + 2];
     p.kernel_size[at] = w[i + 2];
-    p.out_size[at] = node.output().shape[i + 2];
+    p.out_size[at] = y[i + 2];
     p.stride[at] = node.attrs().ints(Attr::strides)[i];
     p.padding_low[at] = node.attrs().ints(Attr::low)[i];
     p.lhs_dilation[at] = node.attrs().ints(Attr::lhs_dilation)[i];
     p.rhs_dilation[at] = node.attrs().ints(Attr::rhs_dilation)[i];
   }
-  p.x = args.inputs[0];
+  p.x = x_data;
   p.x_dtype = node.input(0).dtype();
-  p.w = args.inputs[1];
+  p.w = w_data;
   p.w_dtype = node.input(1).dtype();
-  p.y = args.outputs[0];
+  p.y = y_data;
   p.y_dtype = node.output().dtype;
   p.accumulate = accumulate_of(node);
   convolution(p, args.target, args.pool);
+  if (!is_last) return;
+  const Shape& result = node.output().shape;
+  Ints strides;
+  for (const int64_t axis : axes.result)
+    strides.push_back(result.strides()[static_cast<int>(axis)]);
+  const Shape shape = reordered(result, axes.result);
+  strided_copy(shape, static_cast<const char*>(y_data), shape.strides(),
+               static_cast<char*>(args.outputs[0]), strides, size_of(node.output().dtype),
+               args.pool);
 }
 
 }  // namespace cairn::ref

@@ -71,7 +71,8 @@ class RefBackend : public Backend {
     return {kernel};
   }
   size_t workspace_bytes(const LaunchGroup& group) const override {
-    return ref::collective_workspace_bytes(group.node());
+    return ref::collective_workspace_bytes(group.node()) +
+           ref::convolution_workspace_bytes(group.node());
   }
 };
 

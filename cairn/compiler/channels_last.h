@@ -1,0 +1,52 @@
+// Convolutions as kernels compute them, and images with their channels last.
+//
+// A convolution of floats becomes one whose padding and dilation of x are nodes of
+// their own, whose weights are [groups, C, K..., O] and whose result is [groups, N, S..., O], in
+// which vectors lie along the channels; where the axes of x stand does not matter to it
+// (Attr::axes). What is computed from such a result keeps that order as far as it goes: elementwise
+// operations, broadcasts, slices, padding (of which pooling is made) and reductions. A transpose
+// stands only where something needs the order of the graph.
+//
+// The order of sums is that of the graph: a reduction over several axes takes them as it did.
+#pragma once
+
+#include "cairn/graph/graph.h"
+
+namespace cairn {
+
+// Whether the node is a convolution that to_channels_last() changes.
+bool is_lowered_convolution(const Node& node);
+
+// Of a graph whose reductions have one axis each; not in regions.
+class ChannelsLast {
+ public:
+  // What takes the node's place, or nothing.
+  std::vector<Tensor> operator()(const Node& node, std::span<const Tensor> inputs);
+
+ private:
+  // A value as it lies in memory, and for each of its axes which one of `storage` it is.
+  struct View {
+    Tensor storage;
+    Ints axes;
+  };
+  View view(const Tensor& x);
+  std::vector<Tensor> convolution(const Node& node, const Tensor& x, const Tensor& w);
+  std::vector<Tensor> elementwise(const Node& node, std::span<const Tensor> inputs);
+  std::vector<Tensor> movement(const Node& node, std::span<const Tensor> inputs);
+  std::vector<Tensor> reduction(const Node& node, const Tensor& x);
+  // The value with axis 1 last, computed so or transposed.
+  Tensor last(const Tensor& x);
+  Tensor broadcast_last(const Node& broadcast);
+  // The value in the graph's order, of one with its channels last.
+  Tensor first(const Tensor& x);
+  Tensor padded(const Tensor& x, const Ints& low, const Ints& high, const Ints& interior);
+
+  struct Twin {
+    Tensor value;
+    bool is_computed = false;  // and not transposed for a reader
+  };
+  TensorMap<Twin> twins_;
+  std::vector<Tensor> paddings_;  // equal ones are shared by a convolution and its gradient
+};
+
+}  // namespace cairn
