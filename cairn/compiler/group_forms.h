@@ -10,8 +10,9 @@ void write_pointwise(GroupWriter& writer);
 GroupWork pointwise_work(const GroupBinding& binding, std::span<const int64_t> sizes);
 
 void write_reduction(GroupWriter& writer, const GroupForm& form);
-GroupForm reduction_form(int64_t reduced);
-GroupWork reduction_work(const GroupBinding& binding, std::span<const int64_t> sizes);
+GroupForm reduction_form(const GroupBinding& binding, std::span<const int64_t> sizes);
+GroupWork reduction_work(const GroupBinding& binding, const GroupForm& form,
+                         std::span<const int64_t> sizes);
 
 void write_product(GroupWriter& writer, const GroupForm& form);
 GroupForm product_form(const GroupBinding& binding, std::span<const int64_t> sizes);

@@ -8,7 +8,7 @@ GroupForm form_of(const GroupBinding& binding, std::span<const int64_t> sizes) {
   switch (binding.kind) {
     case GroupKind::pointwise: return {};
     case GroupKind::product: return detail::product_form(binding, sizes);
-    default: return detail::reduction_form(sizes[static_cast<size_t>(binding.reduced)]);
+    default: return detail::reduction_form(binding, sizes);
   }
 }
 
@@ -17,7 +17,7 @@ GroupWork work_of(const GroupBinding& binding, const GroupForm& form,
   switch (binding.kind) {
     case GroupKind::pointwise: return detail::pointwise_work(binding, sizes);
     case GroupKind::product: return detail::product_work(form, sizes);
-    default: return detail::reduction_work(binding, sizes);
+    default: return detail::reduction_work(binding, form, sizes);
   }
 }
 

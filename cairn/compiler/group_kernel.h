@@ -20,6 +20,8 @@ struct ProductBlock {
 struct GroupForm {
   // Of rows and columns: whether a sum has several chunks (docs/adr/0014-order-of-sums.md).
   bool is_long = false;
+  // Of columns: how many sums a program has side by side for each, and how many columns.
+  int64_t lanes = 0, columns = 0;
   ProductBlock block = {};
   friend bool operator==(const GroupForm&, const GroupForm&) = default;
 };

@@ -86,7 +86,7 @@ GroupForm product_form(const GroupBinding& binding, std::span<const int64_t> siz
   const int64_t m = sizes[sizes.size() - 3], n = sizes[sizes.size() - 2];
   const int64_t rows = binding.is_strided && m > 96 ? fitting(m, {192, 144, 96})
                                                     : fitting(m, {48, 66, 36, 24, 12, 6, 4, 2, 1});
-  return {false, {rows, fitting(n, {64, 80, 48, 32, 16}), 256}};
+  return {false, 0, 0, {rows, fitting(n, {64, 80, 48, 32, 16}), 256}};
 }
 
 GroupWork product_work(const GroupForm& form, std::span<const int64_t> sizes) {

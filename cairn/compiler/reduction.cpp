@@ -21,8 +21,15 @@ using tile::Tile;
 namespace {
 
 // Columns of a program, where the axis is not the last: 64 lanes of as many columns are 16 KB, half
-// of the first cache.
+// of the first cache. A narrow tensor takes fewer, and what has fewer rows than lanes only as many
+// lanes as hold a row, rounded up to a power of two: the others would add +0.
 constexpr int64_t kColumns = 64;
+
+int64_t power_of_two(int64_t n, int64_t least, int64_t most) {
+  int64_t result = least;
+  while (result < n && result < most) result *= 2;
+  return result;
+}
 
 Combine kind_of(const Node& node) {
   const std::string& kind = node.attrs().text(Attr::kind);
@@ -55,25 +62,26 @@ bool is_reduction(const Node& node) { return class_of(node) == NodeClass::reduct
 
 class Writer {
  public:
-  explicit Writer(GroupWriter& w) : w_(w), k_(w.builder()), along_(w.binding().reduced) {
+  Writer(GroupWriter& w, const GroupForm& form)
+      : w_(w), k_(w.builder()), form_(form), along_(w.binding().reduced) {
     for (int axis = 0; axis < w.rank(); ++axis)
       if (axis != along_ && (axis != last() || along_ == last())) outer_.push_back(axis);
   }
 
-  void write(bool is_long) {
+  void write() {
     k_.grid([&] {
       std::vector<Tile> grid = {w_.count(outer_)};
-      if (!is_rows()) grid.push_back(ceil_div(w_.size(last()), kColumns));
+      if (!is_rows()) grid.push_back(ceil_div(w_.size(last()), form_.columns));
       return grid;
     });
     if (!outer_.empty()) w_.set_indices(outer_, k_.program_id(0));
-    if (is_rows() && !is_long) return write_rows();
+    if (is_rows() && !form_.is_long) return write_rows();
     if (!is_rows()) {
-      const Tile column = k_.program_id(1) * kColumns + k_.arange(kColumns);
+      const Tile column = k_.program_id(1) * form_.columns + k_.arange(form_.columns);
       w_.set_index(last(), {column, column < w_.size(last())});
       column_inside_ = column < w_.size(last());
     }
-    write_blocks(is_long);
+    write_blocks();
   }
 
  private:
@@ -100,12 +108,10 @@ class Writer {
 
   // --- blocks of 64 along the axis
 
-  Shape lanes() const {
-    return is_rows() ? Shape{tile::kReduceLanes} : Shape{tile::kReduceLanes, kColumns};
-  }
+  Shape lanes() const { return is_rows() ? Shape{form_.lanes} : Shape{form_.lanes, form_.columns}; }
   // 0..63 along the axis.
   Tile lane() const {
-    const Tile lane = k_.arange(tile::kReduceLanes);
+    const Tile lane = k_.arange(form_.lanes);
     return is_rows() ? lane : expand_dims(lane, 1);
   }
   // Sets the indices of the block that begins there; gives what is inside.
@@ -137,7 +143,7 @@ class Writer {
         w_.value(*node);
   }
 
-  void write_blocks(bool is_long) {
+  void write_blocks() {
     for (const Node* node : w_.group().nodes) inside_.insert(node);
     w_.load_all_but(along_);
     compute_left(0);
@@ -147,13 +153,13 @@ class Writer {
       std::vector<const Node*> nodes;
       for (const Node* node : w_.group().nodes)
         if (is_reduction(*node) && stage_of(*node) == stage) nodes.push_back(node);
-      reduce_all(nodes, is_long);
+      reduce_all(nodes);
       compute_left(stage);
     }
     if (std::ranges::any_of(w_.group().outputs, [&](const Tensor& t) {
           return part_of(t.node(), w_.domain()) == Part::whole;
         }))
-      k_.loop(0, n(), tile::kReduceLanes, std::vector<Tile>{},
+      k_.loop(0, n(), form_.lanes, std::vector<Tile>{},
               [&](const Tile& begin, const std::vector<Tile>&) {
                 return w_.in_loop([&] {
                   set_block(begin);
@@ -161,11 +167,11 @@ class Writer {
                   return std::vector<Tile>{};
                 });
               });
-    w_.store(Part::left, is_rows() ? Shape{} : Shape{kColumns});
+    w_.store(Part::left, is_rows() ? Shape{} : Shape{form_.columns});
   }
 
   // All reductions of a stage in one walk.
-  void reduce_all(const std::vector<const Node*>& nodes, bool is_long) {
+  void reduce_all(const std::vector<const Node*>& nodes) {
     std::vector<Combine> kinds;
     std::vector<Tile> starts;
     for (const Node* node : nodes) {
@@ -175,8 +181,7 @@ class Writer {
     }
     const auto walk = [&](const Tile& begin, const Tile& end) {
       return k_.loop(
-          begin, end, tile::kReduceLanes, starts,
-          [&](const Tile& at, const std::vector<Tile>& so_far) {
+          begin, end, form_.lanes, starts, [&](const Tile& at, const std::vector<Tile>& so_far) {
             return w_.in_loop([&] {
               const Tile inside = set_block(at);
               std::vector<Tile> next;
@@ -189,7 +194,7 @@ class Writer {
           });
     };
     std::vector<Tile> sums;
-    if (is_long) {
+    if (form_.is_long) {
       // The result of chunk c joins lane c mod 64; the others join what changes nothing.
       sums = k_.loop(0, n(), tile::kReduceChunk, starts,
                      [&](const Tile& begin, const std::vector<Tile>& so_far) {
@@ -212,6 +217,7 @@ class Writer {
 
   GroupWriter& w_;
   tile::Builder& k_;
+  const GroupForm form_;
   int along_;
   std::vector<int> outer_;  // axes along which a program stands at one place
   Tile column_inside_;
@@ -221,20 +227,27 @@ class Writer {
 
 }  // namespace
 
-void write_reduction(GroupWriter& writer, const GroupForm& form) {
-  Writer(writer).write(form.is_long);
+void write_reduction(GroupWriter& writer, const GroupForm& form) { Writer(writer, form).write(); }
+
+GroupForm reduction_form(const GroupBinding& binding, std::span<const int64_t> sizes) {
+  const auto along = static_cast<size_t>(binding.reduced);
+  const int64_t n = sizes[along];
+  GroupForm form{n > tile::kReduceChunk, tile::kReduceLanes, kColumns, {}};
+  if (along + 1 == sizes.size()) return form;
+  form.lanes = power_of_two(n, 1, tile::kReduceLanes);
+  form.columns = power_of_two(sizes.back(), 16, kColumns);
+  return form;
 }
 
-GroupForm reduction_form(int64_t reduced) { return {reduced > tile::kReduceChunk, {}}; }
-
-GroupWork reduction_work(const GroupBinding& binding, std::span<const int64_t> sizes) {
+GroupWork reduction_work(const GroupBinding& binding, const GroupForm& form,
+                         std::span<const int64_t> sizes) {
   const size_t along = static_cast<size_t>(binding.reduced), last = sizes.size() - 1;
   int64_t programs = 1;
   for (size_t i = 0; i < sizes.size(); ++i) {
     if (i == along) continue;
-    programs *= i == last ? (sizes[i] + kColumns - 1) / kColumns : sizes[i];
+    programs *= i == last ? (sizes[i] + form.columns - 1) / form.columns : sizes[i];
   }
-  return {programs, along == last ? sizes[along] : sizes[along] * kColumns};
+  return {programs, along == last ? sizes[along] : sizes[along] * form.columns};
 }
 
 }  // namespace cairn::detail
