@@ -147,56 +147,76 @@ ChannelsLast::View ChannelsLast::view(const Tensor& x) {
   return result;
 }
 
-Tensor ChannelsLast::padded(const Tensor& x, const Ints& low, const Ints& high,
-                            const Ints& interior) {
-  const auto is_zero = [](int64_t n) { return n == 0; };
-  if (std::ranges::all_of(low, is_zero) && std::ranges::all_of(high, is_zero) &&
-      std::ranges::all_of(interior, is_zero))
-    return x;
-  const Attrs attrs{{Attr::low, low}, {Attr::high, high}, {Attr::interior, interior}};
-  for (const Tensor& known : paddings_)
-    if (same(known.node().input(0), x) && same_attributes(known.node().attrs(), attrs))
-      return known;
+Tensor ChannelsLast::padded(const Tensor& x, Ints& low, Ints& high, const Ints& interior) {
+  Ints before, after;
+  bool is_padded = false;
+  for (int i = 0; i < low.size(); ++i) {
+    before.push_back(std::max<int64_t>(0, low[i]));
+    after.push_back(std::max<int64_t>(0, high[i]));
+    is_padded |= before[i] || after[i] || interior[i];
+  }
+  const auto cut = [&](Ints& amounts, const Ints& given) {
+    for (int i = 0; i < amounts.size(); ++i) amounts[i] -= given[i];
+  };
+  const auto covers = [](const Ints& larger, const Ints& smaller) {
+    return std::ranges::equal(larger, smaller, std::ranges::greater_equal());
+  };
+  if (!is_padded) return x;
+  for (const Tensor& known : paddings_) {
+    const Attrs& attrs = known.node().attrs();
+    if (!same(known.node().input(0), x) || attrs.ints(Attr::interior) != interior ||
+        !covers(attrs.ints(Attr::low), before) || !covers(attrs.ints(Attr::high), after))
+      continue;
+    cut(low, attrs.ints(Attr::low));
+    cut(high, attrs.ints(Attr::high));
+    return known;
+  }
   const Tensor zero = make(
       Op::full, {}, {{Attr::value, Number(0)}, {Attr::dtype, x.dtype()}, {Attr::shape, Ints()}});
-  paddings_.push_back(make(Op::pad, {x, zero}, attrs));
+  paddings_.push_back(make(Op::pad, {x, zero},
+                           {{Attr::low, before}, {Attr::high, after}, {Attr::interior, interior}}));
+  cut(low, before);
+  cut(high, after);
   return paddings_.back();
 }
 
-std::vector<Tensor> ChannelsLast::convolution(const Node& node, const Tensor& x, const Tensor& w) {
-  const int rank = x.shape().rank();
-  const View from = view(x);
-  Attrs attrs = node.attrs();
+Tensor ChannelsLast::windowed(const View& x, const Tensor& w, Attrs attrs) {
+  const int rank = w.shape().rank();
   Ints low(rank, 0), high(rank, 0), interior(rank, 0);
+  const auto place = [&](int i) { return static_cast<int>(x.axes[i + 2]); };
   for (int i = 0; i + 2 < rank; ++i) {
-    const auto at = static_cast<int>(from.axes[i + 2]);
-    low[at] = attrs.ints(Attr::low)[i];
-    high[at] = attrs.ints(Attr::high)[i];
-    interior[at] = attrs.ints(Attr::lhs_dilation)[i] - 1;
+    low[place(i)] = attrs.ints(Attr::low)[i];
+    high[place(i)] = attrs.ints(Attr::high)[i];
+    interior[place(i)] = attrs.ints(Attr::lhs_dilation)[i] - 1;
   }
-  attrs.set(Attr::low, Ints(rank - 2, 0));
-  attrs.set(Attr::high, Ints(rank - 2, 0));
+  const Tensor around = padded(x.storage, low, high, interior);
+  Ints cut_low, cut_high;
+  for (int i = 0; i + 2 < rank; ++i) {
+    cut_low.push_back(low[place(i)]);
+    cut_high.push_back(high[place(i)]);
+  }
+  attrs.set(Attr::low, cut_low);
+  attrs.set(Attr::high, cut_high);
   attrs.set(Attr::lhs_dilation, Ints(rank - 2, 1));
-  attrs.set(Attr::axes, from.axes);
+  attrs.set(Attr::axes, x.axes);
   const int64_t groups = attrs.integer(Attr::groups);
   // [O, C, K...] to [groups, C, K..., O/groups].
-  Ints order = behind(1, rank);
-  order.push_back(0);
   Tensor right;
   if (groups == 1) {
     const View weights = view(w);
+    Ints order = behind(1, rank);
+    order.push_back(0);
     right = with_axis(transposed(weights.storage, permuted(weights.axes, order)), 0);
   } else {
     Shape split = w.shape();
     split[0] /= groups;
     split.insert(0, groups);
-    order = behind(2, rank + 1);
+    Ints order = behind(2, rank + 1);
     order.insert(0, 0);
     order.push_back(1);
     right = transposed(reshaped(w, split), order);
   }
-  const Tensor result =
-      make(Op::convolution, {padded(from.storage, low, high, interior), right}, attrs);
+  const Tensor result = make(Op::convolution, {around, right}, attrs);
   // [groups, N, S..., O/groups] to [N, S..., O].
   Ints back = behind(1, rank);
   back.push_back(0);
@@ -204,7 +224,122 @@ std::vector<Tensor> ChannelsLast::convolution(const Node& node, const Tensor& x,
   Shape joined = permuted(result.shape(), back);
   joined[rank - 1] *= joined[rank];
   joined.pop_back();
-  return {first(reshaped(transposed(result, back), joined))};
+  return reshaped(transposed(result, back), joined);
+}
+
+// With a dilation d, results whose places leave the same remainder by d (a phase) meet the same
+// taps, every d-th: each phase is a convolution of x as it is. They are computed as if all had as
+// many results, and laid side by side.
+Tensor ChannelsLast::by_phases(const View& x, const Tensor& w, const Attrs& attrs,
+                               const Shape& result) {
+  const int spatial = w.shape().rank() - 2;
+  const Ints& dilation = attrs.ints(Attr::lhs_dilation);
+  int64_t count = 1;
+  for (const int64_t d : dilation) count *= d;
+  Ints counts;  // results of a phase
+  for (int i = 0; i < spatial; ++i)
+    counts.push_back((result[i + 2] + dilation[i] - 1) / dilation[i]);
+  struct Phase {
+    Ints first, low, high;
+    bool is_empty = false;
+  };
+  std::vector<Phase> phases;
+  Ints most_low(spatial, 0), most_high(spatial, 0);
+  for (int64_t number = 0; number < count; ++number) {
+    Phase phase;
+    int64_t rest = number;
+    Ints remainders(spatial, 0);
+    for (int i = spatial; i-- > 0; rest /= dilation[i]) remainders[i] = rest % dilation[i];
+    for (int i = 0; i < spatial; ++i) {
+      const int64_t d = dilation[i], offset = attrs.ints(Attr::low)[i] - remainders[i];
+      const int64_t first = (offset % d + d) % d;
+      const int64_t taps = std::max<int64_t>(0, (w.shape()[i + 2] - first + d - 1) / d);
+      phase.is_empty |= taps == 0;
+      phase.first.push_back(first);
+      phase.low.push_back((offset - first) / d);
+      const int64_t size = x.storage.shape()[static_cast<int>(x.axes[i + 2])];
+      phase.high.push_back(counts[i] + taps - 1 - size - phase.low[i]);
+      if (taps == 0) continue;
+      most_low[i] = std::max(most_low[i], phase.low[i]);
+      most_high[i] = std::max(most_high[i], phase.high[i]);
+    }
+    phases.push_back(std::move(phase));
+  }
+  // One padding serves all.
+  Ints low(spatial + 2, 0), high(spatial + 2, 0);
+  for (int i = 0; i < spatial; ++i) {
+    low[static_cast<int>(x.axes[i + 2])] = most_low[i];
+    high[static_cast<int>(x.axes[i + 2])] = most_high[i];
+  }
+  padded(x.storage, low, high, Ints(spatial + 2, 0));
+  std::vector<Tensor> parts;
+  for (const Phase& phase : phases) {
+    Shape shape = {result[0]};
+    for (const int64_t n : counts) shape.push_back(n);
+    shape.push_back(result[1]);
+    if (phase.is_empty) {
+      parts.push_back(
+          make(Op::full, {},
+               {{Attr::value, Number(0)}, {Attr::dtype, w.dtype()}, {Attr::shape, Ints(shape)}}));
+    } else {
+      Ints start = {0, 0}, step = {1, 1};
+      for (int i = 0; i < spatial; ++i) {
+        start.push_back(phase.first[i]);
+        step.push_back(dilation[i]);
+      }
+      const Tensor taps =
+          make(Op::slice, {w},
+               {{Attr::start, start}, {Attr::stop, Ints(w.shape())}, {Attr::step, step}});
+      Attrs own = attrs;
+      own.set(Attr::low, phase.low);
+      own.set(Attr::high, phase.high);
+      own.set(Attr::lhs_dilation, Ints(spatial, 1));
+      parts.push_back(windowed(x, taps, own));
+    }
+    // [N, Q0, 1, Q1, 1, ..., C]
+    Shape apart = {result[0]};
+    for (const int64_t n : counts) {
+      apart.push_back(n);
+      apart.push_back(1);
+    }
+    apart.push_back(result[1]);
+    parts.back() = reshaped(parts.back(), apart);
+  }
+  for (int i = spatial; i-- > 0;) {
+    std::vector<Tensor> joined;
+    for (size_t at = 0; at < parts.size(); at += static_cast<size_t>(dilation[i])) {
+      const auto begin = parts.begin() + static_cast<std::ptrdiff_t>(at);
+      joined.push_back(dilation[i] == 1 ? *begin
+                                        : make(Op::concatenate, {begin, begin + dilation[i]},
+                                               {{Attr::axis, int64_t{2 * i + 2}}}));
+    }
+    parts = std::move(joined);
+  }
+  Shape whole = {result[0]};
+  for (int i = 0; i < spatial; ++i) whole.push_back(counts[i] * dilation[i]);
+  whole.push_back(result[1]);
+  Ints stop = whole;
+  for (int i = 0; i < spatial; ++i) stop[i + 1] = result[i + 2];
+  const Tensor side_by_side = reshaped(parts[0], whole);
+  if (stop == whole) return side_by_side;
+  return make(Op::slice, {side_by_side},
+              {{Attr::start, Ints(spatial + 2, 0)},
+               {Attr::stop, stop},
+               {Attr::step, Ints(spatial + 2, 1)}});
+}
+
+std::vector<Tensor> ChannelsLast::convolution(const Node& node, const Tensor& x, const Tensor& w) {
+  const View from = view(x);
+  const Attrs& attrs = node.attrs();
+  const auto all_one = [&](Attr key) {
+    return std::ranges::all_of(attrs.ints(key), [](int64_t n) { return n == 1; });
+  };
+  // Parts of a result have two for each spatial axis.
+  const int axes = 2 + 2 * (x.shape().rank() - 2);
+  const bool has_phases = !all_one(Attr::lhs_dilation) && all_one(Attr::strides) &&
+                          all_one(Attr::rhs_dilation) && axes <= kMaxRank;
+  return {first(has_phases ? by_phases(from, w, attrs, node.output().shape)
+                           : windowed(from, w, attrs))};
 }
 
 // --- other operations ----------------------------------------------------------------------------

@@ -39,7 +39,12 @@ class ChannelsLast {
   Tensor broadcast_last(const Node& broadcast);
   // The value in the graph's order, of one with its channels last.
   Tensor first(const Tensor& x);
-  Tensor padded(const Tensor& x, const Ints& low, const Ints& high, const Ints& interior);
+  // x with zeros around it; low and high become what of them is to be cut off.
+  Tensor padded(const Tensor& x, Ints& low, Ints& high, const Ints& interior);
+  // A convolution on x[N, C, S...] in the order that `x` has. `attrs` are the node's.
+  Tensor windowed(const View& x, const Tensor& w, Attrs attrs);
+  // The result of a convolution whose x is dilated, without the products with the zeros.
+  Tensor by_phases(const View& x, const Tensor& w, const Attrs& attrs, const Shape& result);
 
   struct Twin {
     Tensor value;

@@ -277,8 +277,8 @@ std::vector<std::vector<int64_t>> GroupBinding::tables(const LaunchGroup& group)
   struct Axis {
     int64_t size, stride;
   };
-  const auto places = [](std::span<const Axis> list) {
-    std::vector<int64_t> table = {0};
+  const auto places = [](int64_t first, std::span<const Axis> list) {
+    std::vector<int64_t> table = {first};
     for (const Axis& axis : list) {
       std::vector<int64_t> next;
       next.reserve(table.size() * static_cast<size_t>(axis.size));
@@ -292,11 +292,13 @@ std::vector<std::vector<int64_t>> GroupBinding::tables(const LaunchGroup& group)
   const Shape &result = node.output().shape, &w = node.input(1).shape();
   std::vector<Axis> rows = {{result[0], w[1] * stride_of(1)}, {result[1], stride_of(0)}};
   std::vector<Axis> steps = {{w[1], stride_of(1)}};
+  int64_t first = 0;  // elements before the first window are cut off
   for (int i = 0; i + 2 < axes.size(); ++i) {
+    first -= stride_of(i + 2) * node.attrs().ints(Attr::low)[i];
     rows.push_back({result[i + 2], stride_of(i + 2) * node.attrs().ints(Attr::strides)[i]});
     steps.push_back({w[i + 2], stride_of(i + 2) * node.attrs().ints(Attr::rhs_dilation)[i]});
   }
-  return {places(rows), places(steps)};
+  return {places(first, rows), places(0, steps)};
 }
 
 std::vector<int64_t> GroupBinding::step_values(const LaunchGroup& group) const {

@@ -35,11 +35,11 @@ bool is_reduction(const Node& node) {
 // dilation of x are nodes of their own (channels_last.h).
 bool is_plain_convolution(const Node& node) {
   const Attrs& attrs = node.attrs();
-  const auto all = [&](Attr key, int64_t value) {
-    return std::ranges::all_of(attrs.ints(key), [&](int64_t v) { return v == value; });
-  };
-  return attrs.has(Attr::axes) && all(Attr::low, 0) && all(Attr::high, 0) &&
-         all(Attr::lhs_dilation, 1) && node.output().shape.elements() > 0;
+  return attrs.has(Attr::axes) &&
+         std::ranges::all_of(attrs.ints(Attr::low), [](int64_t n) { return n <= 0; }) &&
+         std::ranges::all_of(attrs.ints(Attr::high), [](int64_t n) { return n <= 0; }) &&
+         std::ranges::all_of(attrs.ints(Attr::lhs_dilation), [](int64_t n) { return n == 1; }) &&
+         node.output().shape.elements() > 0;
 }
 
 bool is_product(const Node& node) {
