@@ -96,19 +96,24 @@ std::vector<Tensor> ChannelsLast::operator()(const Node& node, std::span<const T
 
 // --- convolutions --------------------------------------------------------------------------------
 
-// Through transposes and reshapes that only add or drop axes of one element.
-ChannelsLast::View ChannelsLast::view(const Tensor& x) {
+// Through transposes, reshapes that only add or drop axes of one element, and perhaps reversals.
+ChannelsLast::View ChannelsLast::view(const Tensor& x, bool may_reverse) {
   Tensor at = x;
   // For each axis of x that moves, the axis of `at`; -1 for one of one element.
   std::vector<int64_t> places;
   for (int i = 0; i < x.shape().rank(); ++i) places.push_back(x.shape()[i] == 1 ? -1 : i);
+  std::vector<bool> is_reversed(places.size());
   const auto found = [&] {
     const auto twin = twins_.find(at);
     return twin != twins_.end() && at.shape().rank() == x.shape().rank();
   };
   while (!found()) {
     const Node& node = at.node();
-    if (node.op() == Op::transpose) {
+    if (node.op() == Op::reverse && may_reverse) {
+      for (size_t i = 0; i < places.size(); ++i)
+        if (places[i] >= 0 && node.attrs().ints(Attr::axes).contains(places[i]))
+          is_reversed[i] = !is_reversed[i];
+    } else if (node.op() == Op::transpose) {
       for (int64_t& place : places)
         if (place >= 0) place = node.attrs().ints(Attr::axes)[static_cast<int>(place)];
     } else if (node.op() == Op::reshape &&
@@ -130,6 +135,8 @@ ChannelsLast::View ChannelsLast::view(const Tensor& x) {
   }
   if (at.shape().rank() != x.shape().rank()) return {x, behind(0, x.shape().rank())};
   View result{at, {}};
+  for (size_t i = 0; i < places.size(); ++i)
+    if (is_reversed[i]) result.reversed.push_back(static_cast<int64_t>(i));
   if (found()) {
     result.storage = twins_.at(at).value;
     for (int64_t& place : places)
@@ -203,10 +210,15 @@ Tensor ChannelsLast::windowed(const View& x, const Tensor& w, Attrs attrs) {
   // [O, C, K...] to [groups, C, K..., O/groups].
   Tensor right;
   if (groups == 1) {
-    const View weights = view(w);
+    const View weights = view(w, true);
     Ints order = behind(1, rank);
     order.push_back(0);
-    right = with_axis(transposed(weights.storage, permuted(weights.axes, order)), 0);
+    right = transposed(weights.storage, permuted(weights.axes, order));
+    Ints reversed;
+    for (int i = 0; i < rank; ++i)
+      if (weights.reversed.contains(order[i])) reversed.push_back(i);
+    if (!reversed.empty()) right = make(Op::reverse, {right}, {{Attr::axes, reversed}});
+    right = with_axis(right, 0);
   } else {
     Shape split = w.shape();
     split[0] /= groups;
@@ -329,7 +341,7 @@ Tensor ChannelsLast::by_phases(const View& x, const Tensor& w, const Attrs& attr
 }
 
 std::vector<Tensor> ChannelsLast::convolution(const Node& node, const Tensor& x, const Tensor& w) {
-  const View from = view(x);
+  const View from = view(x, false);
   const Attrs& attrs = node.attrs();
   const auto all_one = [&](Attr key) {
     return std::ranges::all_of(attrs.ints(key), [](int64_t n) { return n == 1; });

@@ -24,12 +24,14 @@ class ChannelsLast {
   std::vector<Tensor> operator()(const Node& node, std::span<const Tensor> inputs);
 
  private:
-  // A value as it lies in memory, and for each of its axes which one of `storage` it is.
+  // A value as it lies in memory, for each of its axes which one of `storage` it is, and those that
+  // run backwards.
   struct View {
     Tensor storage;
     Ints axes;
+    Ints reversed = {};
   };
-  View view(const Tensor& x);
+  View view(const Tensor& x, bool may_reverse);
   std::vector<Tensor> convolution(const Node& node, const Tensor& x, const Tensor& w);
   std::vector<Tensor> elementwise(const Node& node, std::span<const Tensor> inputs);
   std::vector<Tensor> movement(const Node& node, std::span<const Tensor> inputs);

@@ -49,6 +49,11 @@ const Case kCases[] = {
     {"%r = convolution(%image, %filter) {strides=[2,2], low=[0,0], high=[0,0], lhs_dilation=[1,1], "
      "rhs_dilation=[1,1], groups=2}",
      {2.0 * 2 * 8 * 16 * 18, 0, 4 * (648 + 144), 4 * 256, 0}},
+    // The same with channels last.
+    {"%f = reshape(%filter) {shape=[2,2,3,3,4]} "
+     "%r = convolution(%image, %f) {strides=[2,2], low=[0,0], high=[0,0], lhs_dilation=[1,1], "
+     "rhs_dilation=[1,1], groups=2, axes=[0,1,2,3]}",
+     {2.0 * 2 * 8 * 16 * 18, 0, 4 * (648 + 144), 4 * 256, 0}},
     {"%r = reshape(%x) {shape=[24]}", {0, 0, 0, 0, 0}},
     {"%r = broadcast(%v) {shape=[5,5], axes=[]}", {0, 0, 4, 100, 0}},
     {"%r = transpose(%x) {axes=[1,0]}", {0, 0, 96, 96, 0}},
