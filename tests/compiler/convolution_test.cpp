@@ -97,7 +97,7 @@ class NetworkMaker {
       case 1: return conv_transposed(x);
       case 2: return maximum(x, 0);
       case 3: return flip(x, {static_cast<int64_t>(random_.between(1, spatial_ + 1))});
-      case 4: return x + max(x, all_but_channels(x), true);
+      case 4: return x - sum(x, all_but_channels(x), true);
       case 5: {
         const Tensor both[] = {x, -x};
         return concatenate(both, static_cast<int>(random_.between(0, 1)));
