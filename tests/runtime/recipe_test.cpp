@@ -61,7 +61,8 @@ void expect_one_schedule(const std::vector<Graph>& graphs) {
       Runtime runtime(test::checked({"", 1}));
       for (size_t i = 0; i < graphs.size(); ++i) {
         const Planned made = plan_with(runtime, graphs[i], donate, eager);
-        EXPECT_EQ(made.schedules, i == 0 || !is_complete(runtime, graphs[i])) << i << "\n" << to_text(graphs[i]);
+        EXPECT_EQ(made.schedules, i == 0 || !is_complete(runtime, graphs[i])) << i << "\n"
+                                                                              << to_text(graphs[i]);
         const auto fresh = plan_from_the_start(runtime, graphs[i], donate, eager);
         EXPECT_TRUE(same_plan(*made.plan, *fresh)) << to_text(*made.plan) << to_text(*fresh);
         EXPECT_EQ(test::outcome(runtime, made.plan), test::outcome(runtime, fresh));
