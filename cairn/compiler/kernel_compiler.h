@@ -63,6 +63,9 @@ std::string_view name(GpuTarget target);
 struct GpuKernel {
   std::string text;
   int threads = 0;  // of a block
+  // Of dynamic shared memory, which the launch provides; the driver wants to be asked for more than
+  // 48 KB of it.
+  int64_t shared_bytes = 0;
 };
 
 // The kernel as text for a GPU: parameters as the kernel has them, pointers and scalars in order;

@@ -13,6 +13,7 @@
 
 #include "cairn/base/error.h"
 #include "cairn/compiler/kernel_compiler.h"
+#include "cairn/tile/kernels.h"
 #include "tests/compiler_gpu/gpu_kernels.h"
 #include "tests/support/message_of.h"
 
@@ -36,12 +37,26 @@ struct Named {
   const char* name;
   Kernel kernel;
 };
+// A named kernel of the tile language's library, at its usual shape.
+Named named(const char* name, DType dtype) {
+  const tile::NamedKernel& kernel = tile::named_kernel(name);
+  return {name, tile::expand_math(kernel.make(dtype, kernel.shape))};
+}
+std::vector<Named> products() {
+  std::vector<Named> result = {named("matmul", DType::f64)};
+  for (const DType dtype : {DType::f32, DType::f16, DType::bf16})
+    for (const char* name : {"matmul", "matmul_gelu", "attention"})
+      result.push_back(named(name, dtype));
+  return result;
+}
 std::vector<Named> kernels() {
-  return {
+  std::vector<Named> result = {
       {"add", vector_add(4)},       {"add, any size", vector_add(1)}, {"gelu", gelu()},
       {"softmax", softmax(4)},      {"softmax, any", softmax(1)},     {"layer norm", layer_norm()},
       {"bias add", bias_add(4)},    {"bias add, any", bias_add(1)},   {"bf16 scale", bf16_scale()},
       {"transposed", transposed()}, {"long rows", long_rows()},       {"f16 limit", f16_limit()}};
+  for (Named& product : products()) result.push_back(std::move(product));
+  return result;
 }
 
 TEST(Gpu, CodeIsForTheTargetAndUsesNoLocalMemory) {
@@ -49,6 +64,7 @@ TEST(Gpu, CodeIsForTheTargetAndUsesNoLocalMemory) {
     SCOPED_TRACE(named.name);
     for (const GpuTarget target : kNvidia) {
       const GpuKernel code = compile_gpu_kernel(named.kernel, target);
+      EXPECT_FALSE(contains(code.text, ".local")) << ".local";
       EXPECT_TRUE(contains(code.text, fmt::format(".target {}\n", name(target))));
       EXPECT_TRUE(contains(code.text, fmt::format(".visible .entry {}(", named.kernel.name)))
           << fmt::format(".visible .entry {}(", named.kernel.name);
@@ -63,6 +79,7 @@ TEST(Gpu, CodeIsForTheTargetAndUsesNoLocalMemory) {
     EXPECT_TRUE(contains(code.text, ".amdhsa_private_segment_fixed_size 0\n"))
         << ".amdhsa_private_segment_fixed_size 0\n";
     EXPECT_FALSE(contains(code.text, "scratch_")) << "scratch_";
+    EXPECT_TRUE(contains(code.text, ".vgpr_spill_count: 0\n")) << ".vgpr_spill_count: 0";
   }
 }
 
@@ -151,6 +168,58 @@ TEST(Gpu, ReductionsExchangeWithinWarps) {
   EXPECT_GT(count(compile_gpu_kernel(layer_norm(), GpuTarget::gfx942).text, "ds_bpermute_b32"), 0);
 }
 
+TEST(Gpu, ProductsOfNarrowFloatsAreMatrixInstructions) {
+  for (const GpuTarget target : kNvidia) {
+    const auto text = [&](const char* name, DType dtype) {
+      return compile_gpu_kernel(named(name, dtype).kernel, target).text;
+    };
+    // 64 x 64 sums in four warps are eight fragments in each, twice 16 deep.
+    EXPECT_EQ(count(text("matmul", DType::f16), "mma.sync.aligned.m16n8k16.row.col.f32.f16"), 16);
+    EXPECT_EQ(count(text("matmul", DType::bf16), "mma.sync.aligned.m16n8k16.row.col.f32.bf16"), 16);
+    EXPECT_EQ(count(text("matmul", DType::f32), "mma.sync"), 0);
+    EXPECT_GT(count(text("matmul", DType::f32), "fma.rn.f32"), 0);
+    EXPECT_GT(count(text("matmul", DType::f64), "fma.rn.f64"), 0);
+    // Weights of the values stay in registers: queries and keys are read, then values.
+    const std::string attention = text("attention", DType::bf16);
+    EXPECT_EQ(count(attention, "mma.sync"), 2 * 4 * 8);
+    EXPECT_EQ(count(attention, "ldmatrix.sync.aligned.m8n8.x4.shared"), 4 + 4 * 4);
+    EXPECT_EQ(count(attention, "ldmatrix.sync.aligned.m8n8.x4.trans"), 4 * 4);
+  }
+  const auto amd = [](const char* name, DType dtype) {
+    return compile_gpu_kernel(named(name, dtype).kernel, GpuTarget::gfx942).text;
+  };
+  EXPECT_GT(count(amd("matmul", DType::f16), "v_mfma_f32_16x16x16_f16"), 0);
+  EXPECT_GT(count(amd("attention", DType::bf16), "v_mfma_f32_16x16x16_bf16"), 0);
+  EXPECT_EQ(count(amd("matmul", DType::f32), "v_mfma"), 0);
+}
+
+// Where its sums are: four threads have the 64 columns of a row, so the largest of each of a
+// thread's two rows takes two shuffles. The order of sums has the last halving in the thread: two
+// more each.
+TEST(Gpu, SumsOfAProductAreReducedInRegisters) {
+  const std::string ptx =
+      compile_gpu_kernel(named("attention", DType::bf16).kernel, GpuTarget::sm_80).text;
+  EXPECT_EQ(count(ptx, "shfl.sync.bfly"), 2 * 2 + 2 * 4);
+}
+
+TEST(Gpu, SharedMemoryBeyond48KIsTheLaunchs) {
+  const auto compiled = [](GpuTarget target) {
+    return compile_gpu_kernel(named("attention", DType::f32).kernel, target);
+  };
+  const GpuKernel large = compiled(GpuTarget::sm_80);
+  EXPECT_GT(large.shared_bytes, 48 * 1024);
+  EXPECT_TRUE(contains(large.text, ".extern .shared .align 16 .b8 shared[]"));
+  EXPECT_EQ(compiled(GpuTarget::gfx942).shared_bytes, 0);
+  EXPECT_EQ(compile_gpu_kernel(softmax(4), GpuTarget::sm_80).shared_bytes, 0);
+  const auto wide = [](GpuTarget target) {
+    const tile::NamedKernel& kernel = tile::named_kernel("attention");
+    return message_of([&] {
+      compile_gpu_kernel(tile::expand_math(kernel.make(DType::f32, {1, 64, 256})), target);
+    });
+  };
+  EXPECT_THAT(wide(GpuTarget::gfx942), HasSubstr("bytes of shared memory, a block has 65536"));
+}
+
 TEST(Gpu, ALargerTileHasMoreThreads) {
   const auto threads = [](int64_t n) {
     return compile_gpu_kernel(tile::build("copy",
@@ -182,10 +251,10 @@ TEST(Gpu, WhatHasNoLoweringIsAnError) {
               }),
               HasSubstr("[tile exp] of f64 is a function call, which code for a GPU has none of"));
   EXPECT_THAT(message([](Builder& k, const Tile& i) {
-                const Buffer x = k.inout("x", DType::f32);
-                k.store(x, i, tile::scan(tile::Combine::sum, k.load(x, i), 0));
+                const Buffer x = k.inout("x", DType::f16);
+                k.atomic(tile::Combine::sum, x, i, k.full({64}, 1, DType::f16));
               }),
-              HasSubstr("[tile scan] is not lowered yet"));
+              HasSubstr("[tile atomic] has no instruction for the sum of f16"));
   EXPECT_THAT(message([](Builder& k, const Tile& i) {
                 k.store(k.output("x", DType::i64), k.full({64}, 0, DType::i64), i);
               }),
@@ -231,6 +300,25 @@ TEST(Gpu, AssemblesWithoutSpills) {
     }
   }
   std::filesystem::remove_all(folder);
+}
+
+TEST(Gpu, AssemblesForAmd) {
+  int status = 0;
+  output_of("llvm-mc-19 --version", status);
+  if (status != 0) GTEST_SKIP() << "no llvm-mc-19 on PATH";
+  const std::filesystem::path file =
+      std::filesystem::temp_directory_path() / fmt::format("cairn_amd_{}.s", getpid());
+  for (const Named& named : kernels()) {
+    SCOPED_TRACE(named.name);
+    std::ofstream(file) << compile_gpu_kernel(named.kernel, GpuTarget::gfx942).text;
+    const std::string report = output_of(
+        fmt::format("llvm-mc-19 -triple=amdgcn-amd-amdhsa -mcpu=gfx942 -filetype=obj {} -o {}.o",
+                    file.string(), file.string()),
+        status);
+    EXPECT_EQ(status, 0) << report;
+  }
+  std::filesystem::remove(file);
+  std::filesystem::remove(file.string() + ".o");
 }
 
 }  // namespace

@@ -25,7 +25,9 @@ GpuKernel compile_gpu_kernel(const tile::Kernel& kernel, GpuTarget target) {
   module.setTargetTriple(machine->getTargetTriple().str());
   module.setDataLayout(machine->createDataLayout());
   GpuKernel result;
-  result.threads = compiler::lower_for_gpu(kernel, target, module);
+  const compiler::GpuLaunch launch = compiler::lower_for_gpu(kernel, target, module);
+  result.threads = launch.threads;
+  result.shared_bytes = launch.shared_bytes;
   for (llvm::Function& function : module)
     if (!function.isDeclaration()) function.addFnAttr("target-cpu", machine->getTargetCPU());
   compiler::verify(module);

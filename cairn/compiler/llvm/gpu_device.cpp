@@ -4,16 +4,26 @@
 #include <llvm/IR/IntrinsicsAMDGPU.h>
 #include <llvm/IR/IntrinsicsNVPTX.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
+
+#include "cairn/base/error.h"
 
 namespace cairn::compiler {
 
 namespace intrinsic = llvm::Intrinsic;
 using llvm::Value;
 
+namespace {
+
+int64_t padded(int64_t bytes) { return (bytes + 15) / 16 * 16; }
+
+}  // namespace
+
 llvm::Function* GpuDevice::make_kernel(std::string_view name,
-                                       std::span<llvm::Type* const> parameters, int threads) {
+                                       std::span<llvm::Type* const> parameters, int threads,
+                                       int64_t registers) {
   auto* type = llvm::FunctionType::get(
       b_.getVoidTy(), std::vector<llvm::Type*>(parameters.begin(), parameters.end()), false);
   llvm::Function* function =
@@ -42,6 +52,10 @@ llvm::Function* GpuDevice::make_kernel(std::string_view name,
   };
   annotate("kernel", 1);
   annotate("maxntidx", threads);
+  constexpr int64_t kRegisters = 64 * 1024;  // of a multiprocessor
+  if (registers > 0)
+    annotate("minctasm",
+             static_cast<int>(std::max<int64_t>(1, kRegisters / (threads * registers))));
   return function;
 }
 
@@ -96,13 +110,64 @@ Value* GpuDevice::exchange(Value* value, unsigned distance) {
   return b_.CreateBitCast(both, type);
 }
 
+void GpuDevice::copy(Value* to, Value* from, unsigned bytes, Value* there) {
+  // Of 16 bytes past the first cache, for they are read once.
+  const llvm::Intrinsic::ID id = bytes == 16  ? intrinsic::nvvm_cp_async_cg_shared_global_16_s
+                                 : bytes == 8 ? intrinsic::nvvm_cp_async_ca_shared_global_8_s
+                                              : intrinsic::nvvm_cp_async_ca_shared_global_4_s;
+  Value* all = b_.getInt32(bytes);
+  b_.CreateIntrinsic(id, {}, {to, from, there ? b_.CreateSelect(there, all, b_.getInt32(0)) : all});
+}
+
+void GpuDevice::commit_copies() {
+  b_.CreateIntrinsic(intrinsic::nvvm_cp_async_commit_group, {}, {});
+}
+
+void GpuDevice::wait_copies() { b_.CreateIntrinsic(intrinsic::nvvm_cp_async_wait_all, {}, {}); }
+
 llvm::GlobalVariable* GpuDevice::shared(std::string_view name, int64_t bytes) {
   auto* type = llvm::ArrayType::get(b_.getInt8Ty(), static_cast<uint64_t>(bytes));
   auto* memory = new llvm::GlobalVariable(module_, type, false, llvm::GlobalValue::InternalLinkage,
                                           llvm::UndefValue::get(type), std::string(name), nullptr,
                                           llvm::GlobalValue::NotThreadLocal, kSharedMemory);
   memory->setAlignment(llvm::Align(16));
+  shared_.push_back(memory);
+  shared_bytes_ += padded(bytes);
   return memory;
+}
+
+void GpuDevice::resize(llvm::GlobalVariable*& memory, int64_t bytes) {
+  const auto before = static_cast<int64_t>(memory->getValueType()->getArrayNumElements());
+  if (bytes <= before) return;
+  llvm::GlobalVariable* larger = shared("", bytes);
+  larger->takeName(memory);
+  memory->replaceAllUsesWith(larger);
+  std::erase(shared_, memory);
+  shared_bytes_ -= padded(before);
+  memory->eraseFromParent();
+  memory = larger;
+}
+
+int64_t GpuDevice::place_shared(std::string_view kernel) {
+  if (shared_bytes_ > shared_limit(target_))
+    throw_error(fmt::format("kernel '{}' needs {} bytes of shared memory, a block has {} on {}",
+                            kernel, shared_bytes_, shared_limit(target_), name(target_)));
+  if (amd_ || shared_bytes_ <= kStaticSharedBytes) return 0;
+  auto* type = llvm::ArrayType::get(b_.getInt8Ty(), 0);
+  auto* all =
+      new llvm::GlobalVariable(module_, type, false, llvm::GlobalValue::ExternalLinkage, nullptr,
+                               "shared", nullptr, llvm::GlobalValue::NotThreadLocal, kSharedMemory);
+  all->setAlignment(llvm::Align(16));
+  int64_t at = 0;
+  for (llvm::GlobalVariable* memory : shared_) {
+    const auto bytes = static_cast<int64_t>(memory->getValueType()->getArrayNumElements());
+    memory->replaceAllUsesWith(llvm::ConstantExpr::getInBoundsGetElementPtr(
+        b_.getInt8Ty(), all, b_.getInt32(static_cast<uint32_t>(at))));
+    memory->eraseFromParent();
+    at += padded(bytes);
+  }
+  shared_.clear();
+  return at;
 }
 
 }  // namespace cairn::compiler

@@ -7,7 +7,6 @@
 
 #include "cairn/base/error.h"
 #include "cairn/compiler/llvm/gpu_lowering.h"
-#include "cairn/compiler/llvm/gpu_reduce.h"
 
 namespace cairn::compiler {
 
@@ -22,16 +21,20 @@ using tile::ValueId;
 namespace {
 
 // A block has as many threads as give each 16 elements of the largest tile, within bounds; beyond
-// 32 elements, registers would spill.
+// 32 elements, registers would spill. Sums of a product are what registers are for: 64 of 32 bits.
 constexpr int64_t kElementsPerThread = 16;
 constexpr int64_t kMaxElementsPerThread = 32;
+constexpr int64_t kSumWordsPerThread = 64;
 constexpr int64_t kMinThreads = 128;
 constexpr int64_t kMaxThreads = 1024;
+
+int64_t shares(int64_t count, int64_t each) { return (count + each - 1) / each; }
 
 }  // namespace
 
 GpuFunction::GpuFunction(const tile::Kernel& kernel, GpuTarget target, llvm::Module& module)
     : kernel_(kernel),
+      target_(target),
       module_(module),
       emitter_(module),
       b_(emitter_.b),
@@ -39,34 +42,36 @@ GpuFunction::GpuFunction(const tile::Kernel& kernel, GpuTarget target, llvm::Mod
       facts_(tile::analyze_axes(kernel)),
       scalars_(kernel.types.size()),
       definitions_(kernel.types.size()),
-      reduced_(kernel.types.size()),
       buffers_(kernel.parameters.size()),
       written_(kernel.parameters.size()) {}
 
-int GpuFunction::emit() {
+GpuLaunch GpuFunction::emit() {
   define(kernel_.body);
   plan(kernel_.body);
-  const auto wanted =
-      static_cast<uint64_t>((largest_ + kElementsPerThread - 1) / kElementsPerThread);
   threads_ = static_cast<int>(
-      std::clamp(static_cast<int64_t>(std::bit_ceil(wanted)), kMinThreads, kMaxThreads));
+      std::clamp(static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(wanted_threads_))),
+                 kMinThreads, kMaxThreads));
+  deal_out_sums();
   make_function();
   for (const Instruction& in : kernel_.grid.code) emit_scalar(in);
   place_program();
   emit_block(kernel_.body);
   b_.CreateRetVoid();
-  if (shared_bytes_ > kSharedBytes)
-    throw_error(fmt::format("kernel '{}' needs {} bytes of shared memory, a block has {}",
-                            kernel_.name, shared_bytes_, kSharedBytes));
-  return threads_;
+  return {threads_, device_.place_shared(kernel_.name)};
 }
 
 void GpuFunction::define(const Block& code) {
   for (const Instruction& in : code.code) {
     if (in.op != TileOp::loop)
       for (ValueId v : in.results) definitions_[static_cast<size_t>(v)] = &in;
+    if (in.op == TileOp::dot) dots_.emplace_back(&in, &dot_strategy(kernel_, in, target_));
     for (const Block& region : in.regions) define(region);
   }
+}
+
+bool GpuFunction::is_sum(const Shape& shape) const {
+  return std::ranges::any_of(
+      dots_, [&](const auto& dot) { return type(dot.first->results[0]).shape == shape; });
 }
 
 void GpuFunction::plan(const Block& code) {
@@ -77,15 +82,19 @@ void GpuFunction::plan(const Block& code) {
 }
 
 void GpuFunction::plan(const Instruction& in) {
-  const bool deals = in.op == TileOp::store || in.op == TileOp::reduce || in.op == TileOp::loop;
+  const bool deals = in.op == TileOp::store || in.op == TileOp::reduce || in.op == TileOp::loop ||
+                     in.op == TileOp::atomic || in.op == TileOp::scan ||
+                     in.op == TileOp::arg_reduce || in.op == TileOp::dot;
   for (size_t i = 0; deals && i < in.operands.size(); ++i) {
-    const int64_t count = type(in.operands[i]).shape.elements();
+    const TileType& x = type(in.operands[i]);
+    const int64_t count = x.shape.elements();
     if (count > kMaxThreads * kMaxElementsPerThread)
       unsupported(in, fmt::format("a tile of {} elements is more than a block of threads holds, {}",
                                   count, kMaxThreads * kMaxElementsPerThread));
-    largest_ = std::max(largest_, count);
-    if (in.op == TileOp::reduce)
-      shared_bytes_ = std::max(shared_bytes_, count * shared_size(type(in.operands[i]).dtype));
+    const int64_t words = std::max<int64_t>(1, static_cast<int64_t>(size_of(x.dtype)) / 4);
+    wanted_threads_ = std::max(wanted_threads_, in.op == TileOp::dot || is_sum(x.shape)
+                                                    ? shares(count * words, kSumWordsPerThread)
+                                                    : shares(count, kElementsPerThread));
   }
   if (in.parameter >= 0)
     access_lanes_ = std::max(
@@ -97,7 +106,15 @@ void GpuFunction::make_function() {
   std::vector<llvm::Type*> types;
   for (const tile::Parameter& p : kernel_.parameters)
     types.push_back(p.is_buffer() ? b_.getPtrTy(kGlobalMemory) : emitter_.memory_type(p.dtype));
-  function_ = device_.make_kernel(kernel_.name, types, threads_);
+  // Products: their sums, as much for what is computed of them, and addresses.
+  int64_t registers = 0;
+  for (const auto& [dot, strategy] : dots_) {
+    const TileType& z = type(dot->results[0]);
+    const auto words = std::max<int64_t>(1, static_cast<int64_t>(size_of(z.dtype)) / 4);
+    registers += 3 * shares(z.shape.elements() * words, threads_);
+  }
+  if (registers > 0) registers += 32;
+  function_ = device_.make_kernel(kernel_.name, types, threads_, registers);
   b_.SetInsertPoint(block("entry"));
   for (unsigned i = 0; i < types.size(); ++i) {
     const tile::Parameter& p = kernel_.parameters[i];
@@ -114,7 +131,6 @@ void GpuFunction::make_function() {
     if (!p.is_written()) function_->addParamAttr(i, llvm::Attribute::ReadOnly);
   }
   thread_ = device_.thread();
-  if (shared_bytes_ > 0) tile_memory_ = device_.shared("tile", shared_bytes_);
 }
 
 void GpuFunction::place_program() {
@@ -146,10 +162,10 @@ void GpuFunction::emit_block(const Block& code) {
       case TileOp::loop: emit_loop(in); break;
       case TileOp::assume:
       case TileOp::print: break;
-      case TileOp::atomic:
-      case TileOp::arg_reduce:
-      case TileOp::scan:
-      case TileOp::dot: unsupported(in, "is not lowered yet");
+      case TileOp::dot: emit_dot(in); break;
+      case TileOp::scan: emit_scan(in); break;
+      case TileOp::arg_reduce: emit_arg_reduce(in); break;
+      case TileOp::atomic: emit_atomic(in); break;
       default:
         if (type(in.results[0]).shape.rank() == 0) emit_scalar(in);
     }
@@ -163,6 +179,21 @@ void GpuFunction::when(Value* condition, const std::function<void()>& body) {
   b_.SetInsertPoint(inside);
   body();
   b_.CreateBr(after);
+  b_.SetInsertPoint(after);
+}
+
+void GpuFunction::walk(int64_t end, int64_t step, const std::function<void(Value* i)>& body) {
+  BasicBlock* before = b_.GetInsertBlock();
+  BasicBlock* inside = block("walk");
+  BasicBlock* after = block("walked");
+  b_.CreateBr(inside);
+  b_.SetInsertPoint(inside);
+  llvm::PHINode* i = b_.CreatePHI(b_.getInt32Ty(), 2);
+  i->addIncoming(i32(0), before);
+  body(i);
+  Value* next = b_.CreateAdd(i, i32(step));
+  i->addIncoming(next, b_.GetInsertBlock());
+  b_.CreateCondBr(b_.CreateICmpULT(next, i32(end)), inside, after);
   b_.SetInsertPoint(after);
 }
 
@@ -194,6 +225,10 @@ void GpuFunction::emit_stores(const std::vector<const Instruction*>& stores) {
   const Shape& shape = type(stores[0]->operands[0]).shape;
   const std::vector<Pack>& all = packs(shape);
   std::vector<Ready> ready;
+  std::vector<ValueId> needed;
+  for (const Instruction* in : stores)
+    needed.insert(needed.end(), in->operands.begin(), in->operands.end());
+  prepare(needed, all);
   bool in_place = false;
   for (const Instruction* in : stores) {
     for (int axis = 0; axis < shape.rank(); ++axis)
@@ -225,103 +260,7 @@ void GpuFunction::emit_stores(const std::vector<const Instruction*>& stores) {
   }
 }
 
-void GpuFunction::emit_reduce(const Instruction& in) {
-  const TileType& x = type(in.operands[0]);
-  llvm::Type* element = shared_type(emitter_, x.dtype);
-  for (const Pack& pack : packs(x.shape)) {
-    Value* value = as_vector(evaluate(in.operands[0], pack.place), pack.place.lanes);
-    Value* to = b_.CreateGEP(element, tile_memory_, joined(pack.place.at, x.shape));
-    const auto size = static_cast<uint64_t>(shared_size(x.dtype));
-    b_.CreateAlignedStore(
-        to_shared(emitter_, value, x.dtype), to,
-        llvm::Align(std::min<uint64_t>(size * std::max(pack.place.lanes, 1u), kAccessBytes)));
-  }
-  const ValueId result = in.results[0];
-  reduced_[static_cast<size_t>(result)] = reduce_shared(
-      device_, emitter_, in.kind, x.dtype, x.shape, in.axis, tile_memory_, threads_, shared_bytes_);
-  if (type(result).shape.rank() == 0) scalar(result) = reduced(in, {}).value;
-}
-
-// Carried tiles are carried pack by pack, each thread its own.
-void GpuFunction::emit_loop(const Instruction& in) {
-  const Block& body = in.regions[0];
-  Value *begin = scalar(in.operands[0]), *end = scalar(in.operands[1]);
-  Value* step = scalar(in.operands[2]);
-  const size_t carried = in.results.size();
-  // The values of tile v, in each pack.
-  const auto values = [&](ValueId v) {
-    std::vector<Value*> result;
-    for (const Pack& pack : packs(type(v).shape))
-      result.push_back(as_vector(evaluate(v, pack.place), pack.place.lanes));
-    return result;
-  };
-  const auto set = [&](ValueId v, const std::vector<Value*>& to) {
-    if (type(v).shape.rank() == 0) {
-      scalar(v) = to[0];
-      return;
-    }
-    const std::vector<Pack>& all = packs(type(v).shape);
-    for (size_t p = 0; p < all.size(); ++p)
-      known_.values[{v, all[p].place}] = {
-          all[p].place.lanes ? PackValue::Kind::vector : PackValue::Kind::uniform, to[p]};
-  };
-  std::vector<std::vector<Value*>> first;
-  for (size_t c = 0; c < carried; ++c) first.push_back(values(in.operands[c + 3]));
-  mark_written(body);
-
-  BasicBlock* before = b_.GetInsertBlock();
-  BasicBlock* inside = block("loop");
-  BasicBlock* after = block("done");
-  b_.CreateCondBr(b_.CreateICmpSLT(begin, end), inside, after);
-  b_.SetInsertPoint(inside);
-  const Known outside = known_;
-  const auto phis = [&](std::vector<std::vector<Value*>> incoming) {
-    for (std::vector<Value*>& row : incoming)
-      for (Value*& value : row) {
-        llvm::PHINode* phi = b_.CreatePHI(value->getType(), 2);
-        phi->addIncoming(value, before);
-        value = phi;
-      }
-    return incoming;
-  };
-  const auto join = [&](const std::vector<std::vector<Value*>>& to,
-                        const std::vector<std::vector<Value*>>& from) {
-    for (size_t c = 0; c < to.size(); ++c)
-      for (size_t p = 0; p < to[c].size(); ++p)
-        llvm::cast<llvm::PHINode>(to[c][p])->addIncoming(from[c][p], b_.GetInsertBlock());
-  };
-  const auto index_phi = phis({{begin}});
-  const auto now = phis(first);
-  Value* i = scalar(body.arguments[0]) = index_phi[0][0];
-  for (size_t c = 0; c < carried; ++c) set(body.arguments[c + 1], now[c]);
-  emit_block(body);
-  std::vector<std::vector<Value*>> next;
-  for (size_t c = 0; c < carried; ++c) next.push_back(values(body.yields[c]));
-  join(now, next);
-  join(index_phi, {{b_.CreateAdd(i, step)}});
-  BasicBlock* latch = b_.GetInsertBlock();
-  // As unsigned numbers: i + step past the end may overflow.
-  b_.CreateCondBr(b_.CreateICmpUGT(b_.CreateSub(end, i), step), inside, after);
-
-  b_.SetInsertPoint(after);
-  known_ = outside;
-  const auto last = phis(first);
-  for (size_t c = 0; c < carried; ++c) {
-    for (size_t p = 0; p < last[c].size(); ++p)
-      llvm::cast<llvm::PHINode>(last[c][p])->addIncoming(next[c][p], latch);
-    set(in.results[c], last[c]);
-  }
-}
-
-// What an iteration stores, the next one would read.
-void GpuFunction::mark_written(const Block& code) {
-  for (const Instruction& in : code.code) {
-    if (in.op == TileOp::store) written_[static_cast<size_t>(in.parameter)] = true;
-    for (const Block& region : in.regions) mark_written(region);
-  }
-}
-
-int lower_for_gpu(const tile::Kernel& kernel, GpuTarget target, llvm::Module& module) {
+GpuLaunch lower_for_gpu(const tile::Kernel& kernel, GpuTarget target, llvm::Module& module) {
   return GpuFunction(kernel, target, module).emit();
 }
 

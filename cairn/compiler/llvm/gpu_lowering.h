@@ -27,8 +27,12 @@ namespace cairn::compiler {
 
 // Adds the kernel to the module, its parameters those of the tile kernel in order: pointers to
 // global memory, and scalars. It is launched with a one-dimensional grid of as many blocks as the
-// kernel's grid has programs, numbered with its last axis fastest, of as many threads as this
-// returns. Throws Error naming what has no lowering.
-int lower_for_gpu(const tile::Kernel& kernel, GpuTarget target, llvm::Module& module);
+// kernel's grid has programs, numbered with its last axis fastest. Throws Error naming what has no
+// lowering.
+struct GpuLaunch {
+  int threads = 0;
+  int64_t shared_bytes = 0;  // of dynamic shared memory
+};
+GpuLaunch lower_for_gpu(const tile::Kernel& kernel, GpuTarget target, llvm::Module& module);
 
 }  // namespace cairn::compiler

@@ -1,4 +1,6 @@
 // Loads and stores of packs, as wide as they are aligned.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <optional>
 
@@ -127,6 +129,59 @@ void GpuFunction::store(const Instruction& in, const Place& place, const PackVal
       });
     }
   }
+}
+
+// In row-major order, each element in one thread. In which order threads come is not known, so sums
+// of floats differ from run to run.
+void GpuFunction::emit_atomic(const Instruction& in) {
+  const DType dtype = buffer(in).dtype;
+  using Operation = llvm::AtomicRMWInst::BinOp;
+  const auto operation = [&]() -> Operation {
+    const bool is_word = is_integer(dtype) && size_of(dtype) >= 4;
+    switch (in.kind) {
+      case tile::Combine::sum:
+        if (is_word) return llvm::AtomicRMWInst::Add;
+        if (dtype == DType::f32 || dtype == DType::f64) return llvm::AtomicRMWInst::FAdd;
+        break;
+      case tile::Combine::max:
+        if (is_word) return is_signed(dtype) ? llvm::AtomicRMWInst::Max : llvm::AtomicRMWInst::UMax;
+        break;
+      case tile::Combine::min:
+        if (is_word) return is_signed(dtype) ? llvm::AtomicRMWInst::Min : llvm::AtomicRMWInst::UMin;
+        break;
+      default: break;
+    }
+    unsupported(in, fmt::format("has no instruction for the {} of {}; there are sums of f32, f64 "
+                                "and integers of 32 and 64 bits, and max and min of those integers",
+                                tile::name(in.kind), name(dtype)));
+  }();
+  const std::vector<Pack>& all = row_packs(type(in.operands[0]).shape);
+  prepare(in.operands, all);
+  const ValueId mask_id = mask_of(in);
+  for (const Pack& pack : all) {
+    const PackValue offset = evaluate(in.operands[0], pack.place);
+    const PackValue value = evaluate(in.operands[1], pack.place);
+    const PackValue mask = mask_id < 0 ? PackValue{PackValue::Kind::uniform, b_.getTrue()}
+                                       : evaluate(mask_id, pack.place);
+    const auto one = [&](unsigned j) {
+      Value *at = lane(offset, j), *with = lane(value, j);
+      Value* there = lane(mask, j);
+      if (pack.there) there = b_.CreateAnd(there, pack.there);
+      return choose(
+          there,
+          [&]() -> Value* {
+            return b_.CreateAtomicRMW(
+                operation, address(in, at), with, llvm::Align(size_of(dtype)),
+                llvm::AtomicOrdering::Monotonic,
+                module_.getContext().getOrInsertSyncScopeID(device_.amd() ? "agent" : ""));
+          },
+          [&]() -> Value* { return emitter_.number(0, dtype); });
+    };
+    hold(in.results[0], pack, pack.place.lanes ? gathered(pack.place.lanes, one) : one(0));
+  }
+  if (type(in.results[0]).shape.rank() == 0)
+    scalar(in.results[0]) = known_.values.at({in.results[0], all[0].place}).value;
+  written_[static_cast<size_t>(in.parameter)] = true;
 }
 
 }  // namespace cairn::compiler

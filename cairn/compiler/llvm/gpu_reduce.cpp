@@ -17,35 +17,9 @@ namespace {
 
 constexpr int64_t kThreadsPerLine = tile::kReduceLanes / 2;
 
-Op combining(tile::Combine kind) {
-  switch (kind) {
-    case tile::Combine::sum: return Op::add;
-    case tile::Combine::prod: return Op::multiply;
-    case tile::Combine::max: return Op::maximum;
-    case tile::Combine::min: return Op::minimum;
-  }
-  return Op::add;
-}
-
-// What leaves the other operand as it is; of a sum, what ir.h starts from.
-llvm::Constant* start(Emitter& emitter, tile::Combine kind, DType dtype) {
-  if (kind == tile::Combine::sum) return emitter.number(0, dtype);
-  if (kind == tile::Combine::prod) return emitter.number(1, dtype);
-  const bool largest = kind == tile::Combine::max;
-  llvm::Type* type = emitter.register_type(dtype);
-  if (is_float(dtype)) return llvm::ConstantFP::getInfinity(type, largest);
-  const unsigned bits = type->getIntegerBitWidth();
-  const bool is_signed = cairn::is_signed(dtype);
-  llvm::APInt value =
-      largest ? (is_signed ? llvm::APInt::getSignedMinValue(bits) : llvm::APInt::getMinValue(bits))
-              : (is_signed ? llvm::APInt::getSignedMaxValue(bits) : llvm::APInt::getMaxValue(bits));
-  return llvm::ConstantInt::get(type->getContext(), value);
-}
-
 class Reduction {
  public:
-  Reduction(GpuDevice& device, Emitter& emitter, tile::Combine kind, DType dtype, int threads,
-            int64_t& shared_bytes)
+  Reduction(GpuDevice& device, Emitter& emitter, tile::Combine kind, DType dtype, int threads)
       : device_(device),
         emitter_(emitter),
         b_(emitter.b),
@@ -53,15 +27,13 @@ class Reduction {
         dtype_(dtype),
         // 16-bit floats accumulate in f32 and are rounded once.
         wide_(is_float(dtype) && size_of(dtype) == 2 ? DType::f32 : dtype),
-        threads_(threads),
-        shared_bytes_(shared_bytes) {}
+        threads_(threads) {}
 
   // `lines` lines of n elements, `stride` apart.
   Value* reduce(Value* tile, int64_t lines, int64_t n, int64_t stride) {
     const int64_t chunks = (n + tile::kReduceChunk - 1) / tile::kReduceChunk;
     const int64_t groups = lines * chunks;
     const int64_t bytes = groups * shared_size(dtype_);
-    shared_bytes_ += (bytes + 15) / 16 * 16;
     Value* results = device_.shared("reduced", bytes);
     device_.barrier();
     Value* thread = device_.thread();
@@ -95,7 +67,7 @@ class Reduction {
                                b_.CreateURem(line, index(stride)));
     Value* lanes[2];
     for (int64_t half = 0; half < 2; ++half) {
-      Value* sum = start(emitter_, kind_, wide_);
+      Value* sum = start_of(emitter_, kind_, wide_);
       const int64_t length = std::min(n, tile::kReduceChunk);
       for (int64_t step = half * kThreadsPerLine; step < length; step += tile::kReduceLanes) {
         Value* i = b_.CreateAdd(b_.CreateAdd(begin, lane), index(step));
@@ -134,10 +106,33 @@ class Reduction {
   tile::Combine kind_;
   DType dtype_, wide_;
   int64_t threads_;
-  int64_t& shared_bytes_;
 };
 
 }  // namespace
+
+Op combining(tile::Combine kind) {
+  switch (kind) {
+    case tile::Combine::sum: return Op::add;
+    case tile::Combine::prod: return Op::multiply;
+    case tile::Combine::max: return Op::maximum;
+    case tile::Combine::min: return Op::minimum;
+  }
+  return Op::add;
+}
+
+llvm::Constant* start_of(Emitter& emitter, tile::Combine kind, DType dtype) {
+  if (kind == tile::Combine::sum) return emitter.number(0, dtype);
+  if (kind == tile::Combine::prod) return emitter.number(1, dtype);
+  const bool largest = kind == tile::Combine::max;
+  llvm::Type* type = emitter.register_type(dtype);
+  if (is_float(dtype)) return llvm::ConstantFP::getInfinity(type, largest);
+  const unsigned bits = type->getIntegerBitWidth();
+  const bool is_signed = cairn::is_signed(dtype);
+  llvm::APInt value =
+      largest ? (is_signed ? llvm::APInt::getSignedMinValue(bits) : llvm::APInt::getMinValue(bits))
+              : (is_signed ? llvm::APInt::getSignedMaxValue(bits) : llvm::APInt::getMaxValue(bits));
+  return llvm::ConstantInt::get(type->getContext(), value);
+}
 
 llvm::Type* shared_type(Emitter& emitter, DType dtype) {
   return dtype == DType::b8 ? emitter.memory_type(dtype) : emitter.register_type(dtype);
@@ -156,10 +151,9 @@ Value* load_shared(Emitter& emitter, Value* memory, Value* index, DType dtype) {
 }
 
 Value* reduce_shared(GpuDevice& device, Emitter& emitter, tile::Combine kind, DType dtype,
-                     const Shape& shape, int axis, Value* tile, int threads,
-                     int64_t& shared_bytes) {
+                     const Shape& shape, int axis, Value* tile, int threads) {
   const int64_t n = shape[axis];
-  return Reduction(device, emitter, kind, dtype, threads, shared_bytes)
+  return Reduction(device, emitter, kind, dtype, threads)
       .reduce(tile, shape.elements() / n, n, shape.strides()[axis]);
 }
 

@@ -5,7 +5,6 @@
 #include "cairn/base/error.h"
 #include "cairn/compiler/kernel_compiler.h"
 #include "cairn/compiler/llvm/gpu_function.h"
-#include "cairn/compiler/llvm/gpu_reduce.h"
 #include "cairn/tile/infer.h"
 #include "cairn/tile/math.h"
 
@@ -31,31 +30,11 @@ AxisFacts GpuFunction::facts(ValueId v, const Place& place) const {
 Value* GpuFunction::index(llvm::Instruction::BinaryOps op, Value* x, Value* y) {
   // Equal places must be the same values, for evaluate() to know them again.
   Value*& result = known_.indices[{op, x, y}];
-  if (!result) result = b_.CreateBinOp(op, x, y);
-  return result;
-}
-
-const std::vector<Pack>& GpuFunction::packs(const Shape& shape) {
-  const auto [found, is_new] = known_.packs.try_emplace({shape.begin(), shape.end()});
-  if (!is_new) return found->second;
-  std::vector<Pack>& result = found->second;
-  int last = shape.rank() - 1;
-  while (last > 0 && shape[last] == 1) --last;
-  const int64_t lanes =
-      last < 0 ? 1 : std::min<int64_t>(access_lanes_, tile::power_of_two_in(shape[last]));
-  const int64_t elements = shape.elements();
-  for (int64_t first = 0; first < elements; first += lanes * threads_) {
-    Value*& linear = known_.linear[{first, lanes}];
-    if (!linear) linear = b_.CreateAdd(b_.CreateMul(thread_, i32(lanes)), i32(first));
-    Pack pack{{{}, lanes > 1 ? last : -1, lanes > 1 ? static_cast<unsigned>(lanes) : 0}, nullptr};
-    Value* at = linear;
-    if (first + lanes * threads_ > elements) {
-      // Threads beyond the end compute the last pack, which then only its own thread stores.
-      pack.there = b_.CreateICmpULT(linear, i32(elements));
-      at = b_.CreateBinaryIntrinsic(llvm::Intrinsic::umin, linear, i32(elements - lanes));
-    }
-    pack.place.at = cut(at, shape);
-    result.push_back(pack);
+  if (!result) {
+    const auto* number = llvm::dyn_cast<llvm::ConstantInt>(y);
+    const bool stays = number && number->isZero() &&
+                       (op == llvm::Instruction::Add || op == llvm::Instruction::Xor);
+    result = stays ? x : b_.CreateBinOp(op, x, y);
   }
   return result;
 }
@@ -123,6 +102,13 @@ std::optional<Place> GpuFunction::moved(const Instruction& in, const Place& plac
   return result;
 }
 
+Place GpuFunction::moved_lane(const Instruction& in, const Place& place, unsigned j) {
+  Place one{place.at, -1, 0};
+  Value*& at = one.at[static_cast<size_t>(place.axis)];
+  at = index(llvm::Instruction::Add, at, i32(j));
+  return *moved(in, one);
+}
+
 Value* GpuFunction::lane(const PackValue& x, unsigned j) {
   if (x.kind == PackValue::Kind::vector) return b_.CreateExtractElement(x.value, j);
   if (x.kind == PackValue::Kind::uniform || j == 0) return x.value;
@@ -156,13 +142,9 @@ PackValue GpuFunction::evaluate(ValueId v, const Place& place) {
   const auto key = std::pair(v, place);
   if (const auto found = known_.values.find(key); found != known_.values.end())
     return found->second;
-  const Instruction* in = definitions_[static_cast<size_t>(v)];
-  if (!in)
-    throw_error(
-        fmt::format("kernel '{}' reads a tile that a loop carries in another shape or "
-                    "order, which is not lowered for a GPU yet",
-                    kernel_.name));
-  const PackValue result = compute(*in, place);
+  const PackValue result = known_.in_shared.contains(v)
+                               ? from_shared(v, place)
+                               : compute(*definitions_[static_cast<size_t>(v)], place);
   known_.values[key] = result;
   return result;
 }
@@ -183,14 +165,10 @@ PackValue GpuFunction::compute(const Instruction& in, const Place& place) {
     case TileOp::transpose: {
       if (const auto at = moved(in, place)) return evaluate(in.operands[0], *at);
       return {PackValue::Kind::vector, gathered(place.lanes, [&](unsigned j) {
-                Place one{place.at, -1, 0};
-                Value*& at = one.at[static_cast<size_t>(place.axis)];
-                at = index(llvm::Instruction::Add, at, i32(j));
-                return evaluate(in.operands[0], *moved(in, one)).value;
+                return evaluate(in.operands[0], moved_lane(in, place, j)).value;
               })};
     }
     case TileOp::load: return load(in, place);
-    case TileOp::reduce: return reduced(in, place);
     case TileOp::apply:
     case TileOp::fma:
     case TileOp::multiply_high:
@@ -235,18 +213,6 @@ Value* GpuFunction::number(const Instruction& in, DType from, DType to,
   if (!can_lower(in.scalar, from, to))
     unsupported(in, fmt::format("has no lowering from {} to {}", name(from), name(to)));
   return emitter_.apply(in.scalar, from, to, values);
-}
-
-PackValue GpuFunction::reduced(const Instruction& in, const Place& place) {
-  const TileType& x = type(in.results[0]);
-  Value* memory = reduced_[static_cast<size_t>(in.results[0])];
-  const auto one = [&](Value* at) { return load_shared(emitter_, memory, at, x.dtype); };
-  Value* first = joined(place.at, x.shape);
-  if (place.lanes == 0) return {PackValue::Kind::uniform, one(first)};
-  const int64_t step = x.shape.strides()[place.axis];
-  return {PackValue::Kind::vector, gathered(place.lanes, [&](unsigned j) {
-            return one(b_.CreateAdd(first, i32(step * j)));
-          })};
 }
 
 }  // namespace cairn::compiler
