@@ -81,6 +81,44 @@ TEST(GpuDot, NamedAttention) {
   }
 }
 
+// Whole numbers, so that sums are exact in any order and matrix instructions give the same bits.
+HostArray whole_numbers(DType dtype, const Shape& shape, uint32_t seed) {
+  std::mt19937 random(seed);
+  HostArray array(dtype, shape);
+  for (int64_t i = 0; i < array.elements(); ++i)
+    tile::write_number(
+        Number(static_cast<double>(random() % 17) - 8), dtype,
+        static_cast<std::byte*>(array.mutable_data()) + static_cast<size_t>(i) * size_of(dtype));
+  return array;
+}
+HostArray no_numbers(DType dtype, const Shape& shape) {
+  HostArray array(dtype, shape);
+  std::memset(array.mutable_data(), 0xff, array.bytes());
+  return array;
+}
+
+TEST(GpuDot, CopiesAheadArriveInTime) {
+  for (const DType dtype : {DType::f32, DType::f16, DType::bf16})
+    for (const int64_t divisor : {1, 2, 4, 8})
+      for (const bool turned : {false, true})
+        // No turn, one, an odd and an even number of them; edges in all directions.
+        for (const Shape& sizes :
+             {Shape{5, 0, 8}, Shape{32, 24, 64}, Shape{40, 72, 72}, Shape{33, 120, 136}}) {
+          SCOPED_TRACE(fmt::format("{} {} by {}", name(dtype), to_string(sizes), divisor));
+          const int64_t m = sizes[0], depth = sizes[1], n = sizes[2];
+          const auto call = [&] {
+            return KernelCall{{whole_numbers(dtype, {m, depth}, 1),
+                               whole_numbers(dtype, {depth, n}, 2), no_numbers(DType::f32, {m, n}),
+                               m, depth, n}};
+          };
+          KernelCall want = call(), got = call();
+          const Kernel kernel = product(dtype, divisor, turned);
+          tile::interpret(kernel, want.arguments());
+          run(kernel, got, GpuTarget::sm_80);
+          EXPECT_TRUE(same_values(want.array(2), got.array(2)));
+        }
+}
+
 // out = compute(x, y) of two matrices in one program.
 void expect_same(DType dtype, const Shape& x_shape, const Shape& y_shape, DType out_dtype,
                  const std::function<Tile(const Tile&, const Tile&)>& compute) {
@@ -99,18 +137,8 @@ void expect_same(DType dtype, const Shape& x_shape, const Shape& y_shape, DType 
     SCOPED_TRACE(fmt::format("{} {} x {} for {}", name(dtype), to_string(x_shape),
                              to_string(y_shape), name(target)));
     const auto call = [&] {
-      std::mt19937 random(7);
-      const auto filled = [&](const Shape& size) {
-        HostArray array(dtype, size);
-        for (int64_t i = 0; i < array.elements(); ++i)
-          tile::write_number(Number(static_cast<double>(random() % 17) - 8), dtype,
-                             static_cast<std::byte*>(array.mutable_data()) +
-                                 static_cast<size_t>(i) * size_of(dtype));
-        return array;
-      };
-      KernelCall result{{filled(x_shape), filled(y_shape), HostArray(out_dtype, shape)}};
-      std::memset(result.array(2).mutable_data(), 0xff, result.array(2).bytes());
-      return result;
+      return KernelCall{{whole_numbers(dtype, x_shape, 1), whole_numbers(dtype, y_shape, 2),
+                         no_numbers(out_dtype, shape)}};
     };
     KernelCall want = call(), got = call();
     tile::interpret(kernel, want.arguments());
@@ -122,23 +150,22 @@ Tile zeros(const Tile& like, const Shape& shape, DType dtype) {
   return like.builder().full(shape, 0, dtype);
 }
 
-// Whole numbers, so sums are exact in any order and matrix instructions give the same bits.
 TEST(GpuDot, OperandsInEveryOrder) {
   for (const DType dtype : {DType::f32, DType::f64, DType::f16, DType::bf16, DType::i8}) {
     const DType sum = is_float(dtype) ? (dtype == DType::f64 ? dtype : DType::f32) : DType::i32;
     const auto plain = [&](const Tile& x, const Tile& y) {
       return tile::dot(x, y, zeros(x, {x.shape()[0], y.shape()[1]}, sum));
     };
-    for (const int64_t m : {16, 32, 64, 24})
-      for (const int64_t n : {16, 64, 128, 40}) {
-        expect_same(dtype, {m, 32}, {32, n}, sum, plain);
-        expect_same(dtype, {m, 32}, {n, 32}, sum, [&](const Tile& x, const Tile& y) {
-          return plain(x, tile::transpose(y, {1, 0}));
-        });
-        expect_same(dtype, {32, m}, {32, n}, sum, [&](const Tile& x, const Tile& y) {
-          return plain(tile::transpose(x, {1, 0}), y);
-        });
-      }
+    for (const auto& [m, n] :
+         {std::pair<int64_t, int64_t>{16, 16}, {64, 64}, {32, 128}, {24, 40}}) {
+      expect_same(dtype, {m, 32}, {32, n}, sum, plain);
+      expect_same(dtype, {m, 32}, {n, 32}, sum, [&](const Tile& x, const Tile& y) {
+        return plain(x, tile::transpose(y, {1, 0}));
+      });
+      expect_same(dtype, {32, m}, {32, n}, sum, [&](const Tile& x, const Tile& y) {
+        return plain(tile::transpose(x, {1, 0}), y);
+      });
+    }
     for (const int64_t depth : {1, 5, 16, 64})
       expect_same(dtype, {64, depth}, {depth, 64}, sum, plain);
     expect_same(dtype, {7, 3}, {3, 1}, sum, plain);

@@ -137,4 +137,31 @@ inline Kernel long_rows() {
   });
 }
 
+// out[m, n] = x[m, k] y[k, n] of sizes that `divisor` divides, summed in f32 in a loop of two
+// stages.
+inline Kernel product(DType dtype, int64_t divisor, bool y_transposed = false) {
+  return tile::build("product", [&](Builder& k) {
+    const Buffer x = k.input("x", dtype), y = k.input("y", dtype);
+    const Buffer out = k.output("out", DType::f32);
+    const Tile m = k.size("m"), depth = k.size("k", divisor), n = k.size("n", divisor);
+    k.grid([&] { return std::vector<Tile>{tile::ceil_div(m, 32), tile::ceil_div(n, 64)}; });
+    const Tile row = tile::expand_dims(k.program_id(0) * 32 + k.arange(32), 1);
+    const Tile columns = k.program_id(1) * 64 + k.arange(64);
+    const Tile column = tile::expand_dims(columns, 0), turned = tile::expand_dims(columns, 1);
+    const auto step = [&](const Tile& at, const Tile& sums) {
+      const Tile across = tile::expand_dims(at + k.arange(32), 0);
+      const Tile down = tile::expand_dims(at + k.arange(32), 1);
+      const Tile a = k.load(x, row * depth + across, (row < m) & (across < depth));
+      const Tile b =
+          y_transposed
+              ? tile::transpose(k.load(y, turned * depth + across, (turned < n) & (across < depth)),
+                                {1, 0})
+              : k.load(y, down * n + column, (down < depth) & (column < n));
+      return tile::dot(a, b, sums);
+    };
+    const Tile sums = k.loop(0, depth, 32, k.full({32, 64}, 0, DType::f32), step, /*stages=*/2);
+    k.store(out, row * n + column, sums, (row < m) & (column < n));
+  });
+}
+
 }  // namespace cairn::test

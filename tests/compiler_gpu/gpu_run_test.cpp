@@ -1,4 +1,5 @@
 // Kernels lowered for a GPU give the interpreter's bits, in a simulated block of threads.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <array>
@@ -6,6 +7,7 @@
 #include <cstring>
 #include <limits>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "cairn/tile/evaluate.h"
@@ -145,6 +147,111 @@ TEST(GpuRun, LoopsCarryTilesAndNumbers) {
     SCOPED_TRACE(columns);
     expect_same_bits(long_rows(), {3 * columns, 3, 3}, {Number(3), Number(columns)});
   }
+}
+
+TEST(GpuRun, ScansAlongEveryAxis) {
+  for (const DType dtype : {DType::f32, DType::f64, DType::f16, DType::bf16, DType::i32, DType::u8})
+    for (const tile::Combine kind : kCombines)
+      for (const bool reverse : {false, true})
+        for (const int axis : {0, 1, 2}) {
+          SCOPED_TRACE(fmt::format("{} along {}", tile::name(kind), axis));
+          expect_same_bits({dtype, {3, 7, 20}}, {dtype, {3, 7, 20}},
+                           [&](const Tile& x) { return tile::scan(kind, x, axis, reverse); });
+        }
+  // One line, more lines than threads, and a scan of a scan.
+  expect_same_bits({DType::f32, {1000}}, {DType::f32, {1000}},
+                   [](const Tile& x) { return tile::scan(tile::Combine::sum, x, 0); });
+  expect_same_bits({DType::f32, {300, 3}}, {DType::f32, {300, 3}}, [](const Tile& x) {
+    return tile::scan(tile::Combine::max, tile::scan(tile::Combine::sum, x, 1), 0) - x;
+  });
+}
+
+TEST(GpuRun, IndicesOfTheBest) {
+  for (const DType dtype : {DType::f32, DType::f64, DType::f16, DType::bf16, DType::i32, DType::u8})
+    for (const tile::Combine kind : {tile::Combine::max, tile::Combine::min})
+      for (const int axis : {0, 1}) {
+        SCOPED_TRACE(tile::name(kind));
+        expect_same_bits({dtype, {70, 9}}, {DType::i32, {axis == 0 ? 9 : 70}},
+                         [&](const Tile& x) { return tile::arg_reduce(kind, x, axis); });
+      }
+  // The first NaN, and the first of equals.
+  expect_same_bits({DType::f32, {8, 64}}, {DType::i32, {8}}, [](const Tile& x) {
+    return tile::arg_reduce(tile::Combine::max, tile::sqrt(x), 1);
+  });
+  expect_same_bits({DType::f32, {8, 64}}, {DType::i32, {8}}, [](const Tile& x) {
+    return tile::arg_reduce(tile::Combine::min, tile::maximum(x, 0.0), 1);
+  });
+  expect_same_bits({DType::f32, {500}}, {DType::i32, {}},
+                   [](const Tile& x) { return tile::arg_reduce(tile::Combine::max, x, 0); });
+}
+
+TEST(GpuRun, AtomicsCombineWithWhatIsThere) {
+  // Into 40 elements, from programs and threads that meet there; whole numbers, added up in any
+  // order.
+  const auto histogram = [](DType dtype, tile::Combine kind) {
+    return tile::build("histogram", [&](Builder& k) {
+      const Buffer x = k.input("x", DType::i32), into = k.inout("into", dtype);
+      const Tile n = k.size("n");
+      k.grid([&] { return std::vector<Tile>{tile::ceil_div(n, 300)}; });
+      const Tile i = k.program_id(0) * 300 + k.arange(300);
+      const Tile at = tile::abs(k.load(x, i, i < n)) % 40;
+      k.atomic(kind, into, tile::cast(at, DType::i64), tile::cast(k.load(x, i, i < n), dtype),
+               i < n);
+    });
+  };
+  for (const DType dtype : {DType::i32, DType::i64, DType::u32})
+    for (const tile::Combine kind : {tile::Combine::sum, tile::Combine::max, tile::Combine::min}) {
+      SCOPED_TRACE(tile::name(kind));
+      expect_same_bits(histogram(dtype, kind), {1000, 40}, {Number(1000)});
+    }
+  const auto add = [](DType dtype) {
+    return tile::build("add", [&](Builder& k) {
+      const Buffer x = k.input("x", dtype), into = k.inout("into", dtype);
+      const Buffer before = k.output("before", dtype);
+      const Tile n = k.size("n"), i = k.program_id(0) * 300 + k.arange(300);
+      k.grid([&] { return std::vector<Tile>{tile::ceil_div(n, 300)}; });
+      k.store(before, i, k.atomic(tile::Combine::sum, into, i, k.load(x, i, i < n), i < n), i < n);
+    });
+  };
+  for (const DType dtype : {DType::f32, DType::f64, DType::i32})
+    expect_same_bits(add(dtype), {1000, 1000, 1000}, {Number(1000)});
+}
+
+TEST(GpuRun, AnOutputMayHaveTheMemoryOfAnInput) {
+  const auto run = [](const Kernel& kernel, std::vector<KernelSlot> slots,
+                      const std::vector<Number>& scalars) {
+    for (const Number& number : scalars) {
+      slots.emplace_back();
+      slots.back().integer = number.as_integer();
+    }
+    const auto grid = tile::grid_of(kernel, scalars);
+    simulated_gpu_kernel(kernel).run(slots.data(), 0, grid[0] * grid[1] * grid[2]);
+  };
+  const auto slot = [](HostArray& array) {
+    KernelSlot result;
+    result.address = array.mutable_data();
+    return result;
+  };
+  const auto numbers = [](uint32_t seed) {
+    std::mt19937 random(seed);
+    std::normal_distribution<float> normal;
+    HostArray result(DType::f32, {2000});
+    for (float& x : result.mutable_span<float>()) x = normal(random);
+    return result;
+  };
+  const std::pair<Kernel, std::vector<Number>> cases[] = {{vector_add(1), {Number(1999)}},
+                                                          {bias_add(1), {Number(10), Number(199)}}};
+  for (const auto& [kernel, scalars] : cases) {
+    HostArray x = numbers(1), y = numbers(2), apart = numbers(1);
+    run(kernel, {slot(x), slot(y), slot(apart)}, scalars);
+    run(kernel, {slot(x), slot(y), slot(x)}, scalars);
+    EXPECT_TRUE(same_values(x, apart));
+  }
+  HostArray x = numbers(3), apart = numbers(3);
+  const std::vector<Number> scalars = {Number(4), Number(499)};
+  run(softmax(1), {slot(x), slot(apart)}, scalars);
+  run(softmax(1), {slot(x), slot(x)}, scalars);
+  EXPECT_TRUE(same_values(x, apart));
 }
 
 TEST(GpuRun, InPlaceAllIsReadBeforeAnyIsWritten) {

@@ -56,6 +56,8 @@ std::vector<Named> kernels() {
       {"bias add", bias_add(4)},    {"bias add, any", bias_add(1)},   {"bf16 scale", bf16_scale()},
       {"transposed", transposed()}, {"long rows", long_rows()},       {"f16 limit", f16_limit()}};
   for (Named& product : products()) result.push_back(std::move(product));
+  for (const DType dtype : {DType::f32, DType::bf16})
+    result.push_back({"product, aligned", product(dtype, 8)});
   return result;
 }
 
@@ -87,7 +89,7 @@ TEST(Gpu, CodeIsForTheTargetAndUsesNoLocalMemory) {
 struct Accesses {
   int wide_loads, wide_stores, narrow_loads, narrow_stores;
   explicit Accesses(const std::string& ptx)
-      : wide_loads(count(ptx, "ld.global.nc.v4")),
+      : wide_loads(count(ptx, "ld.global.v4") + count(ptx, "ld.global.nc.v4")),
         wide_stores(count(ptx, "st.global.v4")),
         narrow_loads(count(ptx, "ld.global") - wide_loads),
         narrow_stores(count(ptx, "st.global") - wide_stores) {}
@@ -111,6 +113,20 @@ TEST(Gpu, AlignedContiguousTilesAreAccessedBy16Bytes) {
   }
 }
 
+// Past the coherent cache goes what no output can be in the place of.
+TEST(Gpu, InputsThatMayBeOverwrittenAreReadCoherently) {
+  const auto incoherent = [](const Kernel& kernel) {
+    return count(compile_gpu_kernel(kernel, GpuTarget::sm_80).text, "ld.global.nc");
+  };
+  EXPECT_EQ(incoherent(vector_add(4)), 0);
+  EXPECT_EQ(incoherent(softmax(4)), 0);
+  // x is as the output is; the scale is not.
+  const int scales = incoherent(layer_norm());
+  EXPECT_GT(scales, 0);
+  EXPECT_LT(scales, count(compile_gpu_kernel(layer_norm(), GpuTarget::sm_80).text, "ld.global"));
+  EXPECT_GT(incoherent(product(DType::f16, 1)), 0);
+}
+
 TEST(Gpu, WhatIsNotAlignedIsNot) {
   const auto accesses = [](const Kernel& kernel) {
     return Accesses(compile_gpu_kernel(kernel, GpuTarget::sm_80).text);
@@ -121,8 +137,8 @@ TEST(Gpu, WhatIsNotAlignedIsNot) {
   EXPECT_EQ(accesses(bias_add(1)).wide_stores, 0);
   // Rows of an even length: two at a time.
   const std::string pairs = compile_gpu_kernel(softmax(2), GpuTarget::sm_80).text;
-  EXPECT_EQ(count(pairs, "ld.global.nc.v4"), 0);
-  EXPECT_GT(count(pairs, "ld.global.nc.v2"), 0);
+  EXPECT_EQ(count(pairs, "ld.global.v4"), 0);
+  EXPECT_GT(count(pairs, "ld.global.v2"), 0);
   // Buffers that promise less.
   EXPECT_EQ(accesses(vector_add(4, DType::f32, 4)).wide_loads, 0);
   // A vector of any size ends anywhere, but starts aligned: both.
@@ -191,6 +207,34 @@ TEST(Gpu, ProductsOfNarrowFloatsAreMatrixInstructions) {
   EXPECT_GT(count(amd("matmul", DType::f16), "v_mfma_f32_16x16x16_f16"), 0);
   EXPECT_GT(count(amd("attention", DType::bf16), "v_mfma_f32_16x16x16_bf16"), 0);
   EXPECT_EQ(count(amd("matmul", DType::f32), "v_mfma"), 0);
+}
+
+TEST(Gpu, LoopsOfStagesCopyAhead) {
+  struct Copies {
+    int by_16, by_8, by_4;
+    bool operator==(const Copies&) const = default;
+  };
+  const auto copies = [](DType dtype, int64_t divisor, GpuTarget target, bool turned = false) {
+    const std::string text = compile_gpu_kernel(product(dtype, divisor, turned), target).text;
+    EXPECT_EQ(count(text, "cp.async.commit_group"), count(text, "cp.async.") > 0 ? 2 : 0);
+    const std::string ca = "cp.async.ca.shared.global";
+    int by_8 = 0, by_4 = 0;
+    for (size_t at = text.find(ca); at != text.npos; at = text.find(ca, at + 1))
+      ++(text.substr(at, text.find(';', at) - at).find("], 8,") != text.npos ? by_8 : by_4);
+    return Copies{count(text, "cp.async.cg.shared.global"), by_8, by_4};
+  };
+  for (const GpuTarget target : kNvidia) {
+    // 32 x 32 and 32 x 64 elements by 128 threads, for the first turn and in the loop.
+    EXPECT_EQ(copies(DType::f32, 4, target), (Copies{2 * (2 + 4), 0, 0}));
+    EXPECT_EQ(copies(DType::bf16, 8, target), (Copies{2 * (1 + 2), 0, 0}));
+    EXPECT_EQ(copies(DType::bf16, 8, target, true), (Copies{2 * (1 + 2), 0, 0}));
+    EXPECT_EQ(copies(DType::f16, 4, target), (Copies{0, 2 * (2 + 4), 0}));
+    EXPECT_EQ(copies(DType::f16, 2, target), (Copies{0, 0, 2 * (4 + 8)}));
+    // Two bytes are too few for a copy.
+    EXPECT_EQ(copies(DType::f16, 1, target), (Copies{0, 0, 0}));
+  }
+  EXPECT_FALSE(
+      contains(compile_gpu_kernel(product(DType::f16, 8), GpuTarget::gfx942).text, "async"));
 }
 
 // Where its sums are: four threads have the 64 columns of a row, so the largest of each of a

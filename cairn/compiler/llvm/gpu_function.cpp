@@ -102,6 +102,13 @@ void GpuFunction::plan(const Instruction& in) {
         static_cast<unsigned>(kAccessBytes / static_cast<int64_t>(size_of(buffer(in).dtype))));
 }
 
+bool GpuFunction::may_share(const tile::Parameter& p) const {
+  return std::ranges::any_of(kernel_.parameters, [&](const tile::Parameter& other) {
+    return other.is_buffer() && other.is_written() != p.is_written() &&
+           size_of(other.dtype) == size_of(p.dtype);
+  });
+}
+
 void GpuFunction::make_function() {
   std::vector<llvm::Type*> types;
   for (const tile::Parameter& p : kernel_.parameters)
@@ -125,7 +132,7 @@ void GpuFunction::make_function() {
       continue;
     }
     buffers_[i] = argument;
-    function_->addParamAttr(i, llvm::Attribute::NoAlias);
+    if (!may_share(p)) function_->addParamAttr(i, llvm::Attribute::NoAlias);
     function_->addParamAttr(
         i, llvm::Attribute::getWithAlignment(module_.getContext(), buffer_alignment(p)));
     if (!p.is_written()) function_->addParamAttr(i, llvm::Attribute::ReadOnly);

@@ -82,7 +82,7 @@ class GpuFunction {
     return kernel_.parameters[static_cast<size_t>(in.parameter)];
   }
   static ValueId mask_of(const Instruction& in) {
-    const size_t at = in.op == tile::TileOp::store ? 2 : 1;
+    const size_t at = in.op == tile::TileOp::load ? 1 : 2;
     return in.operands.size() > at ? in.operands[at] : -1;
   }
   // Of a value along a pack's axis.
@@ -97,6 +97,9 @@ class GpuFunction {
   bool is_sum(const Shape& shape) const;  // of a product
   void deal_out_sums();
   void make_function();
+  // Whether the launch may give an output the memory of this input, or this output that of an
+  // input.
+  bool may_share(const tile::Parameter& p) const;
   void place_program();
   void emit_block(const tile::Block& code);
   void emit_scalar(const Instruction& in) { scalar(in.results[0]) = compute(in, {}).value; }

@@ -10,12 +10,17 @@
 // aligned. A mask that is uniform over an access is one branch; of any other, an access is made
 // whole where all of it is let through and by elements at the edge.
 //
-// A reduction goes through shared memory (gpu_reduce.h), where its result stays. A loop carries
-// tiles pack by pack.
+// Sums of a product (gpu_dot.h) are dealt out as the instruction that makes them wants, and so is
+// what is computed of them, carried through loops with them and stored; a number for each row is
+// wherever the row is. They are reduced in registers. Values that threads need and do not have go
+// through shared memory, as other reductions do and all scans.
 //
-// Buffers must not overlap, not even an output with an input. Where the offsets of a store repeat,
-// one of the values wins and not always the last, as threads have no order; a tile of offsets that
-// are known to repeat is an Error.
+// Memory: an output may be given the memory of an input of elements of the same size, where the
+// kernel reads each element in the program that writes it, and reads it there last: so a runtime
+// overwrites in place. Buffers overlap in no other way. So inputs are read past the coherent cache
+// (ld.global.nc), and their loads moved over stores, only where no output has their element size.
+// Where the offsets of a store repeat, one of the values wins and not always the last, as threads
+// have no order; a tile of offsets that are known to repeat is an Error.
 #pragma once
 
 #include <llvm/IR/Module.h>
