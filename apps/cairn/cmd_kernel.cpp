@@ -112,26 +112,30 @@ std::string arch_of(const ShowOptions& options, const Stage& stage) {
   return options.arch.value_or(stage.archs[0]);
 }
 
-std::string text_of(const ShowOptions& options, const Stage& stage, const ChosenKernel& chosen) {
-  if (stage.archs.empty()) return to_text(chosen.kernel);
+// Of a GPU's code with what its launch needs.
+GpuKernel shown(const ShowOptions& options, const Stage& stage, const ChosenKernel& chosen) {
+  if (stage.archs.empty()) return {to_text(chosen.kernel)};
   const tile::Kernel kernel = prepared(chosen.kernel);
-  if (stage.archs != kCpus)
-    return compile_gpu_kernel(kernel, gpu_target(arch_of(options, stage))).text;
-  return kernel_text(kernel, choose_arch(options.arch),
-                     stage.name == "llvm" ? KernelStage::llvm : KernelStage::assembly);
+  if (stage.archs != kCpus) return compile_gpu_kernel(kernel, gpu_target(arch_of(options, stage)));
+  return {kernel_text(kernel, choose_arch(options.arch),
+                      stage.name == "llvm" ? KernelStage::llvm : KernelStage::assembly)};
 }
 
 int show(const ShowOptions& options, Session& session) {
   const Stage& stage = check_stage(options);
   const ChosenKernel chosen = choose_kernel(options.kernel, &tile::NamedKernel::shape);
-  const std::string text = text_of(options, stage, chosen);
+  const GpuKernel code = shown(options, stage, chosen);
   if (!session.common.json) {
-    session.out.write(text);
+    session.out.write(code.text);
     return 0;
   }
   Json json = {{"name", chosen.named.name}, {"dtype", name(chosen.dtype)}, {"stage", stage.name}};
   if (!stage.archs.empty()) json["arch"] = arch_of(options, stage);
-  json["text"] = text;
+  if (code.threads > 0) {
+    json["threads"] = code.threads;
+    json["shared_bytes"] = code.shared_bytes;
+  }
+  json["text"] = code.text;
   print_json(session.out, json);
   return 0;
 }

@@ -55,6 +55,10 @@ TEST(Kernel, ShowsWhatItIsCompiledTo) {
   const auto amd = cairn({"kernel", "show", "add", "--stage", "amdgcn", "--json"}).json();
   EXPECT_EQ(amd["arch"], "gfx942");
   EXPECT_NE(amd["text"].get<std::string>().find("s_endpgm"), std::string::npos);
+  const auto product =
+      cairn({"kernel", "show", "attention", "--dtype", "f32", "--stage", "ptx", "--json"}).json();
+  EXPECT_EQ(product["threads"], 128);
+  EXPECT_GT(product["shared_bytes"], 48 * 1024);
 }
 
 TEST(Kernel, Explains) {

@@ -267,6 +267,7 @@ std::pair<Tile, int64_t> Generator::distinct_offsets(const Shape& shape) {
       return {offset, elements};
     }
     case 4:
+      if (!options_.repeated_offsets) return {index, elements};
       // The last of equal ones wins.
       if (random_.one_in(2)) return {index / random_.between(2, 5), elements};
       return {index * 0 + 1, 2};

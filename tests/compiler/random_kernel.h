@@ -42,9 +42,10 @@ struct GeneratorOptions {
   bool scans = false;
   bool dots = false;
   bool loops = false;
-  bool masked_scalars = true;  // stores of one element with a mask
-  bool other_tiles = true;     // loads with other values that are no constant
-  bool mixed_products = true;  // products of i8 and u8
+  bool masked_scalars = true;    // stores of one element with a mask
+  bool other_tiles = true;       // loads with other values that are no constant
+  bool mixed_products = true;    // products of i8 and u8
+  bool repeated_offsets = true;  // stores of which the last wins
 };
 
 // What a launch passes for a parameter.

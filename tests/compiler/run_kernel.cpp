@@ -210,6 +210,16 @@ void mark_places(const tile::Block& block, std::vector<bool>& fixed) {
 std::optional<std::string> find_difference(const Kernel& kernel,
                                            std::span<const RandomArgument> arguments, uint64_t seed,
                                            CpuTarget target) {
+  const auto difference = find_difference(kernel, arguments, seed, [&](const Kernel& expanded) {
+    return link_kernel(compile_kernel(expanded, target), expanded.name);
+  });
+  if (!difference) return std::nullopt;
+  return fmt::format("{}: {}", name(target), *difference);
+}
+
+std::optional<std::string> find_difference(const Kernel& kernel,
+                                           std::span<const RandomArgument> arguments, uint64_t seed,
+                                           const Compile& compile) {
   const Kernel expanded = tile::expand_math(kernel);
   tile::verify(expanded);
   Launch want(expanded, arguments, seed);
@@ -218,7 +228,7 @@ std::optional<std::string> find_difference(const Kernel& kernel,
   std::string failure;
   const bool ended = runs_through([&] {
     try {
-      compiled = link_kernel(compile_kernel(expanded, target), expanded.name);
+      compiled = compile(expanded);
     } catch (const std::exception& e) {
       failure = e.what();
     }
@@ -237,8 +247,7 @@ std::optional<std::string> find_difference(const Kernel& kernel,
   for (size_t i = 0; i < got.buffers.size(); ++i)
     if (got.buffers[i])
       if (const auto difference = got.buffers[i]->difference(*want.buffers[i]))
-        return fmt::format("{}: buffer '{}': {}", name(target), kernel.parameters[i].name,
-                           *difference);
+        return fmt::format("buffer '{}': {}", kernel.parameters[i].name, *difference);
   return std::nullopt;
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "cairn/base/cpu_features.h"
+#include "cairn/compiler/kernel_compiler.h"
 #include "tests/compiler/random_kernel.h"
 
 namespace cairn::test {
@@ -18,6 +19,11 @@ namespace cairn::test {
 std::optional<std::string> find_difference(const tile::Kernel& kernel,
                                            std::span<const RandomArgument> arguments, uint64_t seed,
                                            CpuTarget target);
+// The same of what `compile` makes of the kernel, whose functions have been expanded.
+using Compile = std::function<CompiledKernel(const tile::Kernel&)>;
+std::optional<std::string> find_difference(const tile::Kernel& kernel,
+                                           std::span<const RandomArgument> arguments, uint64_t seed,
+                                           const Compile& compile);
 
 // The interpreter alone; throws Error when it refuses the kernel.
 void interpret(const tile::Kernel& kernel, std::span<const RandomArgument> arguments,

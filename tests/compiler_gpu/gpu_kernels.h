@@ -137,6 +137,19 @@ inline Kernel long_rows() {
   });
 }
 
+// into[|x[i]| % 40] += 1, the running sums of rows of 16 such, and where the largest is in each.
+inline Kernel histogram() {
+  return tile::build("histogram", [](Builder& k) {
+    const Buffer x = k.input("x", DType::i32), into = k.inout("into", DType::i32);
+    const Buffer best = k.output("best", DType::i32), running = k.output("running", DType::i32);
+    const Tile i = tile::reshape(k.program_id(0) * 512 + k.arange(512), {32, 16});
+    const Tile v = tile::abs(k.load(x, i)) % 40;
+    k.atomic(tile::Combine::sum, into, v, k.full({32, 16}, 1, DType::i32));
+    k.store(running, i, tile::scan(tile::Combine::sum, v, 1));
+    k.store(best, k.program_id(0) * 32 + k.arange(32), tile::arg_reduce(tile::Combine::max, v, 1));
+  });
+}
+
 // out[m, n] = x[m, k] y[k, n] of sizes that `divisor` divides, summed in f32 in a loop of two
 // stages.
 inline Kernel product(DType dtype, int64_t divisor, bool y_transposed = false) {

@@ -54,7 +54,8 @@ std::vector<Named> kernels() {
       {"add", vector_add(4)},       {"add, any size", vector_add(1)}, {"gelu", gelu()},
       {"softmax", softmax(4)},      {"softmax, any", softmax(1)},     {"layer norm", layer_norm()},
       {"bias add", bias_add(4)},    {"bias add, any", bias_add(1)},   {"bf16 scale", bf16_scale()},
-      {"transposed", transposed()}, {"long rows", long_rows()},       {"f16 limit", f16_limit()}};
+      {"transposed", transposed()}, {"long rows", long_rows()},       {"f16 limit", f16_limit()},
+      {"histogram", histogram()}};
   for (Named& product : products()) result.push_back(std::move(product));
   for (const DType dtype : {DType::f32, DType::bf16})
     result.push_back({"product, aligned", product(dtype, 8)});
@@ -207,6 +208,13 @@ TEST(Gpu, ProductsOfNarrowFloatsAreMatrixInstructions) {
   EXPECT_GT(count(amd("matmul", DType::f16), "v_mfma_f32_16x16x16_f16"), 0);
   EXPECT_GT(count(amd("attention", DType::bf16), "v_mfma_f32_16x16x16_bf16"), 0);
   EXPECT_EQ(count(amd("matmul", DType::f32), "v_mfma"), 0);
+}
+
+TEST(Gpu, AtomicsAreInstructions) {
+  const std::string ptx = compile_gpu_kernel(histogram(), GpuTarget::sm_80).text;
+  EXPECT_EQ(count(ptx, "atom.global.add.u32"), 4);  // of 512 elements by 128 threads
+  EXPECT_FALSE(contains(ptx, "atom.global.cas")) << "atom.global.cas";
+  EXPECT_EQ(count(compile_gpu_kernel(histogram(), GpuTarget::gfx942).text, "global_atomic_add"), 4);
 }
 
 TEST(Gpu, LoopsOfStagesCopyAhead) {
