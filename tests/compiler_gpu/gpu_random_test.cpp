@@ -75,7 +75,6 @@ TEST(GpuRandom, ElementwiseAsInterpreted) { try_seeds(0, 60, without_repeats());
 TEST(GpuRandom, StructuredAsInterpreted) {
   GeneratorOptions options = without_repeats();
   options.elements = 200;
-  options.longest_reduction = 1000;
   options.reductions = options.scans = options.dots = options.loops = true;
   try_seeds(10000, 40, options);
 }

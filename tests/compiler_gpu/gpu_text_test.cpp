@@ -245,6 +245,30 @@ TEST(Gpu, LoopsOfStagesCopyAhead) {
       contains(compile_gpu_kernel(product(DType::f16, 8), GpuTarget::gfx942).text, "async"));
 }
 
+// A warp computes a product together, whatever its threads then store.
+TEST(Gpu, MatrixInstructionsStandBeforeBranches) {
+  const Kernel kernel = tile::build("masked", [](Builder& k) {
+    const Buffer x = k.input("x", DType::f16), out = k.output("out", DType::f32);
+    const Tile rows = k.size("rows");
+    const Tile row = tile::expand_dims(k.arange(64), 1);
+    const Tile v = k.load(x, tile::reshape(k.arange(64 * 64), {64, 64}));
+    k.store(out, row * 64 + tile::expand_dims(k.arange(64), 0),
+            tile::dot(v, v, k.full({64, 64}, 0, DType::f32)), row < rows);
+  });
+  for (const GpuTarget target : kNvidia) {
+    const std::string text = compile_gpu_kernel(kernel, target).text;
+    const size_t store = text.find("st.global");
+    EXPECT_EQ(count(text.substr(0, store), "mma.sync"), 4 * 8);
+    EXPECT_EQ(count(text, "mma.sync"), 4 * 8);
+    const size_t branch = text.rfind("bra", store), product = text.rfind("mma.sync");
+    EXPECT_LT(product, branch);
+    EXPECT_LT(text.rfind("ldmatrix"), branch);
+    // No branch within the products.
+    const size_t first = text.find("ldmatrix");
+    EXPECT_EQ(count(text.substr(first, product - first), "bra"), 0);
+  }
+}
+
 // Where its sums are: four threads have the 64 columns of a row, so the largest of each of a
 // thread's two rows takes two shuffles. The order of sums has the last halving in the thread: two
 // more each.

@@ -18,6 +18,16 @@ using tile::Instruction;
 using tile::Layout;
 using tile::ValueId;
 
+namespace {
+
+// A warp does it together: it must not move into a branch. (LLVM 19 does not know this of itself.)
+Value* by_all(llvm::CallInst* call) {
+  call->setConvergent();
+  return call;
+}
+
+}  // namespace
+
 // The elements of a pack as memory has them, two or four of 16 bits in a vector.
 Value* GpuFunction::words_of(ValueId v, const Pack& pack) {
   return emitter_.to_memory(as_vector(evaluate(v, pack.place), pack.place.lanes), type(v).dtype);
@@ -72,7 +82,7 @@ void GpuFunction::emit_mma(const Instruction& in) {
     const llvm::Intrinsic::ID id = turned ? intrinsic::nvvm_ldmatrix_sync_aligned_m8n8_x4_trans_b16
                                           : intrinsic::nvvm_ldmatrix_sync_aligned_m8n8_x4_b16;
     Value* at = element_in(tile, row, column);
-    Value* loaded = b_.CreateIntrinsic(id, {at->getType()}, {at});
+    Value* loaded = by_all(b_.CreateIntrinsic(id, {at->getType()}, {at}));
     std::vector<Value*> words;
     for (unsigned i = 0; i < 4; ++i) words.push_back(b_.CreateExtractValue(loaded, i));
     return words;
@@ -114,7 +124,7 @@ void GpuFunction::emit_mma(const Instruction& in) {
           arguments.push_back(b_.CreateBitCast(right[w], word));
         const auto tile = c.begin() + static_cast<ptrdiff_t>(4 * (i * tiles_across + j));
         arguments.insert(arguments.end(), tile, tile + 4);
-        Value* result = b_.CreateIntrinsic(product, {}, arguments);
+        Value* result = by_all(b_.CreateIntrinsic(product, {}, arguments));
         for (unsigned e = 0; e < 4; ++e) tile[e] = b_.CreateExtractValue(result, e);
       }
     }
