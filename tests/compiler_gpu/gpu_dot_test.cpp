@@ -188,6 +188,14 @@ TEST(GpuDot, WhatIsMadeOfAProduct) {
            const Tile z = product(x, y);
            return z - tile::expand_dims(tile::sum(z, 1), 1);
          }},
+        {"plus the product of wider operands",
+         [&](const Tile& x, const Tile& y) {
+           return tile::dot(tile::cast(x, DType::f32), tile::cast(y, DType::f32), product(x, y));
+         }},
+        {"after the product of wider operands",
+         [&](const Tile& x, const Tile& y) {
+           return tile::dot(x, y, product(tile::cast(x, DType::f32), tile::cast(y, DType::f32)));
+         }},
         {"transposed",
          [&](const Tile& x, const Tile& y) { return tile::transpose(product(x, y), {1, 0}); }},
         {"plus its transpose",

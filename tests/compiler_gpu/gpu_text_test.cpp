@@ -10,6 +10,8 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <utility>
 
 #include "cairn/base/error.h"
 #include "cairn/compiler/kernel_compiler.h"
@@ -47,9 +49,13 @@ std::vector<Named> products() {
   for (const DType dtype : {DType::f32, DType::f16, DType::bf16})
     for (const char* name : {"matmul", "matmul_gelu", "attention"})
       result.push_back(named(name, dtype));
+  for (const DType dtype : {DType::f32, DType::f16, DType::bf16})
+    result.push_back(
+        {"attention, wide",
+         tile::expand_math(tile::named_kernel("attention").make(dtype, {8, 512, 128}))});
   return result;
 }
-std::vector<Named> kernels() {
+std::vector<Named> make_kernels() {
   std::vector<Named> result = {
       {"add", vector_add(4)},       {"add, any size", vector_add(1)}, {"gelu", gelu()},
       {"softmax", softmax(4)},      {"softmax, any", softmax(1)},     {"layer norm", layer_norm()},
@@ -61,12 +67,23 @@ std::vector<Named> kernels() {
     result.push_back({"product, aligned", product(dtype, 8)});
   return result;
 }
+const std::vector<Named>& kernels() {
+  static const std::vector<Named> kAll = make_kernels();
+  return kAll;
+}
+// Of one of kernels(), which several tests look at: compiled once.
+const GpuKernel& compiled(const Named& named, GpuTarget target) {
+  static std::map<std::pair<const Named*, GpuTarget>, GpuKernel> known;
+  const auto [found, is_new] = known.try_emplace({&named, target});
+  if (is_new) found->second = compile_gpu_kernel(named.kernel, target);
+  return found->second;
+}
 
 TEST(Gpu, CodeIsForTheTargetAndUsesNoLocalMemory) {
   for (const Named& named : kernels()) {
     SCOPED_TRACE(named.name);
     for (const GpuTarget target : kNvidia) {
-      const GpuKernel code = compile_gpu_kernel(named.kernel, target);
+      const GpuKernel& code = compiled(named, target);
       EXPECT_FALSE(contains(code.text, ".local")) << ".local";
       EXPECT_TRUE(contains(code.text, fmt::format(".target {}\n", name(target))));
       EXPECT_TRUE(contains(code.text, fmt::format(".visible .entry {}(", named.kernel.name)))
@@ -77,7 +94,7 @@ TEST(Gpu, CodeIsForTheTargetAndUsesNoLocalMemory) {
       EXPECT_FALSE(contains(code.text, "depot")) << "depot";
       EXPECT_FALSE(contains(code.text, "call")) << "call";
     }
-    const GpuKernel code = compile_gpu_kernel(named.kernel, GpuTarget::gfx942);
+    const GpuKernel& code = compiled(named, GpuTarget::gfx942);
     EXPECT_TRUE(contains(code.text, "amdgcn-amd-amdhsa--gfx942")) << "amdgcn-amd-amdhsa--gfx942";
     EXPECT_TRUE(contains(code.text, ".amdhsa_private_segment_fixed_size 0\n"))
         << ".amdhsa_private_segment_fixed_size 0\n";
@@ -165,7 +182,7 @@ TEST(Gpu, ArithmeticIsThatOfTheKernel) {
     EXPECT_TRUE(contains(text, "add.rn.f32")) << "add.rn.f32";
     for (const Named& named : kernels()) {
       SCOPED_TRACE(named.name);
-      const std::string ptx = compile_gpu_kernel(named.kernel, target).text;
+      const std::string& ptx = compiled(named, target).text;
       for (const char* word : {".ftz", ".approx", "mul.f32", "add.f32", "sub.f32", "div.full"})
         EXPECT_FALSE(contains(ptx, word)) << word;
     }
@@ -367,7 +384,7 @@ TEST(Gpu, AssemblesWithoutSpills) {
     for (const GpuTarget target : kNvidia) {
       SCOPED_TRACE(fmt::format("{} for {}", named.name, name(target)));
       const std::string file = (folder / "kernel.ptx").string();
-      std::ofstream(file) << compile_gpu_kernel(named.kernel, target).text;
+      std::ofstream(file) << compiled(named, target).text;
       const std::string report = output_of(
           fmt::format("ptxas -v -arch={} {} -o {}.cubin", name(target), file, file), status);
       EXPECT_EQ(status, 0) << report;
@@ -386,7 +403,7 @@ TEST(Gpu, AssemblesForAmd) {
       std::filesystem::temp_directory_path() / fmt::format("cairn_amd_{}.s", getpid());
   for (const Named& named : kernels()) {
     SCOPED_TRACE(named.name);
-    std::ofstream(file) << compile_gpu_kernel(named.kernel, GpuTarget::gfx942).text;
+    std::ofstream(file) << compiled(named, GpuTarget::gfx942).text;
     const std::string report = output_of(
         fmt::format("llvm-mc-19 -triple=amdgcn-amd-amdhsa -mcpu=gfx942 -filetype=obj {} -o {}.o",
                     file.string(), file.string()),

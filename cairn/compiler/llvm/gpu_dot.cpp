@@ -81,8 +81,7 @@ void GpuFunction::emit_dot(const Instruction& in) {
   }
 }
 
-// --- operands
-// -------------------------------------------------------------------------------------
+// --- operands --------------------------------------------------------------------------------
 
 DotOperand GpuFunction::operand_of(const Instruction& dot, int number) const {
   const auto found = std::ranges::find(dots_, &dot, [](const auto& d) { return d.first; });
@@ -146,8 +145,7 @@ std::vector<SharedTile> GpuFunction::stage(const std::vector<DotOperand>& operan
   return result;
 }
 
-// --- fused multiply-adds
-// --------------------------------------------------------------------------
+// --- fused multiply-adds ---------------------------------------------------------------------
 
 void GpuFunction::emit_fma(const Instruction& in) {
   const ValueId z = in.operands[2];

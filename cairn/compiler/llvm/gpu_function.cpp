@@ -91,7 +91,8 @@ void GpuFunction::plan(const Instruction& in) {
     if (count > kMaxThreads * kMaxElementsPerThread)
       unsupported(in, fmt::format("a tile of {} elements is more than a block of threads holds, {}",
                                   count, kMaxThreads * kMaxElementsPerThread));
-    const int64_t words = std::max<int64_t>(1, static_cast<int64_t>(size_of(x.dtype)) / 4);
+    // Offsets are computed when they are needed and do not stay.
+    const int64_t words = x.dtype == DType::f64 ? 2 : 1;
     wanted_threads_ = std::max(wanted_threads_, in.op == TileOp::dot || is_sum(x.shape)
                                                     ? shares(count * words, kSumWordsPerThread)
                                                     : shares(count, kElementsPerThread));

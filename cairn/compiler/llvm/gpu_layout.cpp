@@ -29,8 +29,7 @@ bool are_powers_of_two(const Shape& shape) {
 
 }  // namespace
 
-// --- places
-// ---------------------------------------------------------------------------------------
+// --- places ----------------------------------------------------------------------------------
 
 const Distribution* GpuFunction::distribution(const Shape& shape) const {
   const auto found = distributions_.find(key_of(shape));
@@ -157,8 +156,7 @@ std::vector<Pack> GpuFunction::dealt(const Distribution& distribution) {
   return result;
 }
 
-// --- values that stay where they are
-// --------------------------------------------------------------
+// --- values that stay where they are ---------------------------------------------------------
 
 void GpuFunction::hold(ValueId v, const Pack& pack, Value* value) {
   known_.values[{v, pack.place}] = {
@@ -244,8 +242,7 @@ void GpuFunction::write_rows(ValueId v, const std::vector<Pack>& packs, Value* m
   }
 }
 
-// --- matrices in shared memory
-// --------------------------------------------------------------------
+// --- matrices in shared memory ---------------------------------------------------------------
 
 int64_t SharedTile::element_bytes() const {
   return narrow ? static_cast<int64_t>(size_of(dtype)) : shared_size(dtype);

@@ -131,8 +131,7 @@ void GpuFunction::mark_written(const Block& code) {
   }
 }
 
-// --- operands that are in place
-// -------------------------------------------------------------------
+// --- operands that are in place --------------------------------------------------------------
 
 bool GpuFunction::is_invariant(ValueId v, const Block& body) const {
   if (std::ranges::find(body.arguments, v) != body.arguments.end()) return false;

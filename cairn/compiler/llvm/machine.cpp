@@ -145,7 +145,10 @@ void optimize(llvm::Module& module, llvm::TargetMachine& machine) {
   passes.addPass(llvm::SimplifyCFGPass());
   llvm::LoopPassManager hoist;
   hoist.addPass(llvm::LICMPass(llvm::LICMOptions()));
-  passes.addPass(llvm::createFunctionToLoopPassAdaptor(std::move(hoist), true));
+  // ptxas moves code out of loops itself, as far as it has registers; what comes to it moved, it
+  // spills.
+  if (!machine.getTargetTriple().isNVPTX())
+    passes.addPass(llvm::createFunctionToLoopPassAdaptor(std::move(hoist), true));
   passes.addPass(llvm::EarlyCSEPass(true));
   passes.addPass(llvm::InstCombinePass());
   for (llvm::Function& function : module)
