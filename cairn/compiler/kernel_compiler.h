@@ -71,7 +71,8 @@ struct GpuKernel {
 // The kernel as text for a GPU: parameters as the kernel has them, pointers and scalars in order;
 // as many blocks of `threads` as the grid has programs, numbered with its last axis fastest. An
 // output may be the buffer of an input with elements of the same size, if the kernel reads each
-// element in the program that writes it, before it does; buffers overlap in no other way. Throws Error naming what the lowering does not support. The kernel is as for compile_kernel().
+// element in the program that writes it, before it does; buffers overlap in no other way. Throws
+// Error naming what the lowering does not support. The kernel is as for compile_kernel().
 GpuKernel compile_gpu_kernel(const tile::Kernel& kernel, GpuTarget target);
 
 // Whether the lowering has code for this elementwise primitive from and to these types.
