@@ -103,10 +103,10 @@ std::vector<std::vector<int64_t>> Layout::inverse(const Shape& shape) const {
       }
   }
   std::vector<std::vector<int64_t>> result(static_cast<size_t>(rank_));
+  auto row = rows.begin();
   for (int axis = 0; axis < rank_; ++axis)
     for (int bit = 0; bit < bits_in(shape[axis]); ++bit)
-      result[static_cast<size_t>(axis)].push_back(
-          rows[static_cast<size_t>(begin[static_cast<size_t>(axis)] + bit)].place);
+      result[static_cast<size_t>(axis)].push_back((row++)->place);
   return result;
 }
 

@@ -65,7 +65,8 @@ constexpr size_t kSlot = 16;
 template <class T>
 T argument(const char* arguments, int number) {
   T value;
-  std::memcpy(&value, arguments + static_cast<size_t>(number) * kSlot, sizeof(T));
+  std::memcpy(static_cast<void*>(&value), arguments + static_cast<size_t>(number) * kSlot,
+              sizeof(T));
   return value;
 }
 template <class T>

@@ -14,7 +14,6 @@ using llvm::Value;
 using tile::AxisFacts;
 using tile::Instruction;
 using tile::TileOp;
-using tile::TileType;
 using tile::ValueId;
 
 void GpuFunction::unsupported(const Instruction& in, std::string_view what) const {
