@@ -176,7 +176,9 @@ Combine any_combine(Random& random, DType dtype) {
 
 Tile Generator::reduced(DType dtype, const Shape& shape, int depth) {
   int64_t length = random_.pick(kLengths);
-  while (length * shape.elements() > 2 * options_.elements) length = random_.between(1, 4);
+  // Of a large tile the lines are of one element.
+  while (length > 1 && length * shape.elements() > 2 * options_.elements)
+    length = random_.between(1, 4);
   if (shape.elements() == 1 && random_.one_in(8))
     length = random_.between(3000, options_.longest_reduction);
   Shape from = shape;
