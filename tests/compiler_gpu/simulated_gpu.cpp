@@ -14,6 +14,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include "cairn/base/error.h"
@@ -32,7 +33,7 @@ using Entry = void (*)(const KernelSlot* arguments);
 struct Simulation {
   struct Thread {
     ucontext_t context;
-    std::vector<char> stack;
+    std::unique_ptr<char[]> stack = nullptr;
     struct Copy {
       char* to;
       const char* from;
@@ -194,12 +195,15 @@ void run_thread() {
   s.threads[s.current].done = true;
 }
 
+// What registers would hold, a large kernel has there.
+constexpr size_t kStackBytes = size_t{1} << 20;
+
 void run_block(Simulation& s) {
   for (Simulation::Thread& thread : s.threads) {
     getcontext(&thread.context);
-    thread.stack.resize(size_t{64} << 10);
-    thread.context.uc_stack.ss_sp = thread.stack.data();
-    thread.context.uc_stack.ss_size = thread.stack.size();
+    if (!thread.stack) thread.stack = std::make_unique_for_overwrite<char[]>(kStackBytes);
+    thread.context.uc_stack.ss_sp = thread.stack.get();
+    thread.context.uc_stack.ss_size = kStackBytes;
     thread.context.uc_link = &s.scheduler;
     thread.done = false;
     thread.waits = 0;
