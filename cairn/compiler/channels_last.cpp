@@ -275,7 +275,7 @@ Tensor ChannelsLast::by_phases(const View& x, const Tensor& w, const Attrs& attr
       most_low[i] = std::max(most_low[i], phase.low[i]);
       most_high[i] = std::max(most_high[i], phase.high[i]);
     }
-    phases.push_back(std::move(phase));
+    phases.push_back(phase);
   }
   // One padding serves all.
   Ints low(spatial + 2, 0), high(spatial + 2, 0);
