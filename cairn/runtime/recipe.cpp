@@ -236,8 +236,8 @@ class Recipe::Maker {
 
   void add_attributes(const Node& node, NodeRule& rule) {
     const Node& source = live(rule.source);
-    // A barrier may have lost operands, and with them results, that nobody reads. A custom operation
-    // that is computed by its kernel keeps its body only as its definition.
+    // A barrier may have lost operands, and with them results, that nobody reads. A custom
+    // operation that is computed by its kernel keeps its body only as its definition.
     const bool is_custom = node.op() == Op::custom;
     rule.copies = (is_custom || !owns_regions(node.op())) && node.op() == source.op() &&
                   (is_custom || same_attributes(node.attrs(), source.attrs())) &&

@@ -176,8 +176,9 @@ void add_shapes(OnnxTable& table) {
     const Shape shapes[] = {c[0].shape(), shape_of(c.constants(1))};
     return broadcast_to(c[0], broadcast_shapes("Expand", shapes));
   });
-  table["Tile"] = one(
-      [](const OnnxCall& c) { return tiled(c[0], Ints(std::span<const int64_t>(c.constants(1)))); });
+  table["Tile"] = one([](const OnnxCall& c) {
+    return tiled(c[0], Ints(std::span<const int64_t>(c.constants(1))));
+  });
   table["Concat"] = one([](const OnnxCall& c) { return concatenate(c.all(), c.axis(0)); });
   table["Split"] = split_of;
   table["Slice"] = one(slice_of);
