@@ -195,12 +195,17 @@ TEST_F(ModelsTest, SizesBeyondMemoryAreRefused) {
   };
   refused(generate({"--ids", "1", "--max-tokens", "1999999998"}), "a cache of 1999999999 tokens");
   refused(run({"eval", "perplexity", "--model", "llama", "--file", "story.txt", "--context",
-               "1000000"}),
+               "500000000"}),
+          "one pass over a window of 500000000 tokens takes");
+  // Without a kernel for attention the scores are in memory.
+  refused(run({"eval", "perplexity", "--model", "llama", "--file", "story.txt", "--context",
+               "1000000", "--device", "ref"}),
           "one pass over a window of 1000000 tokens takes");
   std::string ids = "[1";
   for (int i = 1; i < 300000; ++i) ids += ",1";
   write("ids.json", ids + "]");
-  refused(run({"eval", "logits", "--model", "llama", "--ids", "@ids.json", "--out", "l.npy"}),
+  refused(run({"eval", "logits", "--model", "llama", "--ids", "@ids.json", "--out", "l.npy",
+               "--device", "ref"}),
           "one pass over 300000 tokens takes");
   EXPECT_FALSE(std::filesystem::exists(path("l.npy")));
   EXPECT_EQ(generate({"--ids", "1", "--max-tokens", "2"}).status, 0);
