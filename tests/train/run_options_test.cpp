@@ -422,18 +422,19 @@ TEST_F(RunTest, WhatDoesNotFitIntoMemoryIsRefused) {
   c.train.optimizer = "lbfgs";
   c.train.clip = 0;
   refused(c, "weights and optimizer state");
-  // The data of these steps take 77 MB, the products of all pairs of positions 400 GB and more; and
+  // The data of these steps take 770 MB, what they keep for the backward pass 500 times that; and
   // for L-BFGS as for the others.
   c = config(2);
-  c.model.context = 100'000;
-  c.train.batch = 32;
-  refused(c, "a step of train.batch = 32, model.context = 100000 takes");
+  c.model.width = 256;
+  c.model.context = 1000;
+  c.train.batch = 32'000;
+  refused(c, "a step of train.batch = 32000, model.context = 1000 takes");
   c.train.accumulate = 2;
-  refused(c, "a step of train.batch = 32, train.accumulate = 2, model.context = 100000 takes");
+  refused(c, "a step of train.batch = 32000, train.accumulate = 2, model.context = 1000 takes");
   c.train.accumulate = 1;
   c.train.optimizer = "lbfgs";
   c.train.clip = 0;
-  refused(c, "a step of train.batch = 32, model.context = 100000 takes");
+  refused(c, "a step of train.batch = 32000, model.context = 1000 takes");
 }
 
 TEST_F(RunTest, TheReportNamesTheMachine) {
