@@ -106,16 +106,23 @@ TEST_F(RunTest, EveryOptimizerTrainsAModelAndGoesOn) {
 }
 
 TEST_F(RunTest, LbfgsLearnsAndSaysWhatItDoesNotTake) {
-  TrainConfig c = config(20);
+  TrainConfig c = config(60);
   c.model.dropout = 0;
   c.train.optimizer = "lbfgs";
-  // Steps of length 1 on other batches each time jump about, and a rounding decides how far.
+  // Steps on other batches each time jump about, and a rounding decides how far the last one goes:
+  // after four steps the losses of two devices differ in the third digit. The mean of the last ones
+  // says what was learned.
   c.train.learning_rate = 0.3;
   c.train.schedule = "constant";
   c.train.warmup_steps = 0;
   c.train.batch = 32;
+  c.train.log_every = 1;
   const RunResult result = train(c, "a");
-  EXPECT_LT(result.history.back().loss, 0.9 * result.history.front().loss);
+  constexpr size_t kLast = 20;
+  ASSERT_EQ(result.history.size(), 60u);
+  double mean = 0;
+  for (const auto& entry : std::span(result.history).last(kLast)) mean += entry.loss / kLast;
+  EXPECT_LT(mean, 0.78 * result.history.front().loss);
   c.train.accumulate = 2;
   EXPECT_THAT(failure(c, "b"), HasSubstr("train.accumulate "));
 }
