@@ -197,9 +197,9 @@ class CpuBackend : public Backend {
   }
   std::optional<LaunchCode> rebind(const LaunchCode& code,
                                    const LaunchGroup& group) const override {
+    if (!group.is_fused() && !is_custom(group)) return fallback_->rebind(code, group);
     const auto& before = *static_cast<const CpuLaunch*>(code.data.get());
     if (is_custom(group)) return custom_code(group.node(), &before);
-    if (!group.is_fused()) return fallback_->rebind(code, group);
     const auto sizes = before.kernels->binding.sizes(group);
     if (!sizes) return std::nullopt;
     const GroupForm form = form_of(before.kernels->binding, *sizes);
