@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "cairn/tile/ir.h"
 
@@ -64,6 +65,5 @@ struct AttentionSizes {
   int64_t block_size = 0, blocks = 0;  // where it is paged
 };
 std::vector<Number> attention_scalars(const AttentionForm& form, const AttentionSizes& sizes);
-// Programs of the grid are what attention_kernel says.
 
 }  // namespace cairn::tile
