@@ -37,6 +37,12 @@ BlockSize block_of(unsigned lanes, int64_t packs, DType sum) {
   return {accumulators / p, p};
 }
 
+// What products of that type add up in: f32 of 16-bit floats, f64 of f64, i32 of bytes.
+DType sum_type(DType from) {
+  if (!is_float(from)) return DType::i32;
+  return from == DType::f64 ? DType::f64 : DType::f32;
+}
+
 // Computed in the same way from the same values.
 bool is_same(const llvm::Value* x, const llvm::Value* y, int depth = 8) {
   if (x == y) return true;
@@ -118,8 +124,7 @@ void CpuFunction::dot_block(const Instruction& in, const Depth& depth, llvm::Val
   llvm::Value* const tail = block.column + block.packs * lanes > columns
                                 ? first_lanes(i64(columns - block.column))
                                 : nullptr;
-  // The sum is f32 for 16-bit floats, f64 for f64, i32 for bytes.
-  const DType wide = is_float(from) ? (from == DType::f64 ? DType::f64 : DType::f32) : DType::i32;
+  const DType wide = sum_type(from);
   const auto row = [&](int64_t r) { return b_.CreateAdd(block.row, i64(r)); };
   const auto at = [&](int64_t r, int64_t p) {
     return Coordinates{Lanes::uniform(row(r)),
@@ -222,8 +227,7 @@ llvm::Value* CpuFunction::right_pack(const Instruction& in, const Depth& depth, 
   const Coordinates here = {Lanes::uniform(k), Lanes::affine(i64(column), i64(1))};
   if (depth.y_mask >= 0) assume_terms(depth.y_mask, here, depth.y_bounded);
   const DType from = type(y).dtype;
-  const DType wide = is_float(from) ? (from == DType::f64 ? DType::f64 : DType::f32) : DType::i32;
-  return emitter_.convert(as_vector(evaluate(y, here)), from, wide);
+  return emitter_.convert(as_vector(evaluate(y, here)), from, sum_type(from));
 }
 
 llvm::Value* CpuFunction::left_element(const Instruction& in, const Depth& depth, llvm::Value* row,
@@ -232,8 +236,7 @@ llvm::Value* CpuFunction::left_element(const Instruction& in, const Depth& depth
   const Coordinates here = {Lanes::uniform(row), Lanes::uniform(k)};
   if (depth.x_mask >= 0) assume_terms(depth.x_mask, here, depth.x_bounded);
   const DType from = type(x).dtype;
-  const DType wide = is_float(from) ? (from == DType::f64 ? DType::f64 : DType::f32) : DType::i32;
-  return emitter_.convert(evaluate(x, here).value, from, wide);
+  return emitter_.convert(evaluate(x, here).value, from, sum_type(from));
 }
 
 // --- pairs of bf16
