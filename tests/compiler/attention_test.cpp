@@ -192,8 +192,8 @@ TEST_F(AttentionOperation, IsWhatItsDefinitionSays) {
     if (is_paged) continue;
     const double scale = x.options.scale.value_or(1 / std::sqrt(double(setting.sizes.width)));
     const double d_score = 4 * static_cast<double>(setting.sizes.values + 1) * error;
-    const double queries =
-        static_cast<double>(setting.sizes.queries * setting.sizes.heads / setting.sizes.kv_heads);
+    const int64_t heads_of_a_key = setting.sizes.heads / setting.sizes.kv_heads;
+    const auto queries = static_cast<double>(setting.sizes.queries * heads_of_a_key);
     expect_close(got[2], expected[2], d_score * scale);
     expect_close(got[3], expected[3], d_score * scale * queries);
     expect_close(got[4], expected[4], error * queries);
