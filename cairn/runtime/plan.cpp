@@ -44,8 +44,7 @@ class Planner {
   Planner(const Graph& graph, const Backend& backend, const PlanOptions& options)
       : backend_(backend), options_(options), plan_(std::make_shared<Plan>()) {
     // A region is part of a graph that went through this.
-    plan_->graph =
-        options.region ? graph : backend.prepare(expand_custom(without_leaves(graph), backend));
+    plan_->graph = options.region ? graph : detail::prepared(graph, backend);
   }
 
   std::shared_ptr<Plan> run() {
@@ -171,6 +170,23 @@ class Planner {
 }  // namespace
 
 namespace detail {
+
+Graph close(std::span<const Tensor> outputs, const Numbering& numbering) {
+  Graph graph{"", {}, {outputs.begin(), outputs.end()}, {}};
+  for (const Node* leaf : numbering.leaves)
+    if (leaf->op() == Op::input) graph.inputs.emplace_back(const_cast<Node*>(leaf), 0);
+  const bool has_leaves = graph.inputs.size() < numbering.leaves.size();
+  graph = without_leaves(graph);
+  if (!has_leaves) return graph;
+  graph.inputs.clear();
+  for (const Node* input : number_nodes(graph.outputs).leaves)
+    graph.inputs.emplace_back(const_cast<Node*>(input), 0);
+  return graph;
+}
+
+Graph prepared(const Graph& graph, const Backend& backend) {
+  return backend.prepare(expand_custom(without_leaves(graph), backend));
+}
 
 std::vector<std::pair<size_t, size_t>> pair_donations(const Graph& graph,
                                                       const std::vector<bool>& donated) {

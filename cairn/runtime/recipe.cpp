@@ -59,17 +59,18 @@ class Live {
 // path of its own before: transforms hand the path of what they replace on to what they build.
 class Recipe::Maker {
  public:
-  Maker(Recipe& recipe, const Numbering& numbering, bool eager, const Recipe* previous)
-      : recipe_(recipe), live_(numbering), eager_(eager), previous_(previous) {}
+  // `simplifies`: the graph is simplified before it is planned.
+  Maker(Recipe& recipe, const Numbering& numbering, bool simplifies, const Recipe* previous)
+      : recipe_(recipe), live_(numbering), simplifies_(simplifies), previous_(previous) {}
 
   void make(std::span<const Tensor> outputs, const Numbering& numbering) {
     recipe_.scopes_.push_back({});
     Graph tagged = tag({"", {}, {outputs.begin(), outputs.end()}, {}}, numbering, 0);
     PlanOptions options;
     options.donated = recipe_.donated_;
-    options.eager = eager_;
+    options.eager = recipe_.eager_;
     SimplifyReport report;
-    const Graph simple = eager_ ? tagged : simplify(tagged, {}, &report);
+    const Graph simple = simplifies_ ? simplify(tagged, {}, &report) : tagged;
     const auto plan = make_plan(simple, recipe_.backend_, options);
     std::sort(recipe_.constants_.begin(), recipe_.constants_.end(),
               [](const Constant& a, const Constant& b) { return a.source < b.source; });
@@ -110,7 +111,7 @@ class Recipe::Maker {
       paths_.push_back(std::move(path));
       std::vector<Tensor> operands;
       for (const Tensor& t : node->inputs()) operands.push_back(now(t));
-      if (node->op() == Op::full && !eager_) {
+      if (node->op() == Op::full && simplifies_) {
         alive.push_back(constant(*node, source));
       } else {
         alive.push_back(make_many(node->op(), std::move(operands), std::move(attrs))[0]);
@@ -262,7 +263,7 @@ class Recipe::Maker {
 
   Recipe& recipe_;
   Live live_;
-  bool eager_;
+  bool simplifies_;
   const Recipe* previous_;
   size_t nodes_ = 0;
   NodeMap<Source> inputs_;  // of tagged graphs
@@ -273,8 +274,24 @@ class Recipe::Maker {
 Recipe::Recipe(std::span<const Tensor> outputs, const Numbering& numbering,
                const std::vector<bool>& donated, bool eager, const Backend& backend,
                const Recipe* previous)
-    : backend_(backend), donated_(donated) {
-  Maker(*this, numbering, eager, previous).make(outputs, numbering);
+    : backend_(backend), donated_(donated), eager_(eager) {
+  Maker(*this, numbering, !eager, previous).make(outputs, numbering);
+  if (is_complete_) return;
+  const Graph graph = rewritten(outputs, numbering);
+  const Numbering numbers = number_nodes(graph);
+  structure_ = encode_graph(graph.outputs, numbers).structure;
+  of_rewritten_.reset(new Recipe(OfRewritten(), graph.outputs, numbers, donated, eager, backend));
+}
+
+Recipe::Recipe(OfRewritten, std::span<const Tensor> outputs, const Numbering& numbering,
+               const std::vector<bool>& donated, bool eager, const Backend& backend)
+    : backend_(backend), donated_(donated), eager_(eager) {
+  Maker(*this, numbering, false, nullptr).make(outputs, numbering);
+}
+
+Graph Recipe::rewritten(std::span<const Tensor> outputs, const Numbering& numbering) const {
+  const Graph graph = detail::close(outputs, numbering);
+  return detail::prepared(eager_ ? graph : simplify(graph), backend_);
 }
 
 const Recipe::Constant* Recipe::find_constant(Source source) const {
@@ -428,6 +445,12 @@ class Recipe::Builder {
 
 std::shared_ptr<Plan> Recipe::plan(std::span<const Tensor> outputs,
                                    const Numbering& numbering) const {
+  if (of_rewritten_) {
+    const Graph graph = rewritten(outputs, numbering);
+    const Numbering numbers = number_nodes(graph);
+    if (encode_graph(graph.outputs, numbers).structure != structure_) return nullptr;
+    return of_rewritten_->plan(graph.outputs, numbers);
+  }
   if (!is_complete_) return nullptr;
   Live live(numbering);
   for (size_t i = 1; i < scopes_.size(); ++i)

@@ -15,6 +15,11 @@
 // or by themselves (a learning rate that is written as a number). The first recipe takes all for
 // constants and computes with them. Where one has another value later, it does not fit; the next
 // recipe then knows which vary and leaves those alone.
+//
+// Not every plan can be followed back so: what a backend makes of a convolution (Backend::prepare)
+// has sizes that no attribute of the graph holds. The recipe is then one of the rewritten graph:
+// for new sizes the graph is rewritten again, and the schedule fits when that has the structure
+// that it had.
 #pragma once
 
 #include <memory>
@@ -39,11 +44,17 @@ class Recipe {
   // The plan for outputs of the structure that the recipe was made of; null when it does not fit
   // their sizes. Holds no leaf of theirs; its graph has no name.
   std::shared_ptr<Plan> plan(std::span<const Tensor> outputs, const Numbering& numbering) const;
-  // False when something in the plan has a size that follows from none of the graph's: a transform
-  // built it in a way that is not known here. Then there are no plans.
-  bool is_complete() const { return is_complete_; }
+  // False when no sizes fit: a region captures values, or there are too many nodes.
+  bool is_complete() const { return of_rewritten_ ? of_rewritten_->is_complete_ : is_complete_; }
 
  private:
+  struct OfRewritten {};
+  // Of a graph that is simplified and prepared.
+  Recipe(OfRewritten, std::span<const Tensor> outputs, const Numbering& numbering,
+         const std::vector<bool>& donated, bool eager, const Backend& backend);
+  // What is made of a graph before it is scheduled.
+  Graph rewritten(std::span<const Tensor> outputs, const Numbering& numbering) const;
+
   // A leaf or operation of a graph of the structure: its number (Numbering::of) in the graph
   // (scope 0) or in a region.
   struct Source {
@@ -103,7 +114,12 @@ class Recipe {
 
   const Backend& backend_;
   std::vector<bool> donated_;
+  bool eager_;
+  // False when something in the plan has a size that follows from none of the graph's.
   bool is_complete_ = true;
+  // Then: the recipe of the rewritten graph, and the structure that it is for.
+  std::unique_ptr<const Recipe> of_rewritten_;
+  std::vector<uint64_t> structure_;
   std::vector<Scope> scopes_;
   std::vector<Guard> guards_;
   std::vector<Constant> constants_;  // by source

@@ -17,6 +17,7 @@
 #include "cairn/runtime/cpu/cpu_backend.h"
 #include "cairn/runtime/null/null_backend.h"
 #include "cairn/runtime/plan_cache.h"
+#include "cairn/runtime/planning.h"
 #include "cairn/runtime/recipe.h"
 #include "cairn/runtime/ref/ref_backend.h"
 #include "cairn/runtime/verify_plan.h"
@@ -128,20 +129,6 @@ void add_mesh_axes(std::span<const Tensor> outputs, std::set<std::string>& axes)
   }
 }
 
-// The graph of these outputs with a further input for each leaf, in their order.
-Graph close(std::span<const Tensor> outputs, const Numbering& numbering) {
-  Graph graph{"", {}, {outputs.begin(), outputs.end()}, {}};
-  for (const Node* leaf : numbering.leaves)
-    if (leaf->op() == Op::input) graph.inputs.emplace_back(const_cast<Node*>(leaf), 0);
-  const bool has_leaves = graph.inputs.size() < numbering.leaves.size();
-  graph = without_leaves(graph);
-  if (!has_leaves) return graph;
-  graph.inputs.clear();
-  for (const Node* input : number_nodes(graph.outputs).leaves)
-    graph.inputs.emplace_back(const_cast<Node*>(input), 0);
-  return graph;
-}
-
 // In Debug builds every plan is checked, and the graph that it computes.
 void check([[maybe_unused]] const Plan& plan, [[maybe_unused]] const Backend& backend) {
 #ifndef NDEBUG
@@ -201,7 +188,7 @@ std::shared_ptr<Plan> Runtime::State::make(const GraphCode& code, std::span<cons
                                            const Numbering& numbering,
                                            const std::vector<bool>& donated, bool eager) {
   ++plans_made;
-  if (on_graph) on_graph(close(outputs, numbering));
+  if (on_graph) on_graph(detail::close(outputs, numbering));
   // Before the first message: ranks with different graphs would take each other's for their own.
   // Ranks that run one program make the same plans in the same order.
   if (!mesh.empty()) {
@@ -228,7 +215,7 @@ std::shared_ptr<Plan> Runtime::State::make(const GraphCode& code, std::span<cons
       return plan;
     }
   }
-  const Graph closed = close(outputs, numbering);
+  const Graph closed = detail::close(outputs, numbering);
   PlanOptions options;
   options.donated = donated;
   options.eager = eager;
