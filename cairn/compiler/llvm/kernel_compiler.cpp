@@ -18,6 +18,12 @@ extern const char kKernelBuild[];  // a hash of the compiler's sources, made by 
 
 namespace {
 
+// Kept: LLVM asks the processor each time, which a virtual machine answers slowly.
+llvm::StringRef host_processor() {
+  static const llvm::StringRef name = llvm::sys::getHostCPUName();
+  return name;
+}
+
 struct Lowered {
   llvm::LLVMContext context;  // outlives the module
   std::unique_ptr<llvm::TargetMachine> machine;
@@ -33,7 +39,7 @@ struct Lowered {
     for (llvm::Function& function : *module) {
       function.addFnAttr(llvm::Attribute::NoUnwind);
       function.addFnAttr("target-cpu", machine->getTargetCPU());
-      function.addFnAttr("tune-cpu", llvm::sys::getHostCPUName());
+      function.addFnAttr("tune-cpu", host_processor());
       if (features.has_bf16) function.addFnAttr("target-features", "+avx512bf16");
       if (target == CpuTarget::avx512) {
         function.addFnAttr("prefer-vector-width", "512");
@@ -56,7 +62,7 @@ std::string compile_kernel(const tile::Kernel& kernel, CpuTarget target) {
 
 std::string compiler_identity(CpuTarget target) {
   return fmt::format("{} LLVM {} {} {}", compiler::kKernelBuild, LLVM_VERSION_STRING, name(target),
-                     std::string_view(llvm::sys::getHostCPUName()));
+                     std::string_view(host_processor()));
 }
 
 std::string kernel_text(const tile::Kernel& kernel, CpuTarget target, KernelStage stage) {
