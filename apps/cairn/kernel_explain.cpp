@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "apps/cairn/assembly_count.h"
+#include "cairn/compiler/assembly_count.h"
 #include "apps/cairn/json.h"
 #include "apps/cairn/kernel_commands.h"
 #include "cairn/base/error.h"

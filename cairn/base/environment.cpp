@@ -49,6 +49,12 @@ Environment read_environment() {
   env.device = one_of("CAIRN_DEVICE", {"cpu", "ref", "null"});
   env.target = one_of("CAIRN_TARGET", {"baseline", "avx2", "avx512"});
   env.perf_map = one_of("CAIRN_PERF_MAP", {"0", "1"}) == "1";
+  if (auto tune = get("CAIRN_TUNE")) {
+    char* end = nullptr;
+    env.tune_seconds = std::strtod(tune->c_str(), &end);
+    if (*end || !(env.tune_seconds >= 0 && env.tune_seconds <= 1e6))
+      throw_error(fmt::format("CAIRN_TUNE={} is not a number of seconds from 0 to 1e6", *tune));
+  }
   env.log = one_of("CAIRN_LOG", {"error", "warning", "info", "debug"});
   env.peer_python = get("CAIRN_PEER_PYTHON");
   env.peer_llama = get("CAIRN_PEER_LLAMA");

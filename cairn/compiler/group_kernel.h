@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "cairn/compiler/group_domain.h"
@@ -10,7 +12,7 @@
 
 namespace cairn {
 
-// Rows, columns and depth of a block of a product.
+// Of a product its block of the result and of K; of pointwise nodes the elements of a program.
 struct ProductBlock {
   int64_t rows = 0, columns = 0, depth = 0;
   friend bool operator==(const ProductBlock&, const ProductBlock&) = default;
@@ -23,10 +25,15 @@ struct GroupForm {
   // Of columns: how many sums a program has side by side for each, and how many columns.
   int64_t lanes = 0, columns = 0;
   ProductBlock block = {};
+  // Of a product: neighbouring programs share rows of x, not columns of y.
+  bool rows_first = false;
   friend bool operator==(const GroupForm&, const GroupForm&) = default;
 };
 // `sizes` as GroupBinding::sizes() gives them.
 GroupForm form_of(const GroupBinding& binding, std::span<const int64_t> sizes);
+// That one, and others worth a try: all give the same bits.
+std::vector<GroupForm> forms_of(const GroupBinding& binding, std::span<const int64_t> sizes);
+std::string to_string(const GroupForm& form);
 
 // Programs of the grid, and a measure of what one does, in elements or products.
 struct GroupWork {
@@ -44,6 +51,7 @@ struct GroupKernel {
   GroupBinding binding;
   GroupForm form;
 };
-GroupKernel make_group_kernel(const LaunchGroup& group);
+// `form`: one of forms_of(); the first where none is given.
+GroupKernel make_group_kernel(const LaunchGroup& group, const std::optional<GroupForm>& form = {});
 
 }  // namespace cairn

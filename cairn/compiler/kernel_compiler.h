@@ -37,11 +37,19 @@ enum class KernelStage : uint8_t { llvm, optimized, assembly };
 // What this build compiles for: false without LLVM.
 bool can_compile_kernels();
 
+// How a kernel is compiled; all versions compute the same bits.
+struct KernelVersion {
+  // Packs that one turn of an innermost loop over a tile takes.
+  int unroll = 1;
+  friend bool operator==(const KernelVersion&, const KernelVersion&) = default;
+};
+
 // An object file with machine code for the kernel on a processor of that level (avx2 or avx512;
 // baseline lacks the fused multiply-add that strict results need and is an Error). Throws Error
 // naming what the lowering does not support. The kernel must be verified and have its functions
 // expanded (tile/expand_math.h). Thread-safe.
-std::string compile_kernel(const tile::Kernel& kernel, CpuTarget target);
+std::string compile_kernel(const tile::Kernel& kernel, CpuTarget target,
+                           const KernelVersion& version = {});
 // Links what compile_kernel() made of a kernel of that name, and tells debuggers (gdb's interface
 // for code made at run time), which then know it by that name. Throws Error when it is something
 // else.
@@ -52,7 +60,8 @@ CompiledKernel link_kernel(const std::string& object, const std::string& name);
 std::string compiler_identity(CpuTarget target);
 
 // The text of a stage, for `cairn kernel show` and tests.
-std::string kernel_text(const tile::Kernel& kernel, CpuTarget target, KernelStage stage);
+std::string kernel_text(const tile::Kernel& kernel, CpuTarget target, KernelStage stage,
+                        const KernelVersion& version = {});
 
 // --- GPUs ---------------------------------------------------------------------------------------
 

@@ -13,31 +13,52 @@ namespace {
 // Elements of a program. Of one axis: 4 KB of f32, so that the loop's start is lost in it. Of two:
 // as many, in rows long enough for several packs; where a transposed value is read, squares that
 // use whole cache lines of it while they are in the first cache.
-constexpr int64_t kBlock = 1024;
-struct Block {
-  int64_t rows, columns;
-};
-Block block_of(const GroupBinding& binding) {
-  return binding.is_strided ? Block{64, 16} : Block{8, 256};
-}
+constexpr ProductBlock kRow = {1, 1024, 0};
+constexpr ProductBlock kRows = {8, 256, 0}, kSquares = {64, 16, 0};
 
 }  // namespace
 
+GroupForm pointwise_form(const GroupBinding& binding) {
+  GroupForm form;
+  if (binding.axes.size() == 1) form.block = kRow;
+  if (binding.axes.size() > 1) form.block = binding.is_strided ? kSquares : kRows;
+  return form;
+}
+
+void pointwise_forms(const GroupBinding& binding, std::span<const int64_t> sizes,
+                     const AddForm& add) {
+  std::vector<ProductBlock> blocks;
+  if (sizes.size() == 1)
+    blocks = {{1, 512, 0}, {1, 2048, 0}, {1, 4096, 0}, {1, 16384, 0}};
+  else if (sizes.size() > 1 && binding.is_strided)
+    blocks = {{16, 16, 0}, {32, 32, 0}, {16, 64, 0}, {64, 64, 0}, {128, 16, 0}};
+  else if (sizes.size() > 1)
+    blocks = {{1, 1024, 0}, {4, 512, 0}, {16, 128, 0}, {8, 1024, 0}, {64, 64, 0}};
+  for (const ProductBlock& block : blocks) {
+    GroupForm form;
+    form.block = block;
+    // Blocks that reach far behind the end are another's with more to skip.
+    const bool fits = block.columns < 2 * sizes.back() &&
+                      (sizes.size() < 2 || block.rows < 2 * sizes[sizes.size() - 2]);
+    if (fits) add(form);
+  }
+}
+
 // Tiles along the last two axes, one place along the others.
-void write_pointwise(GroupWriter& w) {
+void write_pointwise(GroupWriter& w, const GroupForm& form) {
   tile::Builder& k = w.builder();
   const int rank = w.rank();
+  const ProductBlock& block = form.block;
   if (rank == 0) return w.store(Part::whole, {});
   if (rank == 1) {
-    k.grid([&] { return std::vector<Tile>{ceil_div(w.size(0), kBlock)}; });
-    const Tile at = k.program_id(0) * kBlock + k.arange(kBlock);
+    k.grid([&] { return std::vector<Tile>{ceil_div(w.size(0), block.columns)}; });
+    const Tile at = k.program_id(0) * block.columns + k.arange(block.columns);
     w.set_index(0, {at, at < w.size(0)});
-    return w.store(Part::whole, {kBlock});
+    return w.store(Part::whole, {block.columns});
   }
   std::vector<int> outer;
   for (int axis = 0; axis + 2 < rank; ++axis) outer.push_back(axis);
   const Tile &rows = w.size(rank - 2), &columns = w.size(rank - 1);
-  const Block block = block_of(w.binding());
   const int first = outer.empty() ? 0 : 1;
   k.grid([&] {
     std::vector<Tile> grid;
@@ -55,14 +76,13 @@ void write_pointwise(GroupWriter& w) {
   w.store(Part::whole, {block.rows, block.columns});
 }
 
-GroupWork pointwise_work(const GroupBinding& binding, std::span<const int64_t> sizes) {
+GroupWork pointwise_work(const GroupForm& form, std::span<const int64_t> sizes) {
   const auto blocks = [](int64_t n, int64_t block) { return (n + block - 1) / block; };
+  const ProductBlock& block = form.block;
   if (sizes.empty()) return {1, 1};
-  if (sizes.size() == 1) return {blocks(sizes[0], kBlock), kBlock};
-  const size_t outer = sizes.size() - 2;
-  const Block block = block_of(binding);
-  int64_t programs = blocks(sizes[outer], block.rows) * blocks(sizes.back(), block.columns);
-  for (size_t i = 0; i < outer; ++i) programs *= sizes[i];
+  int64_t programs = blocks(sizes.back(), block.columns);
+  if (sizes.size() > 1) programs *= blocks(sizes[sizes.size() - 2], block.rows);
+  for (size_t i = 0; i + 2 < sizes.size(); ++i) programs *= sizes[i];
   return {programs, block.rows * block.columns};
 }
 

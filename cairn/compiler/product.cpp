@@ -22,14 +22,18 @@ void write_product(GroupWriter& w, const GroupForm& form) {
   const int k_axis = w.domain().shape.rank() - 1;
   std::vector<int> batch;
   for (int axis = 0; axis < m; ++axis) batch.push_back(axis);
-  // Neighbours share columns of y, which stay in the second cache.
+  // Neighbours share columns of y, which stay in the second cache, or rows of x.
+  const int row_axis = form.rows_first ? 1 : 2, column_axis = 3 - row_axis;
   k.grid([&] {
-    return std::vector<Tile>{w.count(batch), ceil_div(w.size(n), block.columns),
-                             ceil_div(w.size(m), block.rows)};
+    const Tile rows = ceil_div(w.size(m), block.rows);
+    const Tile columns = ceil_div(w.size(n), block.columns);
+    return form.rows_first ? std::vector<Tile>{w.count(batch), rows, columns}
+                           : std::vector<Tile>{w.count(batch), columns, rows};
   });
   if (!batch.empty()) w.set_indices(batch, k.program_id(0));
-  const Tile row = expand_dims(k.program_id(2) * block.rows + k.arange(block.rows), 1);
-  const Tile column = expand_dims(k.program_id(1) * block.columns + k.arange(block.columns), 0);
+  const Tile row = expand_dims(k.program_id(row_axis) * block.rows + k.arange(block.rows), 1);
+  const Tile column =
+      expand_dims(k.program_id(column_axis) * block.columns + k.arange(block.columns), 0);
   w.set_index(m, {row, row < w.size(m)});
   w.set_index(n, {column, column < w.size(n)});
   // The window of a row behind the last is that of the last, and not written.
@@ -86,7 +90,31 @@ GroupForm product_form(const GroupBinding& binding, std::span<const int64_t> siz
   const int64_t m = sizes[sizes.size() - 3], n = sizes[sizes.size() - 2];
   const int64_t rows = binding.is_strided && m > 96 ? fitting(m, {192, 144, 96})
                                                     : fitting(m, {48, 66, 36, 24, 12, 6, 4, 2, 1});
-  return {false, 0, 0, {rows, fitting(n, {64, 80, 48, 32, 16}), 256}};
+  GroupForm form;
+  form.block = {rows, fitting(n, {64, 80, 48, 32, 16}), 256};
+  return form;
+}
+
+// Each with the other order of programs, and blocks that are larger or deeper.
+void product_forms(const GroupForm& usual, std::span<const int64_t> sizes, const AddForm& add) {
+  const int64_t m = sizes[sizes.size() - 3], n = sizes[sizes.size() - 2], depth = sizes.back();
+  const ProductBlock& block = usual.block;
+  std::vector<ProductBlock> blocks = {block};
+  for (const int64_t rows : {12, 24, 36, 48, 66, 96, 144, 192})
+    blocks.push_back({rows, block.columns, block.depth});
+  for (const int64_t columns : {32, 48, 64, 80, 128})
+    blocks.push_back({block.rows, columns, block.depth});
+  for (const int64_t steps : {128, 512}) blocks.push_back({block.rows, block.columns, steps});
+  for (const ProductBlock& each : blocks) {
+    if (each.rows >= 2 * m && each.rows > block.rows) continue;
+    if (each.columns >= 2 * n && each.columns > block.columns) continue;
+    if (each.depth >= 2 * depth && each.depth > block.depth) continue;
+    GroupForm form = usual;
+    form.block = each;
+    add(form);
+    form.rows_first = true;
+    if (each == block && m > each.rows && n > each.columns) add(form);
+  }
 }
 
 GroupWork product_work(const GroupForm& form, std::span<const int64_t> sizes) {

@@ -232,11 +232,22 @@ void write_reduction(GroupWriter& writer, const GroupForm& form) { Writer(writer
 GroupForm reduction_form(const GroupBinding& binding, std::span<const int64_t> sizes) {
   const auto along = static_cast<size_t>(binding.reduced);
   const int64_t n = sizes[along];
-  GroupForm form{n > tile::kReduceChunk, tile::kReduceLanes, kColumns, {}};
+  GroupForm form{n > tile::kReduceChunk, tile::kReduceLanes, kColumns};
   if (along + 1 == sizes.size()) return form;
   form.lanes = power_of_two(n, 1, tile::kReduceLanes);
   form.columns = power_of_two(sizes.back(), 16, kColumns);
   return form;
+}
+
+// Lanes belong to the order of a sum; columns do not.
+void reduction_forms(const GroupBinding& binding, const GroupForm& usual,
+                     std::span<const int64_t> sizes, const AddForm& add) {
+  if (static_cast<size_t>(binding.reduced) + 1 == sizes.size()) return;
+  for (const int64_t columns : {16, 32, 64, 128}) {
+    GroupForm form = usual;
+    form.columns = columns;
+    if (columns < 2 * sizes.back()) add(form);
+  }
 }
 
 GroupWork reduction_work(const GroupBinding& binding, const GroupForm& form,

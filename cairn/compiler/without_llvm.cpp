@@ -6,7 +6,7 @@ namespace cairn {
 
 bool can_compile_kernels() { return false; }
 
-std::string compile_kernel(const tile::Kernel&, CpuTarget) {
+std::string compile_kernel(const tile::Kernel&, CpuTarget, const KernelVersion&) {
   throw_error("this build of cairn has no compiler (LLVM 19); use --device ref");
 }
 CompiledKernel link_kernel(const std::string&, const std::string&) {
@@ -15,7 +15,7 @@ CompiledKernel link_kernel(const std::string&, const std::string&) {
 
 std::string compiler_identity(CpuTarget) { return {}; }
 
-std::string kernel_text(const tile::Kernel&, CpuTarget, KernelStage) {
+std::string kernel_text(const tile::Kernel&, CpuTarget, KernelStage, const KernelVersion&) {
   throw_error("this build of cairn has no compiler (LLVM 19)");
 }
 

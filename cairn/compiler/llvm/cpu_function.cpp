@@ -26,10 +26,11 @@ constexpr int64_t kFewPacks = 8;
 }  // namespace
 
 CpuFunction::CpuFunction(const tile::Kernel& kernel, const CpuFeatures& features,
-                         llvm::Module& module)
+                         const KernelVersion& version, llvm::Module& module)
     : kernel_(kernel),
       lanes_(features.lanes),
       has_bf16_(features.has_bf16),
+      version_(version),
       module_(module),
       emitter_(module),
       b_(emitter_.b),
@@ -275,8 +276,16 @@ void CpuFunction::loop_nest(const std::vector<llvm::Value*>& counts, Coordinates
   };
   const int64_t step = lanes_;
   llvm::Value* full = b_.CreateAnd(count, i64(-step));
+  llvm::Value* begin = i64(0);
+  if (const int64_t turn = step * version_.unroll; version_.unroll > 1 && !is_constant(full, 0)) {
+    llvm::Value* turns = b_.CreateAnd(count, i64(-turn));
+    loop_over(begin, turns, turn, [&](llvm::Value* first) {
+      for (int64_t i = 0; i < turn; i += step) pack(b_.CreateAdd(first, i64(i)), nullptr);
+    });
+    begin = turns;
+  }
   if (!is_constant(full, 0))
-    loop_over(i64(0), full, step, [&](llvm::Value* first) { pack(first, nullptr); });
+    loop_over(begin, full, step, [&](llvm::Value* first) { pack(first, nullptr); });
   llvm::Value* rest = b_.CreateSub(count, full);
   if (is_constant(rest, 0)) return;
   when(b_.CreateICmpSGT(rest, i64(0)), [&] { pack(full, first_lanes(rest)); });
@@ -524,8 +533,9 @@ void CpuFunction::emit_atomic(const Instruction& in) {
     stored_[in.results[0]] = before;
 }
 
-void lower_for_cpu(const tile::Kernel& kernel, const CpuFeatures& features, llvm::Module& module) {
-  CpuFunction(kernel, features, module).emit();
+void lower_for_cpu(const tile::Kernel& kernel, const CpuFeatures& features,
+                   const KernelVersion& version, llvm::Module& module) {
+  CpuFunction(kernel, features, version, module).emit();
 }
 
 }  // namespace cairn::compiler

@@ -44,7 +44,8 @@ struct Stored {
 
 class CpuFunction {
  public:
-  CpuFunction(const tile::Kernel& kernel, const CpuFeatures& features, llvm::Module& module);
+  CpuFunction(const tile::Kernel& kernel, const CpuFeatures& features, const KernelVersion& version,
+              llvm::Module& module);
   void emit();
 
  private:
@@ -208,6 +209,7 @@ class CpuFunction {
   const tile::Kernel& kernel_;
   const unsigned lanes_;
   const bool has_bf16_;
+  const KernelVersion version_;
   llvm::Module& module_;
   Emitter emitter_;
   llvm::IRBuilder<>& b_;

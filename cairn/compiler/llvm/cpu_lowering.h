@@ -19,6 +19,7 @@
 
 #include <memory>
 
+#include "cairn/compiler/kernel_compiler.h"
 #include "cairn/tile/ir.h"
 
 namespace cairn::compiler {
@@ -31,6 +32,7 @@ struct CpuFeatures {
 
 // Adds `void name(ptr arguments, i64 begin, i64 end)` (CompiledFunction) to the module. Throws
 // Error naming what has no lowering.
-void lower_for_cpu(const tile::Kernel& kernel, const CpuFeatures& features, llvm::Module& module);
+void lower_for_cpu(const tile::Kernel& kernel, const CpuFeatures& features,
+                   const KernelVersion& version, llvm::Module& module);
 
 }  // namespace cairn::compiler

@@ -29,13 +29,13 @@ struct Lowered {
   std::unique_ptr<llvm::TargetMachine> machine;
   std::unique_ptr<llvm::Module> module;
 
-  Lowered(const tile::Kernel& kernel, CpuTarget target)
+  Lowered(const tile::Kernel& kernel, CpuTarget target, const KernelVersion& version)
       : machine(compiler::make_cpu_machine(target)),
         module(std::make_unique<llvm::Module>(kernel.name, context)) {
     module->setTargetTriple(machine->getTargetTriple().str());
     module->setDataLayout(machine->createDataLayout());
     const compiler::CpuFeatures features = compiler::cpu_features(target);
-    compiler::lower_for_cpu(kernel, features, *module);
+    compiler::lower_for_cpu(kernel, features, version, *module);
     for (llvm::Function& function : *module) {
       function.addFnAttr(llvm::Attribute::NoUnwind);
       function.addFnAttr("target-cpu", machine->getTargetCPU());
@@ -54,8 +54,9 @@ struct Lowered {
 
 bool can_compile_kernels() { return true; }
 
-std::string compile_kernel(const tile::Kernel& kernel, CpuTarget target) {
-  Lowered lowered(kernel, target);
+std::string compile_kernel(const tile::Kernel& kernel, CpuTarget target,
+                           const KernelVersion& version) {
+  Lowered lowered(kernel, target, version);
   compiler::optimize(*lowered.module, *lowered.machine);
   return compiler::emit(*lowered.module, *lowered.machine, false);
 }
@@ -65,8 +66,9 @@ std::string compiler_identity(CpuTarget target) {
                      std::string_view(host_processor()));
 }
 
-std::string kernel_text(const tile::Kernel& kernel, CpuTarget target, KernelStage stage) {
-  Lowered lowered(kernel, target);
+std::string kernel_text(const tile::Kernel& kernel, CpuTarget target, KernelStage stage,
+                        const KernelVersion& version) {
+  Lowered lowered(kernel, target, version);
   if (stage != KernelStage::llvm) compiler::optimize(*lowered.module, *lowered.machine);
   if (stage == KernelStage::assembly)
     return compiler::emit(*lowered.module, *lowered.machine, true);

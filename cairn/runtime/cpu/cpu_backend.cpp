@@ -10,6 +10,7 @@
 #include "cairn/compiler/group_kernel.h"
 #include "cairn/compiler/prepare.h"
 #include "cairn/core/dispatch.h"
+#include "cairn/runtime/cpu/group_tuner.h"
 #include "cairn/runtime/cpu/kernel_cache.h"
 #include "cairn/tile/custom_kernel.h"
 #include "cairn/tile/interpreter.h"
@@ -17,28 +18,35 @@
 namespace cairn {
 namespace {
 
-// What the launches of one structure share: their kernels, one per form.
+// What the launches of one structure share: their kernels, one per form and version.
 class CpuKernels {
  public:
-  explicit CpuKernels(GroupBinding b) : binding(std::move(b)) {}
+  CpuKernels(GroupBinding b, std::string s) : binding(std::move(b)), structure(std::move(s)) {}
   const GroupBinding binding;
+  const std::string structure;  // for the tuner, where it is used
 
   template <class Make>
-  std::shared_ptr<const CompiledKernel> get(const GroupForm& form, const Make& make) const {
+  std::shared_ptr<const CompiledKernel> get(const GroupForm& form, const KernelVersion& version,
+                                            const Make& make) const {
     {
       const std::lock_guard lock(mutex_);
-      for (const auto& [known, kernel] : kernels_)
-        if (known == form) return kernel;
+      for (const Entry& entry : kernels_)
+        if (entry.form == form && entry.version == version) return entry.kernel;
     }
     std::shared_ptr<const CompiledKernel> kernel = make();
     const std::lock_guard lock(mutex_);
-    kernels_.emplace_back(form, kernel);
+    kernels_.push_back({form, version, kernel});
     return kernel;
   }
 
  private:
+  struct Entry {
+    GroupForm form;
+    KernelVersion version;
+    std::shared_ptr<const CompiledKernel> kernel;
+  };
   mutable std::mutex mutex_;
-  mutable std::vector<std::pair<GroupForm, std::shared_ptr<const CompiledKernel>>> kernels_;
+  mutable std::vector<Entry> kernels_;
 };
 
 // A launch: a kernel and all of its arguments but the buffers.
@@ -173,9 +181,13 @@ void run_kernel(const KernelArgs& args) {
 
 class CpuBackend : public Backend {
  public:
-  CpuBackend(CpuTarget target, ThreadPool& pool, const std::string& cache, bool perf_map,
+  CpuBackend(CpuTarget target, ThreadPool& pool, const CpuBackendOptions& options,
              std::unique_ptr<Backend> fallback)
-      : pool_(pool), fallback_(std::move(fallback)), kernels_(target, DiskCache(cache), perf_map) {}
+      : pool_(pool),
+        fallback_(std::move(fallback)),
+        kernels_(target, DiskCache(kernels_folder(options.cache)), options.perf_map),
+        tuner_(Timings(timings_folder(options.cache), target, pool.threads()), target, pool,
+               options.tune_seconds) {}
 
   std::string_view name() const override { return "cpu"; }
 
@@ -189,11 +201,11 @@ class CpuBackend : public Backend {
     if (is_custom(group)) return custom_code(group.node(), nullptr);
     if (!group.is_fused()) return fallback_->code(group);
     GroupKernel made = make_group_kernel(group);
-    auto launch = std::make_shared<CpuLaunch>();
-    launch->kernels = std::make_shared<const CpuKernels>(std::move(made.binding));
-    launch->kernel = launch->kernels->get(made.form, [&] { return kernels_.get(made.kernel); });
-    bind_group(*launch, group, made.form, launch->kernels->binding.sizes(group).value());
-    return {run_kernel, std::move(launch)};
+    const auto kernels = std::make_shared<const CpuKernels>(
+        std::move(made.binding),
+        tuner_.is_used() ? GroupTuner::work_of_structure(group) : std::string());
+    kernels->get(made.form, {}, [&] { return kernels_.get(made.kernel); });
+    return group_code(group, kernels, kernels->binding.sizes(group).value());
   }
   std::optional<LaunchCode> rebind(const LaunchCode& code,
                                    const LaunchGroup& group) const override {
@@ -202,13 +214,7 @@ class CpuBackend : public Backend {
     if (is_custom(group)) return custom_code(group.node(), &before);
     const auto sizes = before.kernels->binding.sizes(group);
     if (!sizes) return std::nullopt;
-    const GroupForm form = form_of(before.kernels->binding, *sizes);
-    auto launch = std::make_shared<CpuLaunch>();
-    launch->kernels = before.kernels;
-    launch->kernel =
-        before.kernels->get(form, [&] { return kernels_.get(make_group_kernel(group).kernel); });
-    bind_group(*launch, group, form, *sizes);
-    return LaunchCode{run_kernel, std::move(launch)};
+    return group_code(group, before.kernels, *sizes);
   }
   bool same_code(const LaunchCode& a, const LaunchCode& b) const override {
     if (a.run != run_kernel || b.run != run_kernel) return fallback_->same_code(a, b);
@@ -234,6 +240,24 @@ class CpuBackend : public Backend {
  private:
   bool is_custom(const LaunchGroup& group) const {
     return group.node().op() == Op::custom && has_kernel(group.node());
+  }
+  LaunchCode group_code(const LaunchGroup& group, const std::shared_ptr<const CpuKernels>& kernels,
+                        const Ints& sizes) const {
+    const auto launch_of = [&](const GroupChoice& choice) {
+      auto launch = std::make_shared<CpuLaunch>();
+      launch->kernels = kernels;
+      launch->kernel = kernels->get(choice.form, choice.version, [&] {
+        return kernels_.get(make_group_kernel(group, choice.form).kernel, choice.version);
+      });
+      bind_group(*launch, group, choice.form, sizes);
+      launch->grain = std::max<int64_t>(
+          1, static_cast<int64_t>(static_cast<double>(launch->grain) * choice.grain));
+      return LaunchCode{run_kernel, std::move(launch)};
+    };
+    const GroupBinding& binding = kernels->binding;
+    return launch_of(tuner_.is_used()
+                         ? tuner_.choose(group, kernels->structure, binding, sizes, launch_of)
+                         : GroupChoice{form_of(binding, sizes)});
   }
   // `before`: a launch of the same structure, whose kernel may do.
   LaunchCode custom_code(const Node& node, const CpuLaunch* before) const {
@@ -273,19 +297,20 @@ class CpuBackend : public Backend {
   ThreadPool& pool_;
   std::unique_ptr<Backend> fallback_;
   mutable KernelCache kernels_;
+  GroupTuner tuner_;
 };
 
 }  // namespace
 
 std::unique_ptr<Backend> make_cpu_backend(CpuTarget target, ThreadPool& pool,
-                                          const std::string& cache, bool perf_map,
+                                          const CpuBackendOptions& options,
                                           std::unique_ptr<Backend> fallback) {
   if (!can_compile_kernels())
     throw_error("device 'cpu' is not in this build, which has no LLVM; use ref");
   if (target == CpuTarget::baseline)
     throw_error(
         "device 'cpu' needs a processor with AVX2 and FMA (or CAIRN_TARGET allows less); use ref");
-  return std::make_unique<CpuBackend>(target, pool, cache, perf_map, std::move(fallback));
+  return std::make_unique<CpuBackend>(target, pool, options, std::move(fallback));
 }
 
 }  // namespace cairn

@@ -11,12 +11,26 @@
 
 namespace cairn {
 
+struct CpuBackendOptions {
+  std::string cache = {};  // folder for compiled kernels and timings; empty: none are kept
+  // Kernels' addresses are written to /tmp/perf-PID.map, where `perf report` looks up their names.
+  bool perf_map = false;
+  // For trying out kernels, in all; what earlier sweeps found is used in any case.
+  double tune_seconds = 0;
+};
+
+// Where the cache has compiled kernels, and timings.
+inline std::string kernels_folder(const std::string& cache) {
+  return cache.empty() ? cache : cache + "/kernels";
+}
+inline std::string timings_folder(const std::string& cache) {
+  return cache.empty() ? cache : cache + "/timings";
+}
+
 // `pool` compiles and outlives the backend. Throws Error when this build has no compiler or the
 // target is below avx2.
-// `cache`: the folder for compiled kernels; empty: none is kept. `perf_map`: their addresses are
-// written to /tmp/perf-PID.map, where `perf report` looks up their names.
 std::unique_ptr<Backend> make_cpu_backend(CpuTarget target, ThreadPool& pool,
-                                          const std::string& cache, bool perf_map,
+                                          const CpuBackendOptions& options,
                                           std::unique_ptr<Backend> fallback);
 
 }  // namespace cairn

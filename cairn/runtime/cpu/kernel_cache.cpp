@@ -42,8 +42,10 @@ KernelCache::KernelCache(CpuTarget target, DiskCache disk, bool perf_map)
       identity_(compiler_identity(target)),
       perf_map_(perf_map) {}
 
-std::shared_ptr<const CompiledKernel> KernelCache::get(const tile::Kernel& kernel) {
-  const std::string text = tile::to_text(kernel);
+std::shared_ptr<const CompiledKernel> KernelCache::get(const tile::Kernel& kernel,
+                                                       const KernelVersion& version) {
+  std::string text = tile::to_text(kernel);
+  if (version.unroll > 1) text += fmt::format("unroll {}\n", version.unroll);
   std::shared_ptr<Entry> entry;
   {
     const std::lock_guard lock(mutex_);
@@ -52,13 +54,14 @@ std::shared_ptr<const CompiledKernel> KernelCache::get(const tile::Kernel& kerne
     entry = slot;
   }
   std::call_once(entry->once, [&] {
-    entry->kernel = make(kernel, text);
+    entry->kernel = make(kernel, version, text);
     if (perf_map_) name_for_perf(*entry->kernel, kernel.name);
   });
   return entry->kernel;
 }
 
 std::shared_ptr<const CompiledKernel> KernelCache::make(const tile::Kernel& kernel,
+                                                        const KernelVersion& version,
                                                         const std::string& text) {
   const std::string key = identity_ + "\n" + text;
   if (const auto object = disk_.load(key))
@@ -68,7 +71,7 @@ std::shared_ptr<const CompiledKernel> KernelCache::make(const tile::Kernel& kern
   tile::verify(kernel);
   tile::verify(expanded);
 #endif
-  const std::string object = compile_kernel(expanded, target_);
+  const std::string object = compile_kernel(expanded, target_, version);
   disk_.store(key, object);
   return std::make_shared<const CompiledKernel>(link_kernel(object, kernel.name));
 }

@@ -18,16 +18,18 @@ class KernelCache {
   // `perf_map`: see make_cpu_backend().
   KernelCache(CpuTarget target, DiskCache disk, bool perf_map = false);
 
-  // Compiles a kernel that is new; of two threads that ask for one, one compiles and the other
-  // waits. Throws Error when it cannot be compiled.
-  std::shared_ptr<const CompiledKernel> get(const tile::Kernel& kernel);
+  // Compiles a kernel (in that version) that is new; of two threads that ask for one, one compiles
+  // and the other waits. Throws Error when it cannot be compiled.
+  std::shared_ptr<const CompiledKernel> get(const tile::Kernel& kernel,
+                                            const KernelVersion& version = {});
 
  private:
   struct Entry {
     std::once_flag once;
     std::shared_ptr<const CompiledKernel> kernel;
   };
-  std::shared_ptr<const CompiledKernel> make(const tile::Kernel& kernel, const std::string& text);
+  std::shared_ptr<const CompiledKernel> make(const tile::Kernel& kernel,
+                                             const KernelVersion& version, const std::string& text);
   CpuTarget target_;
   DiskCache disk_;
   std::string identity_;

@@ -3,7 +3,7 @@
 
 #include <string_view>
 
-namespace cairn::app {
+namespace cairn {
 
 // Counts of instructions in the text, not of how often they run.
 struct AssemblyCount {
@@ -22,4 +22,4 @@ struct AssemblyCount {
 // Of x86-64 in AT&T syntax, as the compiler writes it.
 AssemblyCount count_assembly(std::string_view text);
 
-}  // namespace cairn::app
+}  // namespace cairn

@@ -1,10 +1,10 @@
-#include "apps/cairn/assembly_count.h"
+#include "cairn/compiler/assembly_count.h"
 
 #include <algorithm>
 #include <bitset>
 #include <cctype>
 
-namespace cairn::app {
+namespace cairn {
 namespace {
 
 bool has(std::string_view text, std::string_view part) {
@@ -72,4 +72,4 @@ AssemblyCount count_assembly(std::string_view text) {
   return counter.result();
 }
 
-}  // namespace cairn::app
+}  // namespace cairn
