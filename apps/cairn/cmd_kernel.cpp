@@ -201,7 +201,7 @@ void add_kernel(const Command& program) {
 
   add_kernel_explain(group);
   add_kernel_run(group);
-  group.later("tune");
+  add_kernel_tune(group);
   group.example("cairn kernel run softmax --device interpreter");
 }
 

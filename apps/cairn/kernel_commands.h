@@ -13,6 +13,7 @@ namespace cairn::app {
 void add_kernel_show(const Command& group);
 void add_kernel_explain(const Command& group);
 void add_kernel_run(const Command& group);
+void add_kernel_tune(const Command& group);
 
 // NAME, --dtype and --shape.
 struct KernelOptions {

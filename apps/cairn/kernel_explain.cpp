@@ -4,10 +4,10 @@
 
 #include <algorithm>
 
-#include "cairn/compiler/assembly_count.h"
 #include "apps/cairn/json.h"
 #include "apps/cairn/kernel_commands.h"
 #include "cairn/base/error.h"
+#include "cairn/compiler/assembly_count.h"
 #include "cairn/compiler/kernel_compiler.h"
 #include "cairn/plot/terminal.h"
 #include "cairn/tile/access.h"

@@ -6,6 +6,7 @@
 
 #include "apps/cairn/json.h"
 #include "apps/cairn/kernel_commands.h"
+#include "apps/cairn/kernel_launch.h"
 #include "apps/cairn/median.h"
 #include "cairn/base/clock.h"
 #include "cairn/base/environment.h"
@@ -22,45 +23,6 @@ struct Options {
   KernelOptions kernel;
   int64_t repeat = 1;
 };
-
-// One launch of a call's buffers, as often as it is asked for.
-using Launch = std::function<void()>;
-
-KernelSlot slot_of(const Number& number, DType dtype) {
-  KernelSlot slot;
-  slot.integer = 0;
-  tile::write_number(number, dtype, &slot);
-  return slot;
-}
-
-Launch compiled_launch(const tile::Kernel& kernel, const tile::KernelCall& call, ThreadPool& pool) {
-  if (choose_cpu_target(read_environment().target) < CpuTarget::avx2)
-    throw_error("compiled kernels need a processor with AVX2; use --device interpreter");
-  CompiledKernel code;
-  try {
-    code = link_kernel(compile_kernel(prepared(kernel), choose_arch({})), kernel.name);
-  } catch (const Error& error) {
-    throw_error(fmt::format("{}; `--device interpreter` runs every kernel, slowly", error.what()));
-  }
-  std::vector<KernelSlot> slots;
-  for (size_t i = 0; i < call.values.size(); ++i) {
-    if (const auto* number = std::get_if<Number>(&call.values[i])) {
-      slots.push_back(slot_of(*number, kernel.parameters[i].dtype));
-    } else {
-      KernelSlot slot;
-      slot.address = std::get<HostArray>(call.values[i]).data();
-      slots.push_back(slot);
-    }
-  }
-  const auto grid = tile::grid_of(kernel, call.scalars());
-  const int64_t programs = grid[0] * grid[1] * grid[2];
-  // Eight pieces a thread even out what others take of a core.
-  const int64_t grain = std::max<int64_t>(1, programs / (8 * pool.threads()));
-  return [code, slots, programs, grain, &pool] {
-    pool.parallel_for(programs, grain,
-                      [&](int64_t begin, int64_t end) { code.run(slots.data(), begin, end); });
-  };
-}
 
 // Of the buffers, each once a direction: what must cross the memory bus when nothing is cached.
 uint64_t traffic(const tile::Kernel& kernel, const tile::KernelCall& call) {
@@ -99,9 +61,9 @@ int run(const Options& options, Session& session) {
       chosen.named.call(chosen.dtype, chosen.shape, session.common.seed.value_or(0));
   ThreadPool pool(interpreted ? 1 : session.threads());
   const double compiling = monotonic_seconds();
-  const Launch launch = interpreted
-                            ? Launch([&] { tile::interpret(chosen.kernel, call.arguments()); })
-                            : compiled_launch(chosen.kernel, call, pool);
+  const Launch launch =
+      interpreted ? Launch([&] { tile::interpret(chosen.kernel, call.arguments()); })
+                  : compiled_launch(chosen, call, pool, best_choice(chosen, pool.threads()));
   const double compile_seconds = interpreted ? 0 : monotonic_seconds() - compiling;
 
   // The first run is checked; what others do in place no longer is what the reference expects.

@@ -18,6 +18,9 @@ class Counter {
     if (text.size() < 2 || text[0] != '\t' || !std::isalpha(static_cast<unsigned char>(text[1])))
       return;
     text.remove_prefix(1);
+    // "# 64-byte Spill", "# 32-byte Folded Reload": tiles that are held next to the stack have
+    // none.
+    const std::string_view comment = text.substr(std::min(text.find('#'), text.size()));
     text = text.substr(0, text.find('#'));
     const std::string_view word = text.substr(0, text.find_first_of("\t "));
     ++count_.instructions;
@@ -29,7 +32,7 @@ class Counter {
     count_.divisions += word.starts_with("vdiv") || word.starts_with("vsqrt");
     count_.gathers += has(word, "gather") || has(word, "scatter");
     count_.calls += word.starts_with("call");
-    if (has(text, "(%rsp") || has(text, "(%rbp"))
+    if (has(comment, "Spill") || has(comment, "Reload"))
       ++(width ? count_.vector_spills : count_.scalar_spills);
   }
   AssemblyCount result() {

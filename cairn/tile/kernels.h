@@ -52,13 +52,21 @@ struct NamedKernel {
   Shape small_shape;      // one that the interpreter runs in a moment
   std::vector<DType> dtypes;
 
-  Kernel (*make)(DType dtype, const Shape& shape);
+  // `block`: one of blocks; empty where there are none.
+  Kernel (*make_in)(DType dtype, const Shape& shape, const Ints& block);
   // Inputs are filled from the seed, outputs with bytes that are no result.
   KernelCall (*call)(DType dtype, const Shape& shape, uint64_t seed);
   // For a call that has not run yet.
   std::vector<Expected> (*expect)(DType dtype, const Shape& shape, const KernelCall& call);
   // Floating-point operations of its products, a multiply-add being two; null where there are none.
   double (*flops)(const Shape& shape, const KernelCall& call) = nullptr;
+  // What a program of the grid may take, the usual first: elements, or rows x columns x depth of a
+  // product. The results are the same, bit for bit.
+  std::vector<Ints> blocks = {};
+
+  Kernel make(DType dtype, const Shape& given) const {
+    return make_in(dtype, given, blocks.empty() ? Ints{} : blocks[0]);
+  }
 };
 
 std::span<const NamedKernel> named_kernels();

@@ -20,7 +20,7 @@ constexpr int64_t kQueries = 64, kKeys = 64, kMaxWidth = 256;
 // Keys are walked in blocks with a running maximum and sum per query (Milakov and Gimelshein, 2018;
 // FlashAttention: Dao et al., 2022). When a later block has a larger score, what was summed so far
 // is scaled down to the new maximum.
-Kernel make_attention(DType dtype, const Shape& shape) {
+Kernel make_attention(DType dtype, const Shape& shape, const Ints&) {
   // The width of a tile is static: the next power of two, with zeros in the rest.
   const auto width =
       static_cast<int64_t>(std::bit_ceil(std::max<uint64_t>(16, uint64_t(shape[2]))));

@@ -11,15 +11,15 @@ using Tiles = std::vector<Tile>;
 
 // Elements of a program: enough to hide the start of a program, few enough that a vector in a
 // cache is shared out over all threads.
-constexpr int64_t kBlock = 1024;
+const std::vector<Ints> kBlocks = {{1024}, {512}, {2048}, {4096}, {16384}};
 
 // out[i] = f(x[i]) for i < n.
-Kernel unary(std::string_view name, DType dtype, Tile (*f)(const Tile&)) {
+Kernel unary(std::string_view name, DType dtype, const Ints& block, Tile (*f)(const Tile&)) {
   return build(name, [&](Builder& k) {
     const Buffer x = k.input("x", dtype), out = k.output("out", dtype);
     const Tile n = k.size("n");
-    k.grid([&] { return Tiles{ceil_div(n, kBlock)}; });
-    const Tile i = k.program_id(0) * kBlock + k.arange(kBlock);
+    k.grid([&] { return Tiles{ceil_div(n, block[0])}; });
+    const Tile i = k.program_id(0) * block[0] + k.arange(block[0]);
     k.store(out, i, narrow(f(widen(k.load(x, i, i < n))), dtype), i < n);
   });
 }
@@ -41,13 +41,13 @@ std::vector<Expected> expect_unary(DType dtype, const KernelCall& call, F f, E e
 
 // --- add -----------------------------------------------------------------------------------------
 
-Kernel make_add(DType dtype, const Shape&) {
+Kernel make_add(DType dtype, const Shape&, const Ints& block) {
   return build("add", [&](Builder& k) {
     const Buffer x = k.input("x", dtype), y = k.input("y", dtype), out = k.output("out", dtype);
     const Tile n = k.size("n");
-    k.grid([&] { return Tiles{ceil_div(n, kBlock)}; });
-    const Tile first = k.program_id(0) * kBlock;
-    const Tile i = first + k.arange(kBlock), inside = i < n;
+    k.grid([&] { return Tiles{ceil_div(n, block[0])}; });
+    const Tile first = k.program_id(0) * block[0];
+    const Tile i = first + k.arange(block[0]), inside = i < n;
     const Tile a = k.load(x, i, inside), b = k.load(y, i, inside);
     k.store(out, i, a + b, inside);
   });
@@ -72,9 +72,15 @@ std::vector<Expected> expect_add(DType dtype, const Shape&, const KernelCall& ca
 Tile gelu_exact(const Tile& x) { return x * 0.5 * apply(Op::erfc, {x * -M_SQRT1_2}); }
 Tile silu_of(const Tile& x) { return x * logistic(x); }
 
-Kernel make_gelu(DType dtype, const Shape&) { return unary("gelu", dtype, gelu_exact); }
-Kernel make_gelu_tanh(DType dtype, const Shape&) { return unary("gelu_tanh", dtype, gelu_tanh); }
-Kernel make_silu(DType dtype, const Shape&) { return unary("silu", dtype, silu_of); }
+Kernel make_gelu(DType dtype, const Shape&, const Ints& block) {
+  return unary("gelu", dtype, block, gelu_exact);
+}
+Kernel make_gelu_tanh(DType dtype, const Shape&, const Ints& block) {
+  return unary("gelu_tanh", dtype, block, gelu_tanh);
+}
+Kernel make_silu(DType dtype, const Shape&, const Ints& block) {
+  return unary("silu", dtype, block, silu_of);
+}
 
 // erfc(z) errs by 4.2, its argument by 1 with the factor -z erfc'(z) / erfc(z) < 2 z^2 + 1.
 std::vector<Expected> expect_gelu(DType dtype, const Shape&, const KernelCall& call) {
@@ -97,7 +103,7 @@ std::vector<Expected> expect_silu(DType dtype, const Shape&, const KernelCall& c
 
 // Loshchilov and Hutter, "Decoupled weight decay regularization", 2019. correction1 is
 // 1 - beta1^step, correction2 likewise: they are the same for every element.
-Kernel make_adamw(DType dtype, const Shape&) {
+Kernel make_adamw(DType dtype, const Shape&, const Ints& block) {
   return build("adamw", [&](Builder& k) {
     const DType wide = compute_type(dtype);
     const Buffer parameter = k.inout("parameter", dtype), gradient = k.input("gradient", dtype);
@@ -108,8 +114,8 @@ Kernel make_adamw(DType dtype, const Shape&) {
     const Tile decay = k.scalar("weight_decay", wide);
     const Tile correction1 = k.scalar("correction1", wide);
     const Tile correction2 = k.scalar("correction2", wide);
-    k.grid([&] { return Tiles{ceil_div(n, kBlock)}; });
-    const Tile i = k.program_id(0) * kBlock + k.arange(kBlock), inside = i < n;
+    k.grid([&] { return Tiles{ceil_div(n, block[0])}; });
+    const Tile i = k.program_id(0) * block[0] + k.arange(block[0]), inside = i < n;
     const Tile p = widen(k.load(parameter, i, inside)), g = widen(k.load(gradient, i, inside));
     const Tile m = beta1 * k.load(first, i, inside) + (1 - beta1) * g;
     const Tile v = beta2 * k.load(second, i, inside) + (1 - beta2) * (g * g);
@@ -159,14 +165,14 @@ std::vector<Expected> expect_adamw(DType dtype, const Shape&, const KernelCall& 
 // --- transpose -----------------------------------------------------------------------------------
 
 // Tiles of 32 x 32: a row of either side fills a cache line of two-byte elements.
-Kernel make_transpose(DType dtype, const Shape&) {
+Kernel make_transpose(DType dtype, const Shape&, const Ints& block) {
   return build("transpose", [&](Builder& k) {
-    constexpr int64_t kSide = 32;
+    const int64_t side = block[0];
     const Buffer x = k.input("x", dtype), out = k.output("out", dtype);
     const Tile rows = k.size("rows"), columns = k.size("columns");
-    k.grid([&] { return Tiles{ceil_div(rows, kSide), ceil_div(columns, kSide)}; });
-    const Tile row = k.program_id(0) * kSide + k.arange(kSide);
-    const Tile column = k.program_id(1) * kSide + k.arange(kSide);
+    k.grid([&] { return Tiles{ceil_div(rows, side), ceil_div(columns, side)}; });
+    const Tile row = k.program_id(0) * side + k.arange(side);
+    const Tile column = k.program_id(1) * side + k.arange(side);
     const Tile r = expand_dims(row, 1), c = expand_dims(column, 0);
     const Tile block = k.load(x, r * columns + c, (r < rows) & (c < columns));
     const Tile down = expand_dims(column, 1), across = expand_dims(row, 0);
@@ -208,17 +214,26 @@ void add_elementwise(std::vector<NamedKernel>& kernels) {
   numbers.push_back(DType::i32);
   numbers.push_back(DType::i64);
   kernels.push_back({"add", "x + y, element by element", "", usual, small, numbers, make_add,
-                     add_call, expect_add});
+                     add_call, expect_add, nullptr, kBlocks});
   kernels.push_back({"gelu", "x Phi(x), with the normal distribution's Phi", "", usual, small,
-                     kFloats, make_gelu, unary_call, expect_gelu});
+                     kFloats, make_gelu, unary_call, expect_gelu, nullptr, kBlocks});
   kernels.push_back({"gelu_tanh", "gelu in its approximate form with tanh", "", usual, small,
-                     kFloats, make_gelu_tanh, unary_call, expect_gelu_tanh});
+                     kFloats, make_gelu_tanh, unary_call, expect_gelu_tanh, nullptr, kBlocks});
   kernels.push_back({"silu", "x times the logistic function of x", "", usual, small, kFloats,
-                     make_silu, unary_call, expect_silu});
+                     make_silu, unary_call, expect_silu, nullptr, kBlocks});
   kernels.push_back({"adamw", "a step of AdamW on a parameter and its moments, in place", "", usual,
-                     small, kFloats, make_adamw, adamw_call, expect_adamw});
-  kernels.push_back({"transpose", "a matrix with rows and columns swapped", "ROWSxCOLUMNS", usual,
-                     small, numbers, make_transpose, transpose_call, expect_transpose});
+                     small, kFloats, make_adamw, adamw_call, expect_adamw, nullptr, kBlocks});
+  kernels.push_back({"transpose",
+                     "a matrix with rows and columns swapped",
+                     "ROWSxCOLUMNS",
+                     usual,
+                     small,
+                     numbers,
+                     make_transpose,
+                     transpose_call,
+                     expect_transpose,
+                     nullptr,
+                     {{32}, {16}, {64}}});
 }
 
 }  // namespace cairn::tile::detail

@@ -9,9 +9,10 @@ namespace {
 
 using Tiles = std::vector<Tile>;
 
-// 64 x 64 sums stay in registers and L1 of a CPU and in the registers of a GPU's thread block; 32
-// of K at a time are two cache lines of f32 for each row.
-constexpr int64_t kRows = 64, kColumns = 64, kDepth = 32;
+// Rows, columns, depth. 64 x 64 sums stay in registers and L1 of a CPU and in the registers of a
+// GPU's thread block; 32 of K at a time are two cache lines of f32 for each row.
+const std::vector<Ints> kBlocks = {{64, 64, 32},  {48, 64, 32},   {48, 64, 256}, {96, 64, 256},
+                                   {36, 64, 256}, {144, 64, 256}, {24, 128, 128}};
 
 // A block of x y, and where it lies in the result.
 struct ProductBlock {
@@ -20,18 +21,19 @@ struct ProductBlock {
   Tile sums;
 };
 ProductBlock product_block(Builder& k, Buffer x, Buffer y, const Tile& m, const Tile& depth,
-                           const Tile& n, DType dtype) {
+                           const Tile& n, DType dtype, const Ints& sizes) {
+  const int64_t rows = sizes[0], columns = sizes[1], steps = sizes[2];
   ProductBlock block;
-  block.row = expand_dims(k.program_id(0) * kRows + k.arange(kRows), 1);
-  block.column = expand_dims(k.program_id(1) * kColumns + k.arange(kColumns), 0);
+  block.row = expand_dims(k.program_id(0) * rows + k.arange(rows), 1);
+  block.column = expand_dims(k.program_id(1) * columns + k.arange(columns), 0);
   block.inside = (block.row < m) & (block.column < n);
-  const Tile zeros = k.full({kRows, kColumns}, 0, compute_type(dtype));
+  const Tile zeros = k.full({rows, columns}, 0, compute_type(dtype));
   // Beyond the edges zeros are read, which add nothing to a sum.
   block.sums = k.loop(
-      0, depth, kDepth, zeros,
+      0, depth, steps, zeros,
       [&](const Tile& at, const Tile& sums) {
-        const Tile across = expand_dims(at + k.arange(kDepth), 0);
-        const Tile down = expand_dims(at + k.arange(kDepth), 1);
+        const Tile across = expand_dims(at + k.arange(steps), 0);
+        const Tile down = expand_dims(at + k.arange(steps), 1);
         const Tile a = k.load(x, block.row * depth + across, (block.row < m) & (across < depth));
         const Tile b = k.load(y, down * n + block.column, (down < depth) & (block.column < n));
         return dot(a, b, sums);
@@ -59,12 +61,12 @@ struct Dot {
 
 // --- matmul --------------------------------------------------------------------------------------
 
-Kernel make_matmul(DType dtype, const Shape&) {
+Kernel make_matmul(DType dtype, const Shape&, const Ints& sizes) {
   return build("matmul", [&](Builder& k) {
     const Buffer x = k.input("x", dtype), y = k.input("y", dtype), out = k.output("out", dtype);
     const Tile m = k.size("m"), depth = k.size("k"), n = k.size("n");
-    k.grid([&] { return Tiles{ceil_div(m, kRows), ceil_div(n, kColumns)}; });
-    const ProductBlock block = product_block(k, x, y, m, depth, n, dtype);
+    k.grid([&] { return Tiles{ceil_div(m, sizes[0]), ceil_div(n, sizes[1])}; });
+    const ProductBlock block = product_block(k, x, y, m, depth, n, dtype, sizes);
     k.store(out, block.row * n + block.column, narrow(block.sums, dtype), block.inside);
   });
 }
@@ -92,13 +94,13 @@ std::vector<Expected> expect_matmul(DType dtype, const Shape& shape, const Kerne
 
 // --- matmul_gelu ---------------------------------------------------------------------------------
 
-Kernel make_matmul_gelu(DType dtype, const Shape&) {
+Kernel make_matmul_gelu(DType dtype, const Shape&, const Ints& sizes) {
   return build("matmul_gelu", [&](Builder& k) {
     const Buffer x = k.input("x", dtype), y = k.input("y", dtype), bias = k.input("bias", dtype);
     const Buffer out = k.output("out", dtype);
     const Tile m = k.size("m"), depth = k.size("k"), n = k.size("n");
-    k.grid([&] { return Tiles{ceil_div(m, kRows), ceil_div(n, kColumns)}; });
-    const ProductBlock block = product_block(k, x, y, m, depth, n, dtype);
+    k.grid([&] { return Tiles{ceil_div(m, sizes[0]), ceil_div(n, sizes[1])}; });
+    const ProductBlock block = product_block(k, x, y, m, depth, n, dtype, sizes);
     const Tile shifted = block.sums + widen(k.load(bias, block.column, block.column < n));
     k.store(out, block.row * n + block.column, narrow(gelu_tanh(shifted), dtype), block.inside);
   });
@@ -131,10 +133,10 @@ std::vector<Expected> expect_matmul_gelu(DType dtype, const Shape& shape, const 
 void add_products(std::vector<NamedKernel>& kernels) {
   const Shape usual = {512, 512, 512}, small = {65, 33, 70};
   kernels.push_back({"matmul", "the product of two matrices", "MxKxN", usual, small, kFloats,
-                     make_matmul, matmul_call, expect_matmul, product_flops});
+                     make_matmul, matmul_call, expect_matmul, product_flops, kBlocks});
   kernels.push_back({"matmul_gelu", "gelu(x y + bias) without a trip to memory between", "MxKxN",
                      usual, small, kFloats, make_matmul_gelu, matmul_gelu_call, expect_matmul_gelu,
-                     product_flops});
+                     product_flops, kBlocks});
 }
 
 }  // namespace cairn::tile::detail

@@ -39,7 +39,7 @@ struct Exponentials {
 
 // --- softmax -------------------------------------------------------------------------------------
 
-Kernel make_softmax(DType dtype, const Shape&) {
+Kernel make_softmax(DType dtype, const Shape&, const Ints&) {
   return build("softmax", [&](Builder& k) {
     const Buffer x = k.input("x", dtype), out = k.output("out", dtype);
     const Tile rows = k.size("rows"), n = k.size("n");
@@ -81,7 +81,7 @@ std::vector<Expected> expect_softmax(DType dtype, const Shape& shape, const Kern
 
 // Two passes: the mean, then the squares of what is left, which loses nothing to cancellation as
 // the mean of squares minus the square of the mean does.
-Kernel make_layer_norm(DType dtype, const Shape&) {
+Kernel make_layer_norm(DType dtype, const Shape&, const Ints&) {
   return build("layer_norm", [&](Builder& k) {
     const Buffer x = k.input("x", dtype), weight = k.input("weight", dtype);
     const Buffer bias = k.input("bias", dtype), out = k.output("out", dtype);
@@ -140,7 +140,7 @@ std::vector<Expected> expect_layer_norm(DType dtype, const Shape& shape, const K
   return {out};
 }
 
-Kernel make_rms_norm(DType dtype, const Shape&) {
+Kernel make_rms_norm(DType dtype, const Shape&, const Ints&) {
   return build("rms_norm", [&](Builder& k) {
     const Buffer x = k.input("x", dtype), weight = k.input("weight", dtype);
     const Buffer out = k.output("out", dtype);
@@ -187,7 +187,7 @@ std::vector<Expected> expect_rms_norm(DType dtype, const Shape& shape, const Ker
 
 // --- cross entropy -------------------------------------------------------------------------------
 
-Kernel make_cross_entropy(DType dtype, const Shape&) {
+Kernel make_cross_entropy(DType dtype, const Shape&, const Ints&) {
   return build("cross_entropy", [&](Builder& k) {
     const DType wide = compute_type(dtype);
     const Buffer logits = k.input("logits", dtype), labels = k.input("labels", DType::i32);

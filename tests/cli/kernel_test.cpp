@@ -4,6 +4,7 @@
 
 #include "cairn/compiler/kernel_compiler.h"
 #include "tests/cli/program.h"
+#include "tests/io/temporary_folder.h"
 
 namespace cairn::test {
 namespace {
@@ -121,6 +122,35 @@ TEST(Kernel, RunsCompiled) {
     }
 }
 
+TEST(Kernel, Tunes) {
+  if (!can_compile_kernels()) GTEST_SKIP() << "built without LLVM";
+  const io::TemporaryFolder folder;
+  const RunOptions here{.environment = {"CAIRN_CACHE=" + (folder / "cache")}};
+  const std::vector<std::string> tune = {"kernel",    "tune", "gelu",      "--shape", "70x100",
+                                         "--seconds", "0.01", "--threads", "2"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), tune.begin(), tune.end());
+    return more;
+  };
+  const auto json = cairn(with({"--json"}), here).json();
+  EXPECT_EQ(json["candidates"][0]["name"], "1024");
+  EXPECT_GE(json["candidates"].size(), 8u);
+  EXPECT_GE(json["speedup"], 1.0);
+  for (const auto& candidate : json["candidates"]) {
+    EXPECT_TRUE(candidate.contains("dropped") || candidate["seconds"] > 0) << candidate;
+    EXPECT_EQ(candidate["known"], false);
+  }
+  // Times are kept: the same is found again, and nothing measured.
+  const auto later = cairn(with({"--json"}), here).json();
+  EXPECT_EQ(later["best"], json["best"]);
+  for (const auto& candidate : later["candidates"]) EXPECT_EQ(candidate["runs"], 0);
+  const Ran text = cairn(with({"--again"}), here);
+  EXPECT_NE(text.out.find("of the usual time"), std::string::npos) << text.err;
+  EXPECT_NE(text.out.find("median of"), std::string::npos);
+  const auto run = cairn({"kernel", "run", "gelu", "--shape", "70x100", "--json"}, here).json();
+  EXPECT_EQ(run["correct"], true);
+}
+
 TEST(Kernel, MistakesAreTold) {
   EXPECT_TRUE(fails(cairn({"kernel", "show", "sofmax"}), 1, "did you mean 'softmax'"));
   EXPECT_TRUE(fails(cairn({"kernel", "show", "add", "--stage", "assm"}), 2, "did you mean 'asm'"));
@@ -135,7 +165,7 @@ TEST(Kernel, MistakesAreTold) {
   EXPECT_TRUE(fails(cairn({"kernel", "show", "add", "--stage", "asm", "--arch", "sm_80"}), 2,
                     "--stage asm is not for --arch 'sm_80'"));
   EXPECT_TRUE(fails(cairn({"kernel", "show", "add", "--arch", "sm_8"}), 2, "did you mean 'sm_80'"));
-  EXPECT_TRUE(fails(cairn({"kernel", "tune", "add"}), 2, "not in this version"));
+  EXPECT_TRUE(fails(cairn({"kernel", "tune", "ad"}), 1, "did you mean 'add'"));
   EXPECT_TRUE(fails(cairn({"kernel"}), 2, "needs a command"));
 }
 

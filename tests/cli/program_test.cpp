@@ -266,13 +266,14 @@ const std::vector<std::string> kCommands = {"",
                                             "kernel show",
                                             "kernel explain",
                                             "kernel run",
+                                            "kernel tune",
                                             "probe",
                                             "trace",
                                             "bench",
                                             "bench ops"};
-const std::vector<std::string> kLater = {"kernel tune",  "bench llm",   "chat",  "template render",
-                                         "quantize a b", "convert a b", "serve", "finetune",
-                                         "plan",         "play",        "embed", "data pull a/b"};
+const std::vector<std::string> kLater = {"bench llm",   "chat",  "template render", "quantize a b",
+                                         "convert a b", "serve", "finetune",        "plan",
+                                         "play",        "embed", "data pull a/b"};
 
 class CommandLineTest : public CliTest {};
 

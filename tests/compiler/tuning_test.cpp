@@ -33,7 +33,7 @@ class Given {
   explicit Given(std::vector<std::vector<double>> seconds) : seconds_(std::move(seconds)) {
     runs.resize(seconds_.size());
     for (size_t i = 0; i < seconds_.size(); ++i)
-      candidates.push_back({std::string(1, static_cast<char>('a' + i)), [] { return ""; },
+      candidates.push_back({std::string(1, static_cast<char>('a' + i)), [] { return 1; },
                             [this, i] {
                               const auto& mine = seconds_[i];
                               const auto n = static_cast<size_t>(runs[i]++);
@@ -90,15 +90,15 @@ TEST_F(Tuning, EndsWithTheRoundInWhichTheTimeIsOver) {
 
 TEST_F(Tuning, DropsWhatSpillsOrDoesNotCompile) {
   Given given({{2}, {1}, {1}});
-  given.candidates[1].prepare = [] { return "spills"; };
-  given.candidates[2].prepare = []() -> std::string { throw_error("no code for it"); };
+  given.candidates[1].prepare = [] { return 2; };
+  given.candidates[2].prepare = []() -> int { throw_error("no code for it"); };
   const Tuned tuned = tune("work", given.candidates, timings(), pool_, given.options(100));
   EXPECT_EQ(tuned.best, 0u);
-  EXPECT_EQ(tuned.rows[1].dropped, "spills");
+  EXPECT_EQ(tuned.rows[1].dropped, "2 spills, usual: 1");
   EXPECT_EQ(tuned.rows[2].dropped, "no code for it");
   EXPECT_THAT(given.runs, ElementsAre(5, 0, 0));
   // Nothing goes without the first.
-  given.candidates[0].prepare = []() -> std::string { throw_error("broken"); };
+  given.candidates[0].prepare = []() -> int { throw_error("broken"); };
   EXPECT_THROW(tune("other", given.candidates, timings(), pool_, given.options(100)), Error);
 }
 
@@ -160,8 +160,11 @@ Group group_of_text(std::string_view text) {
 // One of each kind, with sizes that no block divides.
 const std::vector<std::string_view> kGroups = {
     "graph (%x: f32[70001], %y: f32[70001]) { %0 = tanh(%x) %1 = add(%0, %y) return %1 }",
-    "graph (%x: f32[301,517], %b: f32[517]) { %0 = broadcast(%b) {shape=[301,517], axes=[1]} "
-    "%1 = add(%x, %0) return %1 }",
+    R"(graph (%x: f32[301,517], %b: f32[517]) {
+      %0 = broadcast(%b) {shape=[301,517], axes=[1]}
+      %1 = add(%x, %0)
+      return %1
+    })",
     "graph (%x: f32[301,130]) { %0 = transpose(%x) {axes=[1,0]} %1 = exp(%0) return %1 }",
     "graph (%x: f32[131,1003]) { %0 = reduce(%x) {kind=sum, axes=[1]} return %0 }",
     "graph (%x: f32[1003,131]) { %0 = reduce(%x) {kind=sum, axes=[0]} return %0 }",

@@ -15,6 +15,7 @@
 #include "cairn/tile/rows.h"
 #include "cairn/tile/verify.h"
 #include "tests/support/message_of.h"
+#include "tests/support/same_values.h"
 #include "tests/tile/tiles.h"
 
 namespace cairn::tile {
@@ -72,6 +73,22 @@ TEST_P(Named, HoldsWithItsFunctionsWrittenOut) {
   for (DType dtype : kernel.dtypes) {
     const Shape shape = odd_shapes(kernel)[1];
     run_and_check(kernel, dtype, shape, 4, expand_math(kernel.make(dtype, shape)));
+  }
+}
+
+TEST_P(Named, ItsBlocksHaveNoPartInTheResult) {
+  const NamedKernel& kernel = *GetParam();
+  const Shape shape = odd_shapes(kernel)[1];
+  KernelCall usual = kernel.call(DType::f32, shape, 6);
+  interpret(kernel.make(DType::f32, shape), usual.arguments());
+  for (const Ints& block : kernel.blocks) {
+    KernelCall call = kernel.call(DType::f32, shape, 6);
+    interpret(kernel.make_in(DType::f32, shape, block), call.arguments());
+    for (size_t i = 0; i < call.values.size(); ++i)
+      if (std::holds_alternative<HostArray>(call.values[i])) {
+        const int p = static_cast<int>(i);
+        EXPECT_TRUE(cairn::test::same_values(call.array(p), usual.array(p))) << block[0];
+      }
   }
 }
 

@@ -70,6 +70,8 @@ std::string kernel_text(const tile::Kernel& kernel, CpuTarget target, KernelStag
                         const KernelVersion& version) {
   Lowered lowered(kernel, target, version);
   if (stage != KernelStage::llvm) compiler::optimize(*lowered.module, *lowered.machine);
+  // Comments tell which moves to and from the stack are spills (compiler/assembly_count.h).
+  lowered.machine->Options.MCOptions.AsmVerbose = true;
   if (stage == KernelStage::assembly)
     return compiler::emit(*lowered.module, *lowered.machine, true);
   std::string text;

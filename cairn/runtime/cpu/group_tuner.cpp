@@ -107,7 +107,7 @@ size_t GroupTuner::sweep(const LaunchGroup& group, const std::string& work,
     const auto prepare = [&, i] {
       const GroupChoice& choice = choices[i];
       codes[i] = launch(choice);
-      return why_not(make_group_kernel(group, choice.form).kernel, target_, choice.version);
+      return spills_of(make_group_kernel(group, choice.form).kernel, target_, choice.version);
     };
     const auto measure = [&, i] {
       if (!buffers) buffers.emplace(group);

@@ -41,21 +41,27 @@ void drop_hopeless(std::vector<Entrant>& entrants) {
 std::vector<Entrant> prepare(std::span<const TuneCandidate> candidates, ThreadPool& pool,
                              std::vector<TuneRow>& rows) {
   const auto count = static_cast<int64_t>(candidates.size());
+  if (std::ranges::all_of(rows, [](const TuneRow& row) { return row.is_known; })) return {};
+  std::vector<int> spills(candidates.size());
   pool.parallel_for(count, 1, [&](int64_t begin, int64_t end) {
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
-      if (rows[i].is_known) continue;
+      if (rows[i].is_known && i > 0) continue;
       try {
-        rows[i].dropped = candidates[i].prepare();
+        spills[i] = candidates[i].prepare();
       } catch (const Error& error) {
         if (i == 0) throw;
         rows[i].dropped = error.what();
       }
     }
   });
-  rows[0].dropped.clear();  // the others are compared with it
   std::vector<Entrant> entrants;
-  for (size_t i = 0; i < candidates.size(); ++i)
-    if (!rows[i].is_known && rows[i].dropped.empty()) entrants.push_back({i});
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    TuneRow& row = rows[i];
+    if (row.is_known) continue;
+    if (spills[i] > spills[0])
+      row.dropped = fmt::format("{} spills, usual: {}", spills[i], spills[0]);
+    if (row.dropped.empty()) entrants.push_back({i});
+  }
   return entrants;
 }
 
@@ -132,11 +138,10 @@ double seconds_of(const std::function<void()>& run) {
   return spent / static_cast<double>(runs);
 }
 
-std::string why_not(const tile::Kernel& kernel, CpuTarget target, const KernelVersion& version) {
-  const AssemblyCount count = count_assembly(
-      kernel_text(tile::expand_math(kernel), target, KernelStage::assembly, version));
-  if (count.vector_spills == 0) return {};
-  return fmt::format("{} instructions move vectors to or from the stack", count.vector_spills);
+int spills_of(const tile::Kernel& kernel, CpuTarget target, const KernelVersion& version) {
+  return count_assembly(
+             kernel_text(tile::expand_math(kernel), target, KernelStage::assembly, version))
+      .vector_spills;
 }
 
 }  // namespace cairn

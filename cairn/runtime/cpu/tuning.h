@@ -1,9 +1,9 @@
 // The autotuner: of several ways to compute the same bits, the one that is fastest here.
 //
-// Candidates are compiled in parallel, those that spill vector registers are dropped, the rest are
-// run in turn, round after round, so that other load on the machine hits all alike; a candidate's
-// time is its median. Each time is kept (timings.h) and not measured again. The first candidate is
-// the usual one, good without a search: another must beat it by more than noise.
+// Candidates are compiled in parallel, those that spill more than the usual one are dropped, the
+// rest are run in turn, round after round, so that other load on the machine hits all alike; a
+// candidate's time is its median. Each time is kept (timings.h) and not measured again. The first
+// candidate is the usual one, good without a search: another must beat it by more than noise.
 #pragma once
 
 #include <cstddef>
@@ -22,8 +22,8 @@ namespace cairn {
 
 struct TuneCandidate {
   std::string name;
-  // Gets it ready to run; gives why it is not to be tried, or nothing. Called from any thread.
-  std::function<std::string()> prepare;
+  // Gets it ready to run; gives how many instructions spill (spills_of). Called from any thread.
+  std::function<int()> prepare;
   // Seconds of a run.
   std::function<double()> measure;
 };
@@ -64,7 +64,8 @@ size_t best_known(std::string_view work, std::span<const std::string> candidates
 // Seconds of one call, of as many as take a millisecond.
 double seconds_of(const std::function<void()>& run);
 
-// What a sweep asks of a candidate's code before it is tried.
-std::string why_not(const tile::Kernel& kernel, CpuTarget target, const KernelVersion& version);
+// Instructions of the kernel's machine code that move vectors to or from the stack for want of
+// registers.
+int spills_of(const tile::Kernel& kernel, CpuTarget target, const KernelVersion& version);
 
 }  // namespace cairn
