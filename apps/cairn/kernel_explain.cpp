@@ -89,17 +89,20 @@ struct Explained {
   std::vector<Work> work;
   int prepared_instructions = 0;
   std::optional<AssemblyCount> assembly;
+  std::vector<LineCount> lines;
   size_t code_bytes = 0;
   std::string not_compiled;  // why
 };
 
 Explained explain(const ChosenKernel& chosen, CpuTarget target) {
   const tile::Kernel& kernel = chosen.kernel;
-  Explained result{chosen, target, tile::memory_accesses(kernel), work_of(kernel), 0, {}, 0, {}};
+  Explained result{chosen, target, tile::memory_accesses(kernel), work_of(kernel), 0, {}, {},
+                   0,      {}};
   const tile::Kernel ready = prepared(kernel);
   result.prepared_instructions = total_instructions(work_of(ready));
   try {
     result.assembly = count_assembly(kernel_text(ready, target, KernelStage::assembly));
+    result.lines = count_lines(kernel_text(ready, target, KernelStage::assembly, {.lines = true}));
     result.code_bytes = compile_kernel(ready, target).size();
   } catch (const Error& error) {
     result.not_compiled = error.what();
@@ -140,6 +143,12 @@ Json to_json(const Explained& e) {
                     {"loaded", w.loaded},
                     {"stored", w.stored}});
   }
+  Json lines = Json::array();
+  for (const LineCount& line : e.lines)
+    lines.push_back({{"file", line.file},
+                     {"line", line.line},
+                     {"instructions", line.count.instructions},
+                     {"vector_instructions", line.count.vector}});
   Json compiled = nullptr;
   if (e.assembly) {
     const AssemblyCount& c = *e.assembly;
@@ -163,7 +172,8 @@ Json to_json(const Explained& e) {
                {"instructions", total_instructions(e.work)},
                {"instructions_with_functions", e.prepared_instructions},
                {"arch", name(e.target)},
-               {"compiled", compiled}};
+               {"compiled", compiled},
+               {"lines", lines}};
   if (!e.assembly) json["not_compiled"] = e.not_compiled;
   return json;
 }
@@ -204,6 +214,21 @@ plot::Table work_table(const std::vector<Work>& work) {
   return table;
 }
 
+// Those that most of the machine code comes from.
+plot::Table line_table(const std::vector<LineCount>& lines) {
+  constexpr size_t kMost = 12;
+  plot::Table table{
+      "Lines of C++", {"line", "instructions", "on vectors", "divisions", "gathers", "spills"}, {}};
+  for (size_t i = 0; i < std::min(kMost, lines.size()); ++i) {
+    const AssemblyCount& c = lines[i].count;
+    table.rows.push_back({fmt::format("{}:{}", lines[i].file, lines[i].line),
+                          std::to_string(c.instructions), std::to_string(c.vector),
+                          std::to_string(c.divisions), std::to_string(c.gathers),
+                          std::to_string(c.vector_spills)});
+  }
+  return table;
+}
+
 void print_compiled(const Explained& e, Output& out) {
   if (!e.assembly) {
     out.line(fmt::format("Not compiled for the CPU: {}", e.not_compiled));
@@ -236,6 +261,10 @@ int run(const Options& options, Session& session) {
        {parameter_table(chosen.kernel), access_table(e), work_table(e.work)}) {
     out.line("");
     out.write(plot::to_text(table, style));
+  }
+  if (!e.lines.empty()) {
+    out.line("");
+    out.write(plot::to_text(line_table(e.lines), style));
   }
   out.line("");
   out.line(fmt::format("{} instructions of the tile language; {} with functions written out",

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <bitset>
 #include <cctype>
+#include <charconv>
+#include <map>
+#include <utility>
 
 namespace cairn {
 namespace {
@@ -63,16 +66,58 @@ class Counter {
   std::bitset<32> seen_;
 };
 
+// Calls visit(line) for each line of the text.
+template <class F>
+void for_lines(std::string_view text, const F& visit) {
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    visit(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+}
+
+// The next number of a text, which it is taken off; 0 where there is none.
+int take_number(std::string_view& text) {
+  while (!text.empty() && !std::isdigit(static_cast<unsigned char>(text[0]))) text.remove_prefix(1);
+  int number = 0;
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  text.remove_prefix(static_cast<size_t>(stop - text.data()));
+  return error == std::errc() ? number : 0;
+}
+
 }  // namespace
 
 AssemblyCount count_assembly(std::string_view text) {
   Counter counter;
-  while (!text.empty()) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    counter.line(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
+  for_lines(text, [&](std::string_view line) { counter.line(line); });
   return counter.result();
+}
+
+std::vector<LineCount> count_lines(std::string_view text) {
+  std::map<int, std::string> files;                    // by their number in the text
+  std::map<std::pair<std::string, int>, Counter> all;  // by file and line
+  Counter* counter = nullptr;
+  for_lines(text, [&](std::string_view line) {
+    if (line.starts_with("\t.file\t")) {  // \t.file\t2 "folder" "name.cpp"
+      const int number = take_number(line);
+      const size_t end = line.rfind('"'), begin = line.rfind('"', end - 1);
+      if (number > 0 && begin != std::string_view::npos)
+        files[number] = line.substr(begin + 1, end - begin - 1);
+    } else if (line.starts_with("\t.loc\t")) {  // \t.loc\t2 31 7
+      const int file = take_number(line), number = take_number(line);
+      counter = number > 0 ? &all[{files[file], number}] : nullptr;
+    } else if (counter) {
+      counter->line(line);
+    }
+  });
+  std::vector<LineCount> lines;
+  for (auto& [where, count] : all)
+    if (count.result().instructions > 0)
+      lines.push_back({where.first, where.second, count.result()});
+  std::ranges::stable_sort(lines, [](const LineCount& a, const LineCount& b) {
+    return a.count.instructions > b.count.instructions;
+  });
+  return lines;
 }
 
 }  // namespace cairn

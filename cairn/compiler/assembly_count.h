@@ -1,7 +1,9 @@
 // What stands in the assembly text of a kernel: how the compiler's work is told in numbers.
 #pragma once
 
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace cairn {
 
@@ -21,5 +23,14 @@ struct AssemblyCount {
 
 // Of x86-64 in AT&T syntax, as the compiler writes it.
 AssemblyCount count_assembly(std::string_view text);
+
+// What became of a line of C++ (KernelVersion::lines).
+struct LineCount {
+  std::string file;
+  int line = 0;
+  AssemblyCount count;
+};
+// Those with most instructions first; what comes from no line is left out.
+std::vector<LineCount> count_lines(std::string_view text);
 
 }  // namespace cairn

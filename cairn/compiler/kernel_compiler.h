@@ -41,6 +41,8 @@ bool can_compile_kernels();
 struct KernelVersion {
   // Packs that one turn of an innermost loop over a tile takes.
   int unroll = 1;
+  // The object file tells debuggers from which line of C++ each instruction came.
+  bool lines = false;
   friend bool operator==(const KernelVersion&, const KernelVersion&) = default;
 };
 

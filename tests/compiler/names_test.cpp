@@ -6,10 +6,13 @@
 
 #include <filesystem>
 #include <fstream>
+#include <source_location>
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "cairn/compiler/assembly_count.h"
 #include "cairn/compiler/kernel_compiler.h"
 #include "cairn/runtime/cpu/kernel_cache.h"
 #include "cairn/tile/builder.h"
@@ -68,6 +71,43 @@ TEST_F(Names, GdbIsShownAKernelAsLongAsItLives) {
     EXPECT_EQ(shown_to_gdb(name), 1);
   }
   EXPECT_EQ(shown_to_gdb(name), 0);
+}
+
+TEST_F(Names, MachineCodeNamesTheLineThatItCameFrom) {
+  uint32_t line = 0;
+  const tile::Kernel kernel = tile::build("kernel_with_lines", [&](tile::Builder& k) {
+    const tile::Buffer x = k.input("x", DType::f32), y = k.output("y", DType::f32);
+    const tile::Tile i = k.arange(64);
+    const tile::Tile loaded = k.load(x, i);
+    line = std::source_location::current().line() + 1;
+    const tile::Tile root = sqrt(loaded);
+    k.store(y, i, root);
+  });
+  const CpuTarget target = detect_cpu_target();
+  EXPECT_TRUE(count_lines(kernel_text(kernel, target, KernelStage::assembly)).empty());
+  const KernelVersion version{.lines = true};
+  int roots = 0;
+  for (const LineCount& at :
+       count_lines(kernel_text(kernel, target, KernelStage::assembly, version))) {
+    EXPECT_EQ(at.file, "names_test.cpp");
+    if (at.line == static_cast<int>(line))
+      roots += at.count.divisions;
+    else
+      EXPECT_EQ(at.count.divisions, 0) << at.line;
+  }
+  EXPECT_GE(roots, 1);
+  // The object file that gdb is shown has the table of lines; that of others does not.
+  const std::string object = compile_kernel(kernel, target, version);
+  EXPECT_NE(object.find(".debug_line"), std::string::npos);
+  const CompiledKernel linked = link_kernel(object, kernel.name);
+  EXPECT_NE(shown_to_gdb("names_test.cpp"), 0);
+  EXPECT_EQ(compile_kernel(kernel, target).find(".debug_line"), std::string::npos);
+  std::vector<float> from(64, 4.0F), to(64);
+  KernelSlot slots[2];
+  slots[0].address = from.data();
+  slots[1].address = to.data();
+  linked.run(slots, 0, 1);
+  EXPECT_EQ(to, std::vector<float>(64, 2.0F));
 }
 
 TEST_F(Names, PerfFindsThemInItsMap) {

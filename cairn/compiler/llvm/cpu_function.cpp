@@ -45,6 +45,7 @@ void CpuFunction::emit() {
   auto* type = llvm::FunctionType::get(b_.getVoidTy(), {b_.getPtrTy(), i64, i64}, false);
   function_ = llvm::Function::Create(type, llvm::Function::ExternalLinkage, kernel_.name, module_);
   function_->addParamAttr(0, llvm::Attribute::ReadOnly);
+  if (version_.lines) lines_.emplace(*function_);
   b_.SetInsertPoint(block("entry"));
   load_parameters();
   define(kernel_.body, 0);
@@ -55,6 +56,7 @@ void CpuFunction::emit() {
     emit_block(kernel_.body);
   });
   b_.CreateRetVoid();
+  if (lines_) lines_->finish();
 }
 
 void CpuFunction::unsupported(const Instruction& in, std::string_view what) const {
@@ -149,6 +151,7 @@ void CpuFunction::emit_block(const Block& code) {
   for (size_t i = 0; i < code.code.size(); ++i) {
     const Instruction& in = code.code[i];
     memo_.clear();
+    if (lines_) lines_->set(b_, in.where);
     switch (in.op) {
       case TileOp::store: {
         // Stores of one shape to different buffers with no other effect between them are one

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cairn/compiler/llvm/cpu_lowering.h"
+#include "cairn/compiler/llvm/debug_lines.h"
 #include "cairn/compiler/llvm/emitter.h"
 #include "cairn/tile/ir.h"
 
@@ -212,6 +213,7 @@ class CpuFunction {
   const KernelVersion version_;
   llvm::Module& module_;
   Emitter emitter_;
+  std::optional<DebugLines> lines_;
   llvm::IRBuilder<>& b_;
   llvm::Function* function_ = nullptr;
   std::vector<llvm::Value*> scalars_;            // by ValueId, of those that have been computed

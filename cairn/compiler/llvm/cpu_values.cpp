@@ -23,7 +23,10 @@ Lanes CpuFunction::evaluate(ValueId v, const Coordinates& at) {
   const auto key = std::pair(v, at);
   if (const auto found = memo_.find(key); found != memo_.end()) return found->second;
   const auto held = stored_.find(v);
+  const llvm::DebugLoc before = b_.getCurrentDebugLocation();
+  if (lines_ && held == stored_.end()) lines_->set(b_, definition(v)->where);
   const Lanes result = held != stored_.end() ? read(held->second, at) : compute(*definition(v), at);
+  if (lines_) b_.SetCurrentDebugLocation(before);
   memo_[key] = result;
   return result;
 }

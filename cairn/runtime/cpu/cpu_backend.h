@@ -13,7 +13,8 @@ namespace cairn {
 
 struct CpuBackendOptions {
   std::string cache = {};  // folder for compiled kernels and timings; empty: none are kept
-  // Kernels' addresses are written to /tmp/perf-PID.map, where `perf report` looks up their names.
+  // Kernels' addresses are written to /tmp/perf-PID.map, where `perf report` looks up their names,
+  // and they tell debuggers their lines.
   bool perf_map = false;
   // For trying out kernels, in all; what earlier sweeps found is used in any case.
   double tune_seconds = 0;

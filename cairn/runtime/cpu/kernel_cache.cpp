@@ -21,6 +21,14 @@ std::shared_ptr<const CompiledKernel> link(const std::string& object, const std:
   }
 }
 
+// The lines that a kernel's instructions came from.
+void add_lines(const tile::Block& block, std::string& text) {
+  for (const tile::Instruction& in : block.code) {
+    text += fmt::format("{}:{}\n", in.where.file_name(), in.where.line());
+    for (const tile::Block& region : in.regions) add_lines(region, text);
+  }
+}
+
 // A line as perf reads it; appended whole, so that threads' lines do not mix. A file that cannot be
 // written costs names and nothing else.
 void name_for_perf(const CompiledKernel& kernel, const std::string& name) {
@@ -43,9 +51,13 @@ KernelCache::KernelCache(CpuTarget target, DiskCache disk, bool perf_map)
       perf_map_(perf_map) {}
 
 std::shared_ptr<const CompiledKernel> KernelCache::get(const tile::Kernel& kernel,
-                                                       const KernelVersion& version) {
+                                                       const KernelVersion& asked) {
+  KernelVersion version = asked;
+  // Who profiles wants to see lines; others share kernels that were written on different ones.
+  version.lines |= perf_map_;
   std::string text = tile::to_text(kernel);
   if (version.unroll > 1) text += fmt::format("unroll {}\n", version.unroll);
+  if (version.lines) add_lines(kernel.body, text);
   std::shared_ptr<Entry> entry;
   {
     const std::lock_guard lock(mutex_);
