@@ -144,6 +144,8 @@ std::vector<std::string> not_fused(const Launch& launch, const Backend& backend)
   if (launch.group.is_fused()) return launch.group.notes;
   if (launch.group.nodes.empty()) return {"it copies a value"};
   const std::string_view name = launch_name(launch);
+  if (launch.kind == Launch::Kind::loop && !launch.group.notes.empty())
+    return {fmt::format("{} is {}", name, launch.group.notes[0])};
   if (launch.kind != Launch::Kind::kernel)
     return {fmt::format("{} runs the plan of its region", name)};
   const std::string_view by = backend.backend_of(launch.group);

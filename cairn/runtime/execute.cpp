@@ -128,12 +128,18 @@ void execute(const Plan& plan, std::span<const void* const> arguments,
                           ? nullptr
                           : static_cast<char*>(memory[static_cast<size_t>(launch.workspace)]);
     const double start = context.observer ? monotonic_seconds() : 0;
+    const auto call = [&] {
+      launch.code.run({*launch.node(), launch.code.data.get(), in.const_span(), out.span(),
+                       context.pool, context.target, context.mesh, context.error, workspace});
+    };
     switch (launch.kind) {
-      case Launch::Kind::kernel:
-        launch.code.run({*launch.node(), launch.code.data.get(), in.const_span(), out.span(),
-                         context.pool, context.target, context.mesh, context.error, workspace});
+      case Launch::Kind::kernel: call(); break;
+      case Launch::Kind::loop:
+        if (launch.code.run && !context.each_launch)
+          call();
+        else
+          run_loop(launch, in, out, workspace, context);
         break;
-      case Launch::Kind::loop: run_loop(launch, in, out, workspace, context); break;
       case Launch::Kind::cond: run_cond(launch, in, out, workspace, context); break;
       case Launch::Kind::copy:
         copy_bytes(out[0], in[0], plan.buffers[static_cast<size_t>(launch.outputs[0])].bytes);

@@ -13,6 +13,8 @@ struct ExecutionContext {
   CpuTarget target;
   const Mesh& mesh;
   ErrorSlot& error;
+  // Runs loops launch by launch, also those that are one function: to look at each result.
+  bool each_launch = false;
   // Called after each launch, for profiles and checks; may be empty. `seconds` is the launch's
   // time.
   std::function<void(const Launch&, std::span<void* const> outputs, double seconds)> observer =

@@ -61,6 +61,14 @@ struct LaunchCode {
   std::shared_ptr<const void> data = nullptr;
 };
 
+struct Launch;
+
+// A loop as one function in the place of its body's launches, and for people why it is or is not.
+struct LoopCode {
+  LaunchCode code;
+  std::string note;
+};
+
 // A plug point: ref, cpu, cuda and null implement it and never include each other.
 class Backend {
  public:
@@ -75,6 +83,9 @@ class Backend {
   virtual std::optional<LaunchCode> rebind(const LaunchCode& code, const LaunchGroup&) const {
     return code;
   }
+  // The launch has its regions' plans; its function gets operands, results and workspace as the
+  // launch does. Without a function the body is run launch by launch.
+  virtual LoopCode loop_code(const Launch& /*loop*/) const { return {}; }
   // Equal code for one group.
   virtual bool same_code(const LaunchCode& a, const LaunchCode& b) const { return a.run == b.run; }
   // The graph of which this backend's plans are made: an equal one, in operations that it has

@@ -140,6 +140,8 @@ class Planner {
       }
       if (const size_t bytes = workspace_bytes(launch, backend_))
         launch.workspace = add({PlanBuffer::Kind::arena, 0, bytes});
+      if (launch.kind == Launch::Kind::loop && !options_.eager)
+        detail::set_loop_code(launch, backend_);
       plan_->launches.push_back(std::move(launch));
     }
     for (const auto& [from, to] : copies_) {
@@ -186,6 +188,12 @@ Graph close(std::span<const Tensor> outputs, const Numbering& numbering) {
 
 Graph prepared(const Graph& graph, const Backend& backend) {
   return backend.prepare(expand_custom(without_leaves(graph), backend));
+}
+
+void set_loop_code(Launch& loop, const Backend& backend) {
+  LoopCode made = backend.loop_code(loop);
+  loop.code = std::move(made.code);
+  if (!made.note.empty()) loop.group.notes = {std::move(made.note)};
 }
 
 std::vector<std::pair<size_t, size_t>> pair_donations(const Graph& graph,

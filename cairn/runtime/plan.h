@@ -30,8 +30,8 @@ struct PlanBuffer {
 struct Launch {
   enum class Kind : uint8_t { kernel, loop, cond, copy };
   Kind kind = Kind::kernel;
-  LaunchGroup group;  // without nodes: of a copy
-  LaunchCode code;
+  LaunchGroup group;         // without nodes: of a copy
+  LaunchCode code;           // of a kernel, and of a loop that is one function
   std::vector<int> inputs;   // buffers, one per input of the group
   std::vector<int> outputs;  // buffers, one per output
   // Of loop and cond: the regions' plans.

@@ -22,6 +22,9 @@ Graph prepared(const Graph& graph, const Backend& backend);
 std::vector<std::pair<size_t, size_t>> pair_donations(const Graph& graph,
                                                       const std::vector<bool>& donated);
 
+// The function that a loop is, where the backend makes it one. The launch has all but that.
+void set_loop_code(Launch& loop, const Backend& backend);
+
 // Gives every buffer of the arena its place, and the arena its size.
 void place_arena(Plan& plan);
 

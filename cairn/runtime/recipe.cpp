@@ -414,6 +414,8 @@ class Recipe::Builder {
       const size_t workspace = workspace_bytes(launch, recipe_.backend_);
       CAIRN_ASSERT((launch.workspace >= 0) == (workspace > 0));
       if (launch.workspace >= 0) bytes(launch.workspace) = workspace;
+      if (known.kind == Launch::Kind::loop && !known.group.notes.empty())
+        detail::set_loop_code(launch, recipe_.backend_);
     }
     for (size_t j = 0; j < plan.results.size(); ++j) {
       PlanBuffer& buffer = plan.buffers[static_cast<size_t>(plan.results[j])];

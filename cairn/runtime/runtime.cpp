@@ -288,7 +288,8 @@ std::vector<Tensor> Runtime::run(const std::shared_ptr<const Plan>& plan, std::v
   }
 
   ErrorSlot error;
-  ExecutionContext context{*state_->pool, state_->target, state_->mesh, error};
+  ExecutionContext context{*state_->pool, state_->target, state_->mesh, error,
+                           options.check_finite};
   std::vector<LaunchRecord> records;
   const double start = monotonic_seconds();
   if (options.check_finite || state_->profiler) {

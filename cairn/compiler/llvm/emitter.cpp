@@ -4,6 +4,7 @@
 #include <llvm/IR/Intrinsics.h>
 
 #include <cmath>
+#include <cstring>
 
 #include "cairn/base/error.h"
 #include "cairn/base/math.h"
@@ -337,6 +338,9 @@ void* runtime_function(std::string_view symbol) {
   using Binary = double (*)(double, double);
   const auto unary = [](Unary f) { return reinterpret_cast<void*>(f); };
   const auto binary = [](Binary f) { return reinterpret_cast<void*>(f); };
+  // What LLVM calls to copy and to clear.
+  if (symbol == "memcpy") return reinterpret_cast<void*>(std::memcpy);
+  if (symbol == "memset") return reinterpret_cast<void*>(std::memset);
   if (!symbol.starts_with("cairn_")) return nullptr;
   const std::optional<Op> op = parse_op(symbol.substr(6));
   if (!op) return nullptr;

@@ -8,6 +8,7 @@
 
 #include "cairn/base/error.h"
 #include "cairn/compiler/llvm/cpu_lowering.h"
+#include "cairn/compiler/llvm/cpu_program.h"
 #include "cairn/compiler/llvm/machine.h"
 
 namespace cairn {
@@ -29,13 +30,15 @@ struct Lowered {
   std::unique_ptr<llvm::TargetMachine> machine;
   std::unique_ptr<llvm::Module> module;
 
-  Lowered(const tile::Kernel& kernel, CpuTarget target, const KernelVersion& version)
+  // `lower(features, module)` writes the module.
+  template <class Lower>
+  Lowered(const std::string& name, CpuTarget target, const Lower& lower)
       : machine(compiler::make_cpu_machine(target)),
-        module(std::make_unique<llvm::Module>(kernel.name, context)) {
+        module(std::make_unique<llvm::Module>(name, context)) {
     module->setTargetTriple(machine->getTargetTriple().str());
     module->setDataLayout(machine->createDataLayout());
     const compiler::CpuFeatures features = compiler::cpu_features(target);
-    compiler::lower_for_cpu(kernel, features, version, *module);
+    lower(features, *module);
     for (llvm::Function& function : *module) {
       function.addFnAttr(llvm::Attribute::NoUnwind);
       function.addFnAttr("target-cpu", machine->getTargetCPU());
@@ -48,6 +51,10 @@ struct Lowered {
     }
     compiler::verify(*module);
   }
+  Lowered(const tile::Kernel& kernel, CpuTarget target, const KernelVersion& version)
+      : Lowered(kernel.name, target, [&](const auto& features, llvm::Module& into) {
+          compiler::lower_for_cpu(kernel, features, version, into);
+        }) {}
 };
 
 }  // namespace
@@ -57,6 +64,14 @@ bool can_compile_kernels() { return true; }
 std::string compile_kernel(const tile::Kernel& kernel, CpuTarget target,
                            const KernelVersion& version) {
   Lowered lowered(kernel, target, version);
+  compiler::optimize(*lowered.module, *lowered.machine);
+  return compiler::emit(*lowered.module, *lowered.machine, false);
+}
+
+std::string compile_program(const Program& program, const std::string& name, CpuTarget target) {
+  Lowered lowered(name, target, [&](const auto& features, llvm::Module& into) {
+    compiler::lower_program(program, name, features, into);
+  });
   compiler::optimize(*lowered.module, *lowered.machine);
   return compiler::emit(*lowered.module, *lowered.machine, false);
 }

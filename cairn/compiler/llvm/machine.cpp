@@ -29,6 +29,7 @@
 #include <llvm/Support/TargetSelect.h>
 #include <llvm/Support/raw_ostream.h>
 #include <llvm/TargetParser/Host.h>
+#include <llvm/Transforms/IPO/AlwaysInliner.h>
 #include <llvm/Transforms/InstCombine/InstCombine.h>
 #include <llvm/Transforms/Scalar/EarlyCSE.h>
 #include <llvm/Transforms/Scalar/LICM.h>
@@ -138,6 +139,10 @@ void optimize(llvm::Module& module, llvm::TargetMachine& machine) {
   functions.registerPass([&] { return llvm::LoopAnalysisManagerFunctionProxy(loops); });
   loops.registerPass([&] { return llvm::FunctionAnalysisManagerLoopProxy(functions); });
 
+  // The kernels of a program; a kernel by itself calls nothing that could be inlined.
+  llvm::ModulePassManager inlining;
+  inlining.addPass(llvm::AlwaysInlinerPass());
+  inlining.run(module, modules);
   llvm::FunctionPassManager passes;
   passes.addPass(llvm::SROAPass(llvm::SROAOptions::ModifyCFG));
   passes.addPass(llvm::EarlyCSEPass(true));

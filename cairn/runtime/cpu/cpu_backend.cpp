@@ -4,63 +4,20 @@
 
 #include <algorithm>
 #include <cstring>
-#include <mutex>
 
 #include "cairn/compiler/fuse.h"
 #include "cairn/compiler/group_kernel.h"
 #include "cairn/compiler/prepare.h"
 #include "cairn/core/dispatch.h"
+#include "cairn/runtime/cpu/cpu_launch.h"
 #include "cairn/runtime/cpu/group_tuner.h"
 #include "cairn/runtime/cpu/kernel_cache.h"
+#include "cairn/runtime/cpu/loop_program.h"
 #include "cairn/tile/custom_kernel.h"
 #include "cairn/tile/interpreter.h"
 
 namespace cairn {
 namespace {
-
-// What the launches of one structure share: their kernels, one per form and version.
-class CpuKernels {
- public:
-  CpuKernels(GroupBinding b, std::string s) : binding(std::move(b)), structure(std::move(s)) {}
-  const GroupBinding binding;
-  const std::string structure;  // for the tuner, where it is used
-
-  template <class Make>
-  std::shared_ptr<const CompiledKernel> get(const GroupForm& form, const KernelVersion& version,
-                                            const Make& make) const {
-    {
-      const std::lock_guard lock(mutex_);
-      for (const Entry& entry : kernels_)
-        if (entry.form == form && entry.version == version) return entry.kernel;
-    }
-    std::shared_ptr<const CompiledKernel> kernel = make();
-    const std::lock_guard lock(mutex_);
-    kernels_.push_back({form, version, kernel});
-    return kernel;
-  }
-
- private:
-  struct Entry {
-    GroupForm form;
-    KernelVersion version;
-    std::shared_ptr<const CompiledKernel> kernel;
-  };
-  mutable std::mutex mutex_;
-  mutable std::vector<Entry> kernels_;
-};
-
-// A launch: a kernel and all of its arguments but the buffers.
-struct CpuLaunch {
-  std::shared_ptr<const CpuKernels> kernels;  // of a group
-  // Of a custom operation: its kernel, and what that was made from.
-  std::shared_ptr<const tile::Kernel> custom;
-  Ints key;
-  std::shared_ptr<const CompiledKernel> kernel;
-  std::vector<KernelSlot> scalars;
-  std::vector<std::vector<int64_t>> tables;
-  int64_t programs = 0;
-  int64_t grain = 1;  // programs that one thread takes at a time
-};
 
 // Elements, times what each costs, that a thread takes at a time at least: some 10 us, ten times
 // what handing them over costs. Of a product as much work.
@@ -179,6 +136,17 @@ void run_kernel(const KernelArgs& args) {
                          [&](int64_t begin, int64_t end) { run(slots, begin, end); });
 }
 
+void run_loop_program(const KernelArgs& args) {
+  const auto& launch = *static_cast<const CpuLaunch*>(args.code);
+  std::vector<KernelSlot> slots;
+  slots.reserve(args.inputs.size() + args.outputs.size() + 1 + launch.scalars.size());
+  for (const void* p : args.inputs) slots.emplace_back().address = p;
+  for (void* p : args.outputs) slots.emplace_back().address = p;
+  slots.emplace_back().address = args.workspace;
+  slots.insert(slots.end(), launch.scalars.begin(), launch.scalars.end());
+  launch.kernel->run(slots.data(), 0, 1);
+}
+
 class CpuBackend : public Backend {
  public:
   CpuBackend(CpuTarget target, ThreadPool& pool, const CpuBackendOptions& options,
@@ -232,6 +200,15 @@ class CpuBackend : public Backend {
     options.eager = eager;
     cairn::fuse(graph, overwrites, schedule, options);
     compile(schedule);
+  }
+  LoopCode loop_code(const Launch& loop) const override {
+    const LoopProgram made = make_loop_program(loop, run_kernel);
+    if (!made.problem.empty()) return {{}, "not one kernel: " + made.problem};
+    auto launch = std::make_shared<CpuLaunch>();
+    launch->kernel = kernels_.get(made.program);
+    launch->scalars = made.constants;
+    return {{run_loop_program, std::move(launch)},
+            fmt::format("one kernel: loop of {} launches", made.launches)};
   }
   size_t workspace_bytes(const LaunchGroup& group) const override {
     return group.is_fused() || is_custom(group) ? 0 : fallback_->workspace_bytes(group);

@@ -58,6 +58,24 @@ std::shared_ptr<const CompiledKernel> KernelCache::get(const tile::Kernel& kerne
   std::string text = tile::to_text(kernel);
   if (version.unroll > 1) text += fmt::format("unroll {}\n", version.unroll);
   if (version.lines) add_lines(kernel.body, text);
+  return get(kernel.name, text, [&] {
+    const tile::Kernel expanded = tile::expand_math(kernel);
+#ifndef NDEBUG
+    tile::verify(kernel);
+    tile::verify(expanded);
+#endif
+    return compile_kernel(expanded, target_, version);
+  });
+}
+
+std::shared_ptr<const CompiledKernel> KernelCache::get(const Program& program) {
+  const std::string name = "loop";
+  return get(name, to_text(program), [&] { return compile_program(program, name, target_); });
+}
+
+std::shared_ptr<const CompiledKernel> KernelCache::get(const std::string& name,
+                                                       const std::string& text,
+                                                       const Compile& compile) {
   std::shared_ptr<Entry> entry;
   {
     const std::lock_guard lock(mutex_);
@@ -66,26 +84,21 @@ std::shared_ptr<const CompiledKernel> KernelCache::get(const tile::Kernel& kerne
     entry = slot;
   }
   std::call_once(entry->once, [&] {
-    entry->kernel = make(kernel, version, text);
-    if (perf_map_) name_for_perf(*entry->kernel, kernel.name);
+    entry->kernel = make(name, text, compile);
+    if (perf_map_) name_for_perf(*entry->kernel, name);
   });
   return entry->kernel;
 }
 
-std::shared_ptr<const CompiledKernel> KernelCache::make(const tile::Kernel& kernel,
-                                                        const KernelVersion& version,
-                                                        const std::string& text) {
+std::shared_ptr<const CompiledKernel> KernelCache::make(const std::string& name,
+                                                        const std::string& text,
+                                                        const Compile& compile) const {
   const std::string key = identity_ + "\n" + text;
   if (const auto object = disk_.load(key))
-    if (auto linked = link(*object, kernel.name)) return linked;
-  const tile::Kernel expanded = tile::expand_math(kernel);
-#ifndef NDEBUG
-  tile::verify(kernel);
-  tile::verify(expanded);
-#endif
-  const std::string object = compile_kernel(expanded, target_, version);
+    if (auto linked = link(*object, name)) return linked;
+  const std::string object = compile();
   disk_.store(key, object);
-  return std::make_shared<const CompiledKernel>(link_kernel(object, kernel.name));
+  return std::make_shared<const CompiledKernel>(link_kernel(object, name));
 }
 
 }  // namespace cairn

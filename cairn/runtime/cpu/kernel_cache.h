@@ -2,6 +2,7 @@
 // disk's.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include "cairn/base/cpu_features.h"
 #include "cairn/compiler/kernel_compiler.h"
+#include "cairn/compiler/program.h"
 #include "cairn/runtime/cpu/disk_cache.h"
 
 namespace cairn {
@@ -22,14 +24,19 @@ class KernelCache {
   // and the other waits. Throws Error when it cannot be compiled.
   std::shared_ptr<const CompiledKernel> get(const tile::Kernel& kernel,
                                             const KernelVersion& version = {});
+  std::shared_ptr<const CompiledKernel> get(const Program& program);
 
  private:
   struct Entry {
     std::once_flag once;
     std::shared_ptr<const CompiledKernel> kernel;
   };
-  std::shared_ptr<const CompiledKernel> make(const tile::Kernel& kernel,
-                                             const KernelVersion& version, const std::string& text);
+  // `compile()` makes the object file of what the text says.
+  using Compile = std::function<std::string()>;
+  std::shared_ptr<const CompiledKernel> get(const std::string& name, const std::string& text,
+                                            const Compile& compile);
+  std::shared_ptr<const CompiledKernel> make(const std::string& name, const std::string& text,
+                                             const Compile& compile) const;
   CpuTarget target_;
   DiskCache disk_;
   std::string identity_;
