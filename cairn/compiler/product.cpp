@@ -90,8 +90,8 @@ GroupForm product_form(const GroupBinding& binding, std::span<const int64_t> siz
   const int64_t m = sizes[sizes.size() - 3], n = sizes[sizes.size() - 2];
   const int64_t rows = binding.is_strided && m > 96 ? fitting(m, {192, 144, 96})
                                                     : fitting(m, {48, 66, 36, 24, 12, 6, 4, 2, 1});
-  // What a block reads transposed is held whole: of few steps no more than that, or a product of two
-  // steps takes 400 ns.
+  // What a block reads transposed is held whole: of few steps no more than that, or a product of
+  // two steps takes 400 ns.
   const int64_t steps = sizes.back();
   const int64_t depth = steps <= 16 ? 16 : steps <= 64 ? 64 : 256;
   GroupForm form;

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "cairn/base/aligned.h"
+
 namespace cairn {
 namespace {
 
@@ -14,11 +16,17 @@ constexpr bool is_huge(size_t size) { return size >= 2 * kHugePage; }
 
 // Null without memory.
 void* new_block(size_t size) {
+  if (!is_huge(size)) return allocate_aligned(size);
   void* data = nullptr;
-  const size_t alignment = is_huge(size) ? kHugePage : kBufferAlignment;
-  if (posix_memalign(&data, alignment, size ? size : kBufferAlignment)) return nullptr;
-  if (is_huge(size)) madvise(data, size, MADV_HUGEPAGE);
+  if (posix_memalign(&data, kHugePage, size)) return nullptr;
+  madvise(data, size, MADV_HUGEPAGE);
   return data;
+}
+void free_block(void* data, size_t size) {
+  if (is_huge(size))
+    std::free(data);
+  else
+    free_aligned(data);
 }
 
 }  // namespace
@@ -51,7 +59,7 @@ void HostAllocator::State::give_back(void* data, size_t bytes) {
       return;
     }
   }
-  std::free(data);
+  free_block(data, bytes);
 }
 
 void HostAllocator::State::drop(size_t most) {

@@ -5,14 +5,15 @@
 #include <cstring>
 #include <new>
 
+#include "cairn/base/aligned.h"
+
 namespace cairn {
 namespace {
 
-constexpr size_t kAlignment = 64;
-
 std::shared_ptr<void> allocate(size_t bytes) {
-  void* p = ::operator new(bytes ? bytes : 1, std::align_val_t(kAlignment));
-  return {p, [](void* q) { ::operator delete(q, std::align_val_t(kAlignment)); }};
+  void* p = allocate_aligned(bytes);
+  if (!p) throw std::bad_alloc();
+  return {p, free_aligned};
 }
 
 }  // namespace

@@ -60,6 +60,10 @@ Tensor::~Tensor() {
 // Iterative: the operands of a dead node join a list instead of the stack.
 void Node::release(Node* node) {
   if (node->references_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  if (node->inputs_.empty()) {
+    delete node;
+    return;
+  }
   std::vector<Node*> dead{node};
   while (!dead.empty()) {
     Node* next = dead.back();
@@ -163,7 +167,9 @@ int64_t Tensor::item_as_integer(int64_t low, int64_t high) const {
 
 Tensor Tensor::leaf(TensorType type, std::shared_ptr<Buffer> buffer, std::string name) {
   CAIRN_ASSERT(buffer && buffer->bytes >= type.bytes());
-  Node* node = new_node(Op::leaf, {}, {}, {std::move(type)});
+  std::vector<TensorType> types;
+  types.push_back(std::move(type));
+  Node* node = new_node(Op::leaf, {}, {}, std::move(types));
   node->buffer_ = std::move(buffer);
   if (!name.empty()) node->name_ = std::make_shared<const std::string>(std::move(name));
   return Tensor(node, 0);

@@ -11,7 +11,7 @@
 namespace cairn {
 namespace {
 
-// Pointers of one launch, without an allocation for the usual few.
+// Pointers of one launch or plan, without an allocation for the usual few.
 class Pointers {
  public:
   explicit Pointers(size_t count) : count_(count), many_(count > kFew ? count : 0) {}
@@ -20,7 +20,7 @@ class Pointers {
   std::span<const void* const> const_span() { return {data(), count_}; }
 
  private:
-  static constexpr size_t kFew = 16;
+  static constexpr size_t kFew = 64;
   void** data() { return many_.empty() ? few_ : many_.data(); }
   size_t count_;
   void* few_[kFew];
@@ -105,7 +105,7 @@ void run_loop(const Launch& launch, Pointers& in, Pointers& out, char* workspace
 
 void execute(const Plan& plan, std::span<const void* const> arguments,
              std::span<void* const> results, char* arena, ExecutionContext& context) {
-  std::vector<void*> memory(plan.buffers.size());
+  Pointers memory(plan.buffers.size());
   for (size_t b = 0; b < plan.buffers.size(); ++b) {
     const PlanBuffer& buffer = plan.buffers[b];
     switch (buffer.kind) {

@@ -40,7 +40,15 @@ struct Function::State {
     ++traces;
   }
 
-  // The entry for these types; traced when there is none. The caller holds the mutex.
+  // The entry for arguments of these types, or null. The caller holds the mutex.
+  Entry* find(std::span<const Tensor> args) {
+    for (Entry& e : entries)
+      if (std::equal(e.types.begin(), e.types.end(), args.begin(), args.end(),
+                     [](const TensorType& type, const Tensor& t) { return type == t.type(); }))
+        return &e;
+    return nullptr;
+  }
+  // The same; traced when there is none.
   Entry& entry(std::span<const TensorType> types) {
     for (Entry& e : entries)
       if (std::equal(e.types.begin(), e.types.end(), types.begin(), types.end())) return e;
@@ -104,6 +112,12 @@ std::shared_ptr<const Plan> Function::last_plan() const {
 
 namespace {
 
+std::vector<TensorType> types_of(std::span<const Tensor> tensors) {
+  std::vector<TensorType> types;
+  for (const Tensor& t : tensors) types.push_back(t.type());
+  return types;
+}
+
 // True when the handle is the only one to the leaf and the leaf the only one to its memory.
 bool is_sole_owner(const Tensor& t) {
   const auto& buffer = t.buffer();
@@ -149,18 +163,17 @@ void check_aliases(const Plan& plan, std::span<const Tensor> args, const std::ve
 
 std::vector<Tensor> Function::operator()(Runtime& runtime, std::vector<Tensor> args,
                                          const EvalOptions& options) {
-  std::vector<TensorType> types;
   std::vector<bool> donated;
-  types.reserve(args.size());
+  donated.reserve(args.size());
   for (const Tensor& arg : args) {
     if (!arg.is_leaf()) arg.buffer();  // throws, naming the tensor
-    types.push_back(arg.type());
     donated.push_back(is_sole_owner(arg));
   }
   std::shared_ptr<const Plan> plan;
   {
     const std::lock_guard lock(state_->mutex);
-    State::Entry& entry = state_->entry(types);
+    State::Entry* known = state_->find(args);
+    State::Entry& entry = known ? *known : state_->entry(types_of(args));
     plan = state_->plan(entry, runtime, donated, options.eager);
     check_aliases(*plan, args, donated, options.must_alias);
     state_->last_plan = plan;

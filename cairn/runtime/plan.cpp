@@ -294,8 +294,9 @@ std::shared_ptr<Plan> make_plan(const Graph& graph, const Backend& backend,
 namespace {
 
 bool same_launch(const Launch& a, const Launch& b) {
-  if (a.kind != b.kind || a.code.run != b.code.run || a.inputs != b.inputs ||
-      a.outputs != b.outputs || a.workspace != b.workspace || a.regions.size() != b.regions.size())
+  if (a.kind != b.kind || a.inputs != b.inputs || a.outputs != b.outputs ||
+      a.workspace != b.workspace || a.regions.size() != b.regions.size() ||
+      (a.kind == Launch::Kind::kernel && a.code.run != b.code.run))
     return false;
   for (size_t i = 0; i < a.regions.size(); ++i)
     if (!same_plan(*a.regions[i], *b.regions[i])) return false;

@@ -291,9 +291,10 @@ std::vector<Tensor> Runtime::run(const std::shared_ptr<const Plan>& plan, std::v
   ExecutionContext context{*state_->pool, state_->target, state_->mesh, error,
                            options.check_finite};
   std::vector<LaunchRecord> records;
-  const double start = monotonic_seconds();
   if (options.check_finite || state_->profiler) {
-    context.observer = [&](const Launch& launch, std::span<void* const> results, double seconds) {
+    const double start = monotonic_seconds();
+    context.observer = [&, start](const Launch& launch, std::span<void* const> results,
+                                  double seconds) {
       if (state_->profiler)
         records.push_back({launch.node(), monotonic_seconds() - start - seconds, seconds});
       if (options.check_finite) check_finite(launch, results);

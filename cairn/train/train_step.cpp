@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "cairn/graph/graph.h"
 #include "cairn/ops/elementwise.h"
@@ -49,6 +51,19 @@ struct TrainStep::State {
   std::vector<Tensor> scaler;  // of f16: the scale, and the steps since it changed; f32, 0-d
   Tensor key;
   Function function;
+  std::optional<std::vector<TensorType>> known_batch;  // of the last step
+
+  // What a step takes and gives back, in the order of state().
+  std::vector<Tensor*> held() {
+    std::vector<Tensor*> all;
+    all.reserve(parameters.size() + states.size() + optimizer_state.size() + averages.size() +
+                scaler.size());
+    for (const Field& f : parameters) all.push_back(f.tensor);
+    for (const Field& f : states) all.push_back(f.tensor);
+    for (auto* list : {&optimizer_state, &averages, &scaler})
+      for (Tensor& t : *list) all.push_back(&t);
+    return all;
+  }
 
   struct Gradients {
     std::vector<Tensor> of_parameters;  // of the total loss
@@ -230,6 +245,7 @@ TrainStep::TrainStep(Runtime& runtime, Module& module, LossFunction loss,
                        {},
                        {},
                        {},
+                       {},
                        {}}) {
   State& s = *state_;
   std::vector<std::string> paths;
@@ -298,23 +314,28 @@ std::shared_ptr<const Plan> TrainStep::plan(std::span<const TensorType> batch) {
 TrainStep::Result TrainStep::step(std::span<const Tensor> batch, double learning_rate, int64_t step,
                                   const EvalOptions& options) {
   State& s = *state_;
-  const std::vector<NamedTensor> held = state();
+  const std::vector<Tensor*> held = s.held();
   std::vector<Tensor> rest(batch.begin(), batch.end());
   rest.push_back(Tensor::from<float>({static_cast<float>(learning_rate)}, {}));
   rest.push_back(Tensor::from<float>({static_cast<float>(step)}, {}));
   rest.push_back(s.key);
   // A batch that the loss cannot take is found out while the state is still in its place.
-  std::vector<TensorType> types;
-  types.reserve(held.size() + rest.size());
-  for (const NamedTensor& t : held) types.push_back(t.tensor->type());
-  for (const Tensor& t : rest) types.push_back(t.type());
-  s.function.graph(types);
+  const auto is_known = [](const TensorType& known, const Tensor& t) { return known == t.type(); };
+  if (!s.known_batch || !std::equal(s.known_batch->begin(), s.known_batch->end(), batch.begin(),
+                                    batch.end(), is_known)) {
+    std::vector<TensorType> types;
+    for (const Tensor* t : held) types.push_back(t->type());
+    for (const Tensor& t : rest) types.push_back(t.type());
+    s.function.graph(types);
+    s.known_batch.emplace();
+    for (const Tensor& t : batch) s.known_batch->push_back(t.type());
+  }
   std::vector<Tensor> args;
-  args.reserve(types.size());
-  for (const NamedTensor& t : held) args.push_back(std::move(*t.tensor));
+  args.reserve(held.size() + rest.size());
+  for (Tensor* t : held) args.push_back(std::move(*t));
   for (Tensor& t : rest) args.push_back(std::move(t));
   std::vector<Tensor> results = s.function(s.runtime, std::move(args), options);
-  for (size_t i = 0; i < held.size(); ++i) *held[i].tensor = std::move(results[i]);
+  for (size_t i = 0; i < held.size(); ++i) *held[i] = std::move(results[i]);
   Result result{results[held.size()].item<double>(), results[held.size() + 1].item<double>()};
   // A scale below 1 means that smaller ones do not help: the numbers are not finite by themselves.
   if (!s.scaler.empty() && !std::isfinite(result.gradient_norm))

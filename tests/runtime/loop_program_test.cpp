@@ -211,6 +211,15 @@ TEST_F(LoopProgram, NewSizesAndNumbers) {
     }
 }
 
+TEST_F(LoopProgram, ItsPlanHasAText) {
+  Runtime runtime(test::checked({.device = "cpu", .threads = 1}));
+  const auto outputs = training(count(20), 6, 4, 0.1);
+  const auto plan = runtime.cached_plan(outputs, number_nodes(outputs), false);
+  const auto again = parse_plan(to_text(*plan), runtime.backend());
+  ASSERT_TRUE(again.ok()) << again.error().what();
+  EXPECT_TRUE(same_plan(*plan, *again.value()));
+}
+
 TEST_F(LoopProgram, ManySteps) {
   Runtime runtime(test::checked({.device = "cpu", .threads = 1}));
   const auto outputs = training(count(10'000), 8, 4, 0.1, 10'000);
