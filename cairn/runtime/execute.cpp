@@ -101,6 +101,34 @@ void run_loop(const Launch& launch, Pointers& in, Pointers& out, char* workspace
                 static_cast<size_t>(max - steps) * row_bytes[j]);
 }
 
+// Launches from `first` on that run at once.
+void run_together(std::span<const Launch> launches, Pointers& memory, ExecutionContext& context) {
+  size_t count = 0;
+  for (const Launch& launch : launches) count += launch.inputs.size() + launch.outputs.size();
+  Pointers pointers(count);
+  std::vector<KernelArgs> args;
+  args.reserve(launches.size());
+  size_t at = 0;
+  const auto place = [&](const std::vector<int>& buffers) {
+    for (const int b : buffers) pointers[at++] = memory[static_cast<size_t>(b)];
+    return pointers.span().subspan(at - buffers.size(), buffers.size());
+  };
+  for (const Launch& launch : launches) {
+    const std::span<void* const> in = place(launch.inputs);
+    const std::span<void* const> out = place(launch.outputs);
+    args.push_back({*launch.node(),
+                    launch.code.data.get(),
+                    {const_cast<const void* const*>(in.data()), in.size()},
+                    out,
+                    context.pool,
+                    context.target,
+                    context.mesh,
+                    context.error,
+                    nullptr});
+  }
+  launches[0].code.together(args);
+}
+
 }  // namespace
 
 void execute(const Plan& plan, std::span<const void* const> arguments,
@@ -117,7 +145,16 @@ void execute(const Plan& plan, std::span<const void* const> arguments,
       case PlanBuffer::Kind::arena: memory[b] = arena + buffer.index; break;
     }
   }
-  for (const Launch& launch : plan.launches) {
+  const bool one_by_one = context.observer || context.pool.threads() == 1;
+  for (size_t next = 0; next < plan.launches.size();) {
+    const Launch& launch = plan.launches[next];
+    if (launch.together > 1 && !one_by_one) {
+      const auto together = static_cast<size_t>(launch.together);
+      run_together(std::span(plan.launches).subspan(next, together), memory, context);
+      next += together;
+      continue;
+    }
+    ++next;
     Pointers in(launch.inputs.size());
     Pointers out(launch.outputs.size());
     for (size_t i = 0; i < launch.inputs.size(); ++i)

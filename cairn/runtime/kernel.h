@@ -55,10 +55,17 @@ struct KernelArgs {
 
 using LaunchFunction = void (*)(const KernelArgs&);
 
+// Several launches at once; none writes what another reads or writes.
+using TogetherFunction = void (*)(std::span<const KernelArgs>);
+
 // What a launch runs: a function, and what the backend made for this launch beside it.
 struct LaunchCode {
   LaunchFunction run = nullptr;
   std::shared_ptr<const void> data = nullptr;
+  // Of launches that may run at the same time as others of the same function.
+  TogetherFunction together = nullptr;
+  // How much there is to do, where 1 is the least that is worth a thread of its own.
+  double work = 0;
 };
 
 struct Launch;

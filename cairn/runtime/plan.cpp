@@ -63,6 +63,7 @@ class Planner {
     place_results();
     make_launches();
     detail::place_arena(*plan_);
+    if (!options_.eager) detail::find_together(*plan_);
     return plan_;
   }
 

@@ -38,6 +38,9 @@ struct Launch {
   std::vector<std::shared_ptr<const Plan>> regions;
   // The buffer of workspace_bytes() bytes, or -1 when there are none.
   int workspace = -1;
+  // How many launches from this one on run at once: they touch nothing of each other's, and
+  // together they have work for several threads (detail::find_together).
+  int together = 1;
   // The last node, which stands for the launch; null of a copy.
   const Node* node() const { return group.nodes.empty() ? nullptr : &group.node(); }
 };

@@ -28,4 +28,7 @@ void set_loop_code(Launch& loop, const Backend& backend);
 // Gives every buffer of the arena its place, and the arena its size.
 void place_arena(Plan& plan);
 
+// Finds neighbouring launches that may run at once. Places are known.
+void find_together(Plan& plan);
+
 }  // namespace cairn::detail

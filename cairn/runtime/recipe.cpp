@@ -425,6 +425,7 @@ class Recipe::Builder {
       if (plan.donor[j] < 0) plan.result_bytes += round_up_to_alignment(buffer.bytes);
     }
     detail::place_arena(plan);
+    if (!recipe_.eager_) detail::find_together(plan);
     return true;
   }
 

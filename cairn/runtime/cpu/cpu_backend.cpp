@@ -114,26 +114,70 @@ void bind_custom(CpuLaunch& launch, const Node& node, const CustomTypes& types, 
   launch.grain = std::max<int64_t>(1, launch.programs / (8 * int64_t{threads}));
 }
 
+size_t slots_of(const KernelArgs& args) {
+  const auto& launch = *static_cast<const CpuLaunch*>(args.code);
+  return args.inputs.size() + args.outputs.size() + launch.scalars.size() + launch.tables.size();
+}
+
+// Writes a launch's arguments and gives the place behind them.
+KernelSlot* fill_slots(const KernelArgs& args, KernelSlot* at) {
+  const auto& launch = *static_cast<const CpuLaunch*>(args.code);
+  for (const void* p : args.inputs) (at++)->address = p;
+  for (void* p : args.outputs) (at++)->address = p;
+  at = std::copy(launch.scalars.begin(), launch.scalars.end(), at);
+  for (const std::vector<int64_t>& table : launch.tables) (at++)->address = table.data();
+  return at;
+}
+
 void run_kernel(const KernelArgs& args) {
   const auto& launch = *static_cast<const CpuLaunch*>(args.code);
   constexpr size_t kFew = 48;
   KernelSlot few[kFew];
   std::vector<KernelSlot> many;
-  const size_t count =
-      args.inputs.size() + args.outputs.size() + launch.scalars.size() + launch.tables.size();
+  const size_t count = slots_of(args);
   KernelSlot* slots = few;
   if (count > kFew) {
     many.resize(count);
     slots = many.data();
   }
-  KernelSlot* at = slots;
-  for (const void* p : args.inputs) (at++)->address = p;
-  for (void* p : args.outputs) (at++)->address = p;
-  at = std::copy(launch.scalars.begin(), launch.scalars.end(), at);
-  for (const std::vector<int64_t>& table : launch.tables) (at++)->address = table.data();
+  fill_slots(args, slots);
   const CompiledFunction run = launch.kernel->run;
   args.pool.parallel_for(launch.programs, launch.grain,
                          [&](int64_t begin, int64_t end) { run(slots, begin, end); });
+}
+
+// The pieces of all launches, shared out as if they were one launch's.
+void run_kernels(std::span<const KernelArgs> all) {
+  struct Part {
+    const CpuLaunch* launch;
+    const KernelSlot* slots;
+    int64_t end;  // of its pieces, which begin where those before it end
+  };
+  size_t count = 0;
+  for (const KernelArgs& args : all) count += slots_of(args);
+  std::vector<KernelSlot> slots(count);
+  std::vector<Part> parts;
+  parts.reserve(all.size());
+  KernelSlot* at = slots.data();
+  int64_t pieces = 0;
+  for (const KernelArgs& args : all) {
+    const auto& launch = *static_cast<const CpuLaunch*>(args.code);
+    pieces += (launch.programs + launch.grain - 1) / launch.grain;
+    parts.push_back({&launch, at, pieces});
+    at = fill_slots(args, at);
+  }
+  all[0].pool.parallel_for(pieces, 1, [&](int64_t piece, int64_t) {
+    const auto part = std::ranges::upper_bound(parts, piece, {}, &Part::end);
+    const int64_t first = part == parts.begin() ? 0 : std::prev(part)->end;
+    const auto& [launch, arguments, end] = *part;
+    const int64_t begin = (piece - first) * launch->grain;
+    launch->kernel->run(arguments, begin, std::min(launch->programs, begin + launch->grain));
+  });
+}
+
+LaunchCode code_of(std::shared_ptr<const CpuLaunch> launch) {
+  const double work = static_cast<double>(launch->programs) / static_cast<double>(launch->grain);
+  return {run_kernel, std::move(launch), run_kernels, work};
 }
 
 void run_loop_program(const KernelArgs& args) {
@@ -229,7 +273,7 @@ class CpuBackend : public Backend {
       bind_group(*launch, group, choice.form, sizes);
       launch->grain = std::max<int64_t>(
           1, static_cast<int64_t>(static_cast<double>(launch->grain) * choice.grain));
-      return LaunchCode{run_kernel, std::move(launch)};
+      return code_of(std::move(launch));
     };
     const GroupBinding& binding = kernels->binding;
     return launch_of(tuner_.is_used()
@@ -253,7 +297,7 @@ class CpuBackend : public Backend {
       launch->kernel = kernels_.get(*launch->custom);
     }
     bind_custom(*launch, node, types, pool_.threads());
-    return {run_kernel, std::move(launch)};
+    return code_of(std::move(launch));
   }
   // All kernels of a schedule, in parallel; code() then finds them.
   void compile(const Schedule& schedule) const {
