@@ -37,6 +37,13 @@ BlockSize block_of(unsigned lanes, int64_t packs, DType sum) {
   return {accumulators / p, p};
 }
 
+// A y that is read transposed is put in order by each program for itself; for so few rows on the
+// way. The sums of a pack of columns and a square fit the registers.
+int64_t few_rows(unsigned lanes) { return lanes == 16 ? 16 : 8; }
+
+// Packs of a row that are written one after the other without a loop.
+constexpr int64_t kFewPacks = 4;
+
 // What products of that type add up in: f32 of 16-bit floats, f64 of f64, i32 of bytes.
 DType sum_type(DType from) {
   if (!is_float(from)) return DType::i32;
@@ -83,7 +90,7 @@ CpuFunction::Depth CpuFunction::depth_of(const Instruction& in) {
 }
 
 void CpuFunction::emit_dot(const Instruction& in) {
-  const ValueId z = in.operands[2];
+  const ValueId y = in.operands[1], z = in.operands[2];
   const Shape& shape = type(z).shape;
   const auto lanes = static_cast<int64_t>(lanes_);
   // The sum lies in z's memory where this is its last use, as in a loop that carries it.
@@ -91,119 +98,73 @@ void CpuFunction::emit_dot(const Instruction& in) {
   const bool in_place = held != stored_.end() && uses_[z] == 1;
   const Stored sum = in_place ? held->second : reserve(type(in.results[0]));
   const Depth depth = depth_of(in);
-  // A transposed right operand is put in order once for all rows.
-  if (const ValueId y = in.operands[1]; !stored_.contains(y) && !transposed_loads({y}).empty())
-    hold(y);
   const bool in_pairs = has_bf16_ && type(in.operands[0]).dtype == DType::bf16;
-  llvm::Value* const pairs = in_pairs ? packed_pairs(in, depth) : nullptr;
-  const int64_t packs = (shape[1] + lanes - 1) / lanes;
-  for (int64_t column = 0; column < packs;) {
-    const BlockSize block = block_of(lanes_, packs - column, type(z).dtype);
-    // Packs that end behind the last column go by themselves, with a mask.
-    int64_t width = block.packs;
-    while (width > 1 && (column + width) * lanes > shape[1]) --width;
-    const int64_t whole = shape[0] / block.rows * block.rows;
-    if (whole)
-      loop_over(i64(0), i64(whole), block.rows, [&](llvm::Value* row) {
-        dot_block(in, depth, pairs, sum, {row, block.rows, column * lanes, width});
-      });
-    if (whole < shape[0])
-      dot_block(in, depth, pairs, sum, {i64(whole), shape[0] - whole, column * lanes, width});
-    column += width;
+  const std::vector<ValueId> transposed =
+      stored_.contains(y) ? std::vector<ValueId>() : transposed_loads({y});
+  if (!transposed.empty() && shape[0] <= few_rows(lanes_)) {
+    dot_squares(in, depth, transposed, sum);
+  } else {
+    // A transposed right operand is put in order once for all rows.
+    if (!transposed.empty()) hold(y);
+    const int64_t packs = shape[1] / lanes;
+    const BlockSize block = block_of(lanes_, std::max<int64_t>(packs, 1), type(z).dtype);
+    // Pairs that just one block of rows needs are made where they are.
+    llvm::Value* const pairs =
+        in_pairs && shape[0] > block.rows ? packed_pairs(in, depth) : nullptr;
+    const auto rows = [&](llvm::Value* pack, int64_t count, llvm::Value* tail) {
+      const int64_t most = block_of(lanes_, count, type(z).dtype).rows;
+      const int64_t whole = shape[0] / most * most;
+      if (whole)
+        loop_over(i64(0), i64(whole), most, [&](llvm::Value* row) {
+          dot_block(in, depth, in_pairs, pairs, sum, {row, most, pack, count, tail});
+        });
+      if (whole < shape[0])
+        dot_block(in, depth, in_pairs, pairs, sum,
+                  {i64(whole), shape[0] - whole, pack, count, tail});
+    };
+    const int64_t full = packs / block.packs * block.packs;
+    if (full > block.packs)
+      loop_over(i64(0), i64(full), block.packs,
+                [&](llvm::Value* pack) { rows(pack, block.packs, nullptr); });
+    else if (full)
+      rows(i64(0), full, nullptr);
+    if (full < packs) rows(i64(full), packs - full, nullptr);
+    // The pack that ends behind the last column goes by itself, with a mask.
+    if (packs * lanes < shape[1]) rows(i64(packs), 1, first_lanes(i64(shape[1] - packs * lanes)));
   }
   stored_[in.results[0]] = sum;
   memo_.clear();
 }
 
-void CpuFunction::dot_block(const Instruction& in, const Depth& depth, llvm::Value* pairs,
-                            const Stored& sum, const DotBlock& block) {
-  const DType from = type(in.operands[0]).dtype;
-  const DType to = type(in.results[0]).dtype;
-  const auto lanes = static_cast<int64_t>(lanes_);
-  const int64_t columns = type(in.operands[1]).shape[1];
-  llvm::Value* const tail = block.column + block.packs * lanes > columns
-                                ? first_lanes(i64(columns - block.column))
-                                : nullptr;
-  const DType wide = sum_type(from);
-  const auto row = [&](int64_t r) { return b_.CreateAdd(block.row, i64(r)); };
-  const auto at = [&](int64_t r, int64_t p) {
-    return Coordinates{Lanes::uniform(row(r)),
-                       Lanes::affine(i64(block.column + p * lanes), i64(1))};
-  };
+llvm::Value* CpuFunction::row_of(const DotBlock& block, int64_t r) {
+  return b_.CreateAdd(block.row, i64(r));
+}
+llvm::Value* CpuFunction::column_of(const DotBlock& block, int64_t p) {
+  return b_.CreateMul(b_.CreateAdd(block.pack, i64(p)), i64(lanes_));
+}
+
+std::vector<llvm::Value*> CpuFunction::load_sums(const Instruction& in, const DotBlock& block) {
+  const DType wide = sum_type(type(in.operands[0]).dtype);
   auto* packed = llvm::FixedVectorType::get(emitter_.register_type(wide), lanes_);
   std::vector<llvm::Value*> sums;
   for (int64_t r = 0; r < block.rows; ++r)
     for (int64_t p = 0; p < block.packs; ++p) {
       memo_.clear();
-      tail_ = tail;
-      llvm::Value* first = as_vector(evaluate(in.operands[2], at(r, p)));
+      tail_ = block.tail;
+      llvm::Value* first =
+          as_vector(evaluate(in.operands[2], {Lanes::uniform(row_of(block, r)),
+                                              Lanes::affine(column_of(block, p), i64(1))}));
       tail_ = nullptr;
       sums.push_back(stack(packed, "dot"));
-      b_.CreateStore(emitter_.convert(first, to, wide), sums.back());
+      b_.CreateStore(emitter_.convert(first, type(in.results[0]).dtype, wide), sums.back());
     }
-  // Adds what is computed from an element of x, spread over a pack, and a pack of y.
-  const auto add = [&](const std::vector<llvm::Value*>& right, auto left, auto product) {
-    for (int64_t r = 0; r < block.rows; ++r) {
-      llvm::Value* element = left(row(r));
-      for (int64_t p = 0; p < block.packs; ++p) {
-        llvm::Value* place = sums[static_cast<size_t>(r * block.packs + p)];
-        llvm::Value* before = b_.CreateLoad(packed, place);
-        b_.CreateStore(product(element, right[static_cast<size_t>(p)], before), place);
-      }
-    }
-  };
-  const auto add_one = [&](llvm::Value* k) {
-    memo_.clear();
-    std::vector<llvm::Value*> right;
-    tail_ = tail;
-    for (int64_t p = 0; p < block.packs; ++p)
-      right.push_back(right_pack(in, depth, k, block.column + p * lanes));
-    tail_ = nullptr;
-    add(
-        right,
-        [&](llvm::Value* r) { return emitter_.splat(left_element(in, depth, r, k), lanes_); },
-        [&](llvm::Value* x, llvm::Value* y, llvm::Value* z) {
-          return is_float(wide) ? emitter_.fma(x, y, z) : b_.CreateAdd(z, b_.CreateMul(x, y));
-        });
-  };
-  const auto add_pair = [&](llvm::Value* k, bool is_single) {
-    memo_.clear();
-    auto* numbers = llvm::FixedVectorType::get(b_.getInt32Ty(), lanes_);
-    auto* halves = llvm::FixedVectorType::get(b_.getBFloatTy(), 2 * lanes_);
-    const int64_t row_packs = (columns + lanes - 1) / lanes;
-    std::vector<llvm::Value*> right;
-    for (int64_t p = 0; p < block.packs; ++p) {
-      llvm::Value* pack = b_.CreateAdd(b_.CreateMul(b_.CreateLShr(k, 1), i64(row_packs)),
-                                       i64(block.column / lanes + p));
-      right.push_back(b_.CreateBitCast(
-          b_.CreateAlignedLoad(numbers, b_.CreateGEP(numbers, pairs, pack), llvm::Align(64)),
-          halves));
-    }
-    add(
-        right,
-        [&](llvm::Value* r) {
-          llvm::Value* pair = is_single ? joined(left_element(in, depth, r, k), nullptr)
-                                        : left_pair(in, depth, r, k);
-          return b_.CreateBitCast(emitter_.splat(pair, lanes_), halves);
-        },
-        [&](llvm::Value* x, llvm::Value* y, llvm::Value* z) -> llvm::Value* {
-          return b_.CreateIntrinsic(llvm::Intrinsic::x86_avx512bf16_dpbf16ps_512, {}, {z, x, y});
-        });
-  };
-  if (pairs)
-    for_pairs(
-        depth.depth, [&](llvm::Value* k) { add_pair(k, false); },
-        [&](llvm::Value* k) { add_pair(k, true); });
-  else if (from == DType::bf16)
-    for_pairs(
-        depth.depth,
-        [&](llvm::Value* k) {
-          add_one(b_.CreateAdd(k, i64(1)));
-          add_one(k);
-        },
-        add_one);
-  else
-    loop_over(i64(0), depth.depth, 1, add_one);
+  return sums;
+}
+
+void CpuFunction::store_sums(const Instruction& in, const Depth& depth, const Stored& to,
+                             const DotBlock& block, const std::vector<llvm::Value*>& sums) {
+  const DType wide = sum_type(type(in.operands[0]).dtype);
+  auto* packed = llvm::FixedVectorType::get(emitter_.register_type(wide), lanes_);
   // A product of zeros that was left out would have made +0 of a sum that is -0.
   llvm::Value* skipped = nullptr;
   if (is_float(wide) && !llvm::isa<llvm::ConstantInt>(depth.depth)) {
@@ -215,16 +176,183 @@ void CpuFunction::dot_block(const Instruction& in, const Depth& depth, llvm::Val
     for (int64_t p = 0; p < block.packs; ++p) {
       llvm::Value* value = b_.CreateLoad(packed, sums[static_cast<size_t>(r * block.packs + p)]);
       if (skipped) value = b_.CreateFAdd(value, skipped);
-      write(sum, at(r, p), Lanes::vector(emitter_.convert(value, wide, to)));
+      write(to, {Lanes::uniform(row_of(block, r)), Lanes::affine(column_of(block, p), i64(1))},
+            Lanes::vector(emitter_.convert(value, wide, type(in.results[0]).dtype)));
     }
   memo_.clear();
 }
 
+// Adds what `product` makes of an element of x (or a few), spread over a pack, and a pack of y.
+void CpuFunction::add_products(const DotBlock& block, const std::vector<llvm::Value*>& sums,
+                               const std::vector<llvm::Value*>& right,
+                               const std::function<llvm::Value*(llvm::Value*)>& left,
+                               const Product& product) {
+  for (int64_t r = 0; r < block.rows; ++r) {
+    llvm::Value* element = left(row_of(block, r));
+    for (int64_t p = 0; p < block.packs; ++p) {
+      llvm::Value* place = sums[static_cast<size_t>(r * block.packs + p)];
+      auto* packed = llvm::cast<llvm::AllocaInst>(place)->getAllocatedType();
+      llvm::Value* before = b_.CreateLoad(packed, place);
+      b_.CreateStore(product(element, right[static_cast<size_t>(p)], before), place);
+    }
+  }
+}
+
+void CpuFunction::add_one(const Instruction& in, const Depth& depth, const DotBlock& block,
+                          const std::vector<llvm::Value*>& sums, llvm::Value* k,
+                          const std::vector<llvm::Value*>& right) {
+  const bool is_real = is_float(sum_type(type(in.operands[0]).dtype));
+  add_products(
+      block, sums, right,
+      [&](llvm::Value* r) { return emitter_.splat(left_element(in, depth, r, k), lanes_); },
+      [&](llvm::Value* x, llvm::Value* y, llvm::Value* z) {
+        return is_real ? emitter_.fma(x, y, z) : b_.CreateAdd(z, b_.CreateMul(x, y));
+      });
+}
+
+void CpuFunction::add_pair(const Instruction& in, const Depth& depth, const DotBlock& block,
+                           const std::vector<llvm::Value*>& sums, llvm::Value* k, bool is_single,
+                           const std::vector<llvm::Value*>& right) {
+  auto* halves = llvm::FixedVectorType::get(b_.getBFloatTy(), 2 * lanes_);
+  add_products(
+      block, sums, right,
+      [&](llvm::Value* r) {
+        llvm::Value* pair =
+            is_single ? joined(left_element(in, depth, r, k), nullptr) : left_pair(in, depth, r, k);
+        return b_.CreateBitCast(emitter_.splat(pair, lanes_), halves);
+      },
+      [&](llvm::Value* x, llvm::Value* y, llvm::Value* z) -> llvm::Value* {
+        return b_.CreateIntrinsic(llvm::Intrinsic::x86_avx512bf16_dpbf16ps_512, {},
+                                  {z, x, b_.CreateBitCast(y, halves)});
+      });
+}
+
+std::vector<llvm::Value*> CpuFunction::right_packs(const Instruction& in, const Depth& depth,
+                                                   const DotBlock& block, llvm::Value* k) {
+  memo_.clear();
+  std::vector<llvm::Value*> right;
+  tail_ = block.tail;
+  for (int64_t p = 0; p < block.packs; ++p)
+    right.push_back(right_pack(in, depth, k, column_of(block, p)));
+  tail_ = nullptr;
+  return right;
+}
+
+void CpuFunction::dot_block(const Instruction& in, const Depth& depth, bool in_pairs,
+                            llvm::Value* pairs, const Stored& sum, const DotBlock& block) {
+  const std::vector<llvm::Value*> sums = load_sums(in, block);
+  const auto one = [&](llvm::Value* k) {
+    add_one(in, depth, block, sums, k, right_packs(in, depth, block, k));
+  };
+  const auto pair = [&](llvm::Value* k, bool is_single) {
+    std::vector<llvm::Value*> right;
+    if (!pairs) right = right_pairs(in, depth, block, k, is_single);
+    memo_.clear();
+    for (int64_t p = 0; pairs && p < block.packs; ++p)
+      right.push_back(load_pairs(in, pairs, k, b_.CreateAdd(block.pack, i64(p))));
+    add_pair(in, depth, block, sums, k, is_single, right);
+  };
+  if (in_pairs)
+    for_pairs(
+        depth.depth, [&](llvm::Value* k) { pair(k, false); },
+        [&](llvm::Value* k) { pair(k, true); });
+  else
+    for_ones(in, depth, i64(0), one);
+  store_sums(in, depth, sum, block, sums);
+}
+
+// One k after the other; of bf16 the order is that of pairs.
+void CpuFunction::for_ones(const Instruction& in, const Depth& depth, llvm::Value* begin,
+                           const std::function<void(llvm::Value*)>& one) {
+  if (type(in.operands[0]).dtype != DType::bf16) return loop_over(begin, depth.depth, 1, one);
+  for_pairs(
+      depth.depth,
+      [&](llvm::Value* k) {
+        one(b_.CreateAdd(k, i64(1)));
+        one(k);
+      },
+      one, begin);
+}
+
+// Few rows times a transposed y: each square of it is put in order in registers and used at once,
+// where a copy of y would be written and read again for next to no use.
+void CpuFunction::dot_squares(const Instruction& in, const Depth& depth,
+                              const std::vector<ValueId>& loads, const Stored& sum) {
+  const Shape& shape = type(in.operands[2]).shape;
+  const auto lanes = static_cast<int64_t>(lanes_);
+  const DType from = type(in.operands[0]).dtype;
+  const bool in_pairs = has_bf16_ && from == DType::bf16;
+  const int64_t step = in_pairs ? 2 * lanes : lanes;
+  loop_over(i64(0), i64(shape[1] / lanes), 1, [&](llvm::Value* pack) {
+    const DotBlock block{i64(0), shape[0], pack, 1, nullptr};
+    const std::vector<llvm::Value*> sums = load_sums(in, block);
+    llvm::Value* column = column_of(block, 0);
+    llvm::Value* whole = b_.CreateAnd(depth.depth, i64(-step));
+    loop_over(i64(0), whole, step, [&](llvm::Value* k) {
+      std::vector<std::vector<llvm::Value*>> squares;
+      for (int64_t first = 0; first < step; first += lanes)
+        for (const ValueId load : loads)
+          squares.push_back(transposed_square(depth, load, b_.CreateAdd(k, i64(first)), column));
+      const auto right = [&](int64_t i) {
+        const Coordinates here = {Lanes::uniform(b_.CreateAdd(k, i64(i))),
+                                  Lanes::affine(column, i64(1))};
+        memo_.clear();
+        for (size_t l = 0; l < loads.size(); ++l)
+          memo_[{loads[l], here}] =
+              Lanes::vector(squares[static_cast<size_t>(i / lanes) * loads.size() + l]
+                                   [static_cast<size_t>(i % lanes)]);
+        return right_pack(in, depth, here[0].value, column);
+      };
+      for (int64_t i = 0; i < step; i += in_pairs ? 2 : 1) {
+        llvm::Value* at = b_.CreateAdd(k, i64(i));
+        if (in_pairs) {
+          llvm::Value* low = right(i);
+          add_pair(in, depth, block, sums, at, false, {joined(low, right(i + 1))});
+        } else if (from == DType::bf16) {
+          const int64_t other = i ^ 1;
+          llvm::Value* value = right(other);
+          add_one(in, depth, block, sums, b_.CreateAdd(k, i64(other)), {value});
+        } else {
+          llvm::Value* value = right(i);
+          add_one(in, depth, block, sums, at, {value});
+        }
+      }
+    });
+    const auto pair = [&](llvm::Value* k, bool is_single) {
+      add_pair(in, depth, block, sums, k, is_single, right_pairs(in, depth, block, k, is_single));
+    };
+    if (in_pairs)
+      for_pairs(
+          depth.depth, [&](llvm::Value* k) { pair(k, false); },
+          [&](llvm::Value* k) { pair(k, true); }, whole);
+    else
+      for_ones(in, depth, whole, [&](llvm::Value* k) {
+        add_one(in, depth, block, sums, k, right_packs(in, depth, block, k));
+      });
+    store_sums(in, depth, sum, block, sums);
+  });
+}
+
+// A square of y from row k and that column on, in its rows, loaded down its columns.
+std::vector<llvm::Value*> CpuFunction::transposed_square(const Depth& depth, ValueId load,
+                                                         llvm::Value* k, llvm::Value* column) {
+  std::vector<llvm::Value*> square;
+  for (int64_t c = 0; c < static_cast<int64_t>(lanes_); ++c) {
+    memo_.clear();
+    const Coordinates down = {Lanes::affine(k, i64(1)),
+                              Lanes::uniform(b_.CreateAdd(column, i64(c)))};
+    if (depth.y_mask >= 0) assume_terms(depth.y_mask, down, depth.y_bounded);
+    square.push_back(as_vector(evaluate(load, down)));
+  }
+  transpose_square(square);
+  return square;
+}
+
 // A pack of a row of y, as the sum's type.
 llvm::Value* CpuFunction::right_pack(const Instruction& in, const Depth& depth, llvm::Value* k,
-                                     int64_t column) {
+                                     llvm::Value* column) {
   const ValueId y = in.operands[1];
-  const Coordinates here = {Lanes::uniform(k), Lanes::affine(i64(column), i64(1))};
+  const Coordinates here = {Lanes::uniform(k), Lanes::affine(column, i64(1))};
   if (depth.y_mask >= 0) assume_terms(depth.y_mask, here, depth.y_bounded);
   const DType from = type(y).dtype;
   return emitter_.convert(as_vector(evaluate(y, here)), from, sum_type(from));
@@ -243,9 +371,10 @@ llvm::Value* CpuFunction::left_element(const Instruction& in, const Depth& depth
 // ----------------------------------------------------------------------------------
 
 void CpuFunction::for_pairs(llvm::Value* depth, const std::function<void(llvm::Value*)>& pair,
-                            const std::function<void(llvm::Value*)>& single) {
+                            const std::function<void(llvm::Value*)>& single, llvm::Value* begin) {
   llvm::Value* even = b_.CreateAnd(depth, i64(-2));
-  if (!is_constant(even, 0)) loop_over(i64(0), even, 2, pair);
+  if (!begin) begin = i64(0);
+  if (!is_constant(even, 0)) loop_over(begin, even, 2, pair);
   if (is_constant(b_.CreateAnd(depth, i64(1)), 0)) return;
   when(b_.CreateICmpSLT(even, depth), [&] { single(even); });
 }
@@ -268,22 +397,45 @@ llvm::Value* CpuFunction::packed_pairs(const Instruction& in, const Depth& depth
   llvm::Value* pairs = stack(
       llvm::ArrayType::get(numbers, static_cast<uint64_t>((shape[0] + 1) / 2 * packs)), "pairs");
   const auto fill = [&](llvm::Value* k, bool is_single) {
-    for (int64_t p = 0; p < packs; ++p) {
-      memo_.clear();
-      tail_ = (p + 1) * lanes > shape[1] ? first_lanes(i64(shape[1] - p * lanes)) : nullptr;
-      llvm::Value* first = right_pack(in, depth, k, p * lanes);
-      llvm::Value* second =
-          is_single ? nullptr : right_pack(in, depth, b_.CreateAdd(k, i64(1)), p * lanes);
-      tail_ = nullptr;
-      llvm::Value* place = b_.CreateAdd(b_.CreateMul(b_.CreateLShr(k, 1), i64(packs)), i64(p));
-      b_.CreateAlignedStore(joined(first, second), b_.CreateGEP(numbers, pairs, place),
-                            llvm::Align(64));
-    }
+    const auto pack = [&](llvm::Value* p, llvm::Value* tail) {
+      const DotBlock block{nullptr, 0, p, 1, tail};
+      b_.CreateAlignedStore(right_pairs(in, depth, block, k, is_single)[0],
+                            pairs_at(in, pairs, k, p), llvm::Align(64));
+    };
+    const int64_t whole = shape[1] / lanes;
+    if (whole > kFewPacks)
+      loop_over(i64(0), i64(whole), 1, [&](llvm::Value* p) { pack(p, nullptr); });
+    else
+      for (int64_t p = 0; p < whole; ++p) pack(i64(p), nullptr);
+    if (whole < packs) pack(i64(whole), first_lanes(i64(shape[1] - whole * lanes)));
   };
   for_pairs(
       depth.depth, [&](llvm::Value* k) { fill(k, false); }, [&](llvm::Value* k) { fill(k, true); });
   memo_.clear();
   return pairs;
+}
+
+std::vector<llvm::Value*> CpuFunction::right_pairs(const Instruction& in, const Depth& depth,
+                                                   const DotBlock& block, llvm::Value* k,
+                                                   bool is_single) {
+  std::vector<llvm::Value*> first = right_packs(in, depth, block, k), second(first.size());
+  if (!is_single) second = right_packs(in, depth, block, b_.CreateAdd(k, i64(1)));
+  for (size_t p = 0; p < first.size(); ++p) first[p] = joined(first[p], second[p]);
+  return first;
+}
+
+llvm::Value* CpuFunction::pairs_at(const Instruction& in, llvm::Value* pairs, llvm::Value* k,
+                                   llvm::Value* pack) {
+  const auto lanes = static_cast<int64_t>(lanes_);
+  const int64_t packs = (type(in.operands[1]).shape[1] + lanes - 1) / lanes;
+  auto* numbers = llvm::FixedVectorType::get(b_.getInt32Ty(), lanes_);
+  return b_.CreateGEP(numbers, pairs,
+                      b_.CreateAdd(b_.CreateMul(b_.CreateLShr(k, 1), i64(packs)), pack));
+}
+llvm::Value* CpuFunction::load_pairs(const Instruction& in, llvm::Value* pairs, llvm::Value* k,
+                                     llvm::Value* pack) {
+  auto* numbers = llvm::FixedVectorType::get(b_.getInt32Ty(), lanes_);
+  return b_.CreateAlignedLoad(numbers, pairs_at(in, pairs, k, pack), llvm::Align(64));
 }
 
 llvm::Value* CpuFunction::left_pair(const Instruction& in, const Depth& depth, llvm::Value* row,

@@ -181,31 +181,65 @@ class CpuFunction {
     std::vector<int> x_bounded, y_bounded;
   };
   Depth depth_of(const Instruction& in);
-  // A block of the result: rows that count from an index, columns and packs that are known.
+  // A block of the result: rows that count from an index, and packs of columns.
   struct DotBlock {
     llvm::Value* row;
     int64_t rows;
-    int64_t column;
+    llvm::Value* pack;  // the number of the first
     int64_t packs;
+    llvm::Value* tail;  // which lanes of the pack are columns; null: all
   };
-  // `pairs`: y as packed_pairs() makes it, for vdpbf16ps; else null.
-  void dot_block(const Instruction& in, const Depth& depth, llvm::Value* pairs, const Stored& sum,
-                 const DotBlock& block);
+  llvm::Value* row_of(const DotBlock& block, int64_t r);
+  llvm::Value* column_of(const DotBlock& block, int64_t p);
+  // `pairs`: y as packed_pairs() makes it, or null: they are made here.
+  void dot_block(const Instruction& in, const Depth& depth, bool in_pairs, llvm::Value* pairs,
+                 const Stored& sum, const DotBlock& block);
+  // Of a y whose neighbours in memory are down its columns: `loads` as transposed_loads() says.
+  void dot_squares(const Instruction& in, const Depth& depth, const std::vector<ValueId>& loads,
+                   const Stored& sum);
+  std::vector<llvm::Value*> transposed_square(const Depth& depth, ValueId load, llvm::Value* k,
+                                              llvm::Value* column);
+  // The block's sums as variables, row by row: what z has there; and as results.
+  std::vector<llvm::Value*> load_sums(const Instruction& in, const DotBlock& block);
+  void store_sums(const Instruction& in, const Depth& depth, const Stored& to,
+                  const DotBlock& block, const std::vector<llvm::Value*>& sums);
+  using Product = std::function<llvm::Value*(llvm::Value*, llvm::Value*, llvm::Value*)>;
+  void add_products(const DotBlock& block, const std::vector<llvm::Value*>& sums,
+                    const std::vector<llvm::Value*>& right,
+                    const std::function<llvm::Value*(llvm::Value*)>& left, const Product& product);
+  // Adds the products of one k, or of k and k + 1; `right`: of y, by pack.
+  void add_one(const Instruction& in, const Depth& depth, const DotBlock& block,
+               const std::vector<llvm::Value*>& sums, llvm::Value* k,
+               const std::vector<llvm::Value*>& right);
+  void add_pair(const Instruction& in, const Depth& depth, const DotBlock& block,
+                const std::vector<llvm::Value*>& sums, llvm::Value* k, bool is_single,
+                const std::vector<llvm::Value*>& right);
   llvm::Value* right_pack(const Instruction& in, const Depth& depth, llvm::Value* k,
-                          int64_t column);
+                          llvm::Value* column);
+  std::vector<llvm::Value*> right_packs(const Instruction& in, const Depth& depth,
+                                        const DotBlock& block, llvm::Value* k);
   llvm::Value* left_element(const Instruction& in, const Depth& depth, llvm::Value* row,
                             llvm::Value* k);
   // y in memory with rows 2k and 2k+1 element by element in one i32, the second in its upper half.
   llvm::Value* packed_pairs(const Instruction& in, const Depth& depth);
+  std::vector<llvm::Value*> right_pairs(const Instruction& in, const Depth& depth,
+                                        const DotBlock& block, llvm::Value* k, bool is_single);
+  llvm::Value* pairs_at(const Instruction& in, llvm::Value* pairs, llvm::Value* k,
+                        llvm::Value* pack);
+  llvm::Value* load_pairs(const Instruction& in, llvm::Value* pairs, llvm::Value* k,
+                          llvm::Value* pack);
   // Elements k and k + 1 of a row of x in that form.
   llvm::Value* left_pair(const Instruction& in, const Depth& depth, llvm::Value* row,
                          llvm::Value* k);
   std::optional<llvm::Value*> load_pair(const Instruction& in, const Depth& depth, llvm::Value* row,
                                         llvm::Value* k);
   llvm::Value* joined(llvm::Value* first, llvm::Value* second);
-  // for (k = 0; k < depth; k += 2) pair(k), then single(depth - 1) of an odd depth.
+  // for (k = begin; k < depth; k += 2) pair(k), then single(depth - 1) of an odd depth. `begin`
+  // is even; null: 0.
   void for_pairs(llvm::Value* depth, const std::function<void(llvm::Value*)>& pair,
-                 const std::function<void(llvm::Value*)>& single);
+                 const std::function<void(llvm::Value*)>& single, llvm::Value* begin = nullptr);
+  void for_ones(const Instruction& in, const Depth& depth, llvm::Value* begin,
+                const std::function<void(llvm::Value*)>& one);
 
   const tile::Kernel& kernel_;
   const unsigned lanes_;
