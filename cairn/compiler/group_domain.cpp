@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cairn/compiler/node_class.h"
+#include "cairn/compiler/panels.h"
 
 namespace cairn {
 
@@ -162,7 +163,7 @@ AxisMap map_of_operand(const Node& node, int operand, const Domain& domain) {
   if (node.op() != Op::convolution)
     return map_of(shape, part_of_operand(node, operand, domain), domain);
   // Weights [groups, C, taps..., O]: channels and taps are K.
-  CAIRN_ASSERT(!reads_windows(node, operand));
+  CAIRN_ASSERT(!reads_windows(node, operand) && !reads_panels(node, operand));
   const std::vector<int> axes = axes_of(Part::rhs, domain);
   AxisMap map(static_cast<size_t>(shape.rank()));
   if (axes.size() == 3) map[0].axis = axes[0];
@@ -225,7 +226,7 @@ bool reads_in_place(const LaunchGroup& group, int i, int result) {
     if (class_of(*node) == NodeClass::indexing && group.nodes.size() > 1) continue;
     for (int o = 0; o < static_cast<int>(node->inputs().size()); ++o) {
       const Tensor& t = node->input(o);
-      if (reads_windows(*node, o)) {
+      if (reads_windows(*node, o) || reads_panels(*node, o)) {
         if (same(root_of(t), input)) return false;
         continue;
       }

@@ -80,6 +80,8 @@ struct GroupBinding {
   int reduced = -1;  // of these
   // Something is read that does not lie together along the last axis, of a product along N.
   bool is_strided = false;
+  // Of a product whose second operand is in panels (panels.h): elements that lie together there.
+  int64_t panel_elements = 0;
   // What an element costs, in units of about 0.3 ns: as much as copying it.
   int64_t cost = 1;
   // Slices, reversals and pads whose operand's size and start are parameters; places in the group's

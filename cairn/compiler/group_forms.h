@@ -26,7 +26,8 @@ GroupWork reduction_work(const GroupBinding& binding, const GroupForm& form,
 
 void write_product(GroupWriter& writer, const GroupForm& form);
 GroupForm product_form(const GroupBinding& binding, std::span<const int64_t> sizes);
-void product_forms(const GroupForm& usual, std::span<const int64_t> sizes, const AddForm& add);
+void product_forms(const GroupBinding& binding, const GroupForm& usual,
+                   std::span<const int64_t> sizes, const AddForm& add);
 GroupWork product_work(const GroupForm& form, std::span<const int64_t> sizes);
 
 }  // namespace cairn::detail

@@ -33,7 +33,7 @@ std::vector<GroupForm> forms_of(const GroupBinding& binding, std::span<const int
   };
   switch (binding.kind) {
     case GroupKind::pointwise: detail::pointwise_forms(binding, sizes, add); break;
-    case GroupKind::product: detail::product_forms(usual, sizes, add); break;
+    case GroupKind::product: detail::product_forms(binding, usual, sizes, add); break;
     default: detail::reduction_forms(binding, usual, sizes, add);
   }
   return forms;

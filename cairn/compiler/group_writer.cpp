@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "cairn/compiler/node_class.h"
+#include "cairn/compiler/panels.h"
 
 namespace cairn {
 
@@ -21,6 +22,12 @@ std::string kernel_name(const LaunchGroup& group) {
     if (text.size() > 60) return text + "_etc";
   }
   return text;
+}
+
+// As what kernels read panels of that type: elements that lie together are one word.
+DType word_type(DType dtype) {
+  if (panel_elements(dtype) == 1) return dtype;
+  return dtype == DType::i8 ? DType::i32 : DType::u32;
 }
 
 Shape common_shape(const Shape& a, const Shape& b) {
@@ -77,7 +84,7 @@ void GroupWriter::find_reads() {
     }
     if (class_of(*node) != NodeClass::indexing) {
       for (int i = 0; i < static_cast<int>(node->inputs().size()); ++i)
-        if (!reads_windows(*node, i)) add(source(*node, i));
+        if (!reads_windows(*node, i) && !reads_panels(*node, i)) add(source(*node, i));
     } else if (group_.nodes.size() == 1) {
       const Tensor result(const_cast<Node*>(node), 0);
       add(sources_.of(result, map_of(result.shape(), Part::whole, domain_)));
@@ -129,6 +136,8 @@ void GroupWriter::merge_axes() {
     merged_of_.push_back(static_cast<int>(binding_.axes.size()) - 1);
   }
   if (domain_.reduced >= 0) binding_.reduced = merged(domain_.reduced);
+  if (const Node& node = *group_.nodes[static_cast<size_t>(binding_.anchor)]; reads_panels(node, 1))
+    binding_.panel_elements = panel_elements(node.input(1).dtype());
   // Of a product the columns are written together.
   const int last_axis = domain_.kind == GroupKind::product ? rank - 2 : rank - 1;
   const int last = last_axis >= 0 ? merged(last_axis) : -1;
@@ -155,8 +164,13 @@ AxisMap GroupWriter::merged(const AxisMap& axes) const {
 }
 
 void GroupWriter::add_parameters() {
-  for (size_t i = 0; i < group_.inputs.size(); ++i)
-    inputs_.push_back(builder_.input(fmt::format("in{}", i), group_.inputs[i].dtype()));
+  for (size_t i = 0; i < group_.inputs.size(); ++i) {
+    const bool is_words = std::ranges::any_of(group_.nodes, [&](const Node* node) {
+      return reads_panels(*node, 1) && same(root_of(node->input(1)), group_.inputs[i]);
+    });
+    const DType dtype = group_.inputs[i].dtype();
+    inputs_.push_back(builder_.input(fmt::format("in{}", i), is_words ? word_type(dtype) : dtype));
+  }
   for (size_t i = 0; i < group_.outputs.size(); ++i)
     outputs_.push_back(builder_.output(fmt::format("out{}", i), group_.outputs[i].dtype()));
   for (int i = 0; i < rank(); ++i) sizes_.push_back(builder_.size(fmt::format("n{}", i)));
@@ -310,6 +324,18 @@ Tile GroupWriter::windows(const Node& convolution, const Tile& row, const Tile& 
   const Tile begin = builder_.load(window_begins_, m ? indices_[0].at * size(m) + row : row);
   const Tile offset = begin + builder_.load(window_steps_, step, inside);
   return builder_.load(inputs_[input], offset, inside);
+}
+
+Tile GroupWriter::panels(const Node& product, const Tile& first, const Tile& step, int64_t columns,
+                         const Tile& inside) {
+  const size_t input = index_of(group_.inputs, root_of(product.input(1)));
+  const int64_t together = panel_elements(product.input(1).dtype());
+  const Tile depth = size(rank() - 1);
+  const Tile rows = together == 1 ? depth : ceil_div(depth, together);
+  const Tile panel = first / kPanelColumns;
+  const Tile begin = (panel * rows - panel) * kPanelColumns + first;
+  const Tile place = step * kPanelColumns + expand_dims(builder_.arange(columns), 0) + begin;
+  return builder_.load(inputs_[input], place, together == 1 ? inside : step < rows);
 }
 
 bool GroupWriter::moves_along(const Node& node, int operand, int axis) const {

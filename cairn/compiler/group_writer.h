@@ -47,6 +47,10 @@ class GroupWriter {
   // Elements of a convolution's x: of the window of each row, those steps.
   tile::Tile windows(const Node& convolution, const tile::Tile& row, const tile::Tile& step,
                      const tile::Tile& inside);
+  // A matrix in panels (panels.h): so many columns from `first` on, which lie in one panel, and
+  // those rows of it, or of words where several elements lie together.
+  tile::Tile panels(const Node& product, const tile::Tile& first, const tile::Tile& step,
+                    int64_t columns, const tile::Tile& inside);
   // Whether the operand moves along an axis of the domain, so that what is read of it is masked
   // there.
   bool moves_along(const Node& node, int operand, int axis) const;

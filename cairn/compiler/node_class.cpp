@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cairn/compiler/kernel_compiler.h"
+#include "cairn/compiler/panels.h"
 #include "cairn/compiler/schedule.h"
 #include "cairn/graph/infer.h"
 
@@ -46,13 +47,20 @@ bool is_product(const Node& node) {
   // The domain has an axis more: K (group_domain.h).
   const bool is_matmul = node.op() == Op::matmul && node.output().shape.rank() < kMaxRank;
   if (!is_matmul && !(node.op() == Op::convolution && is_plain_convolution(node))) return false;
-  const DType from = node.input(0).dtype();
+  const DType from = node.input(0).dtype(), other = node.input(1).dtype();
   const DType to = node.output().dtype;
   const Attrs& attrs = node.attrs();
+  if (attrs.has(Attr::columns)) {
+    const Shape& panels = node.input(1).shape();
+    if (panels[2] != kPanelColumns || panels[3] != panel_elements(other)) return false;
+  }
   const DType sum =
       attrs.has(Attr::accumulate) ? attrs.dtype(Attr::accumulate) : default_accumulate(from);
-  return from == node.input(1).dtype() && is_compiled_float(from) && is_compiled_float(to) &&
-         sum == (from == DType::f64 ? DType::f64 : DType::f32) && can_lower(Op::cast, sum, to);
+  if (!can_lower(Op::cast, sum, to)) return false;
+  const auto is_byte = [](DType t) { return t == DType::i8 || t == DType::u8; };
+  if (is_byte(from)) return is_byte(other) && sum == DType::i32 && is_matmul;
+  return from == other && is_compiled_float(from) && is_compiled_float(to) &&
+         sum == (from == DType::f64 ? DType::f64 : DType::f32);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "cairn/compiler/group_forms.h"
 #include "cairn/compiler/node_class.h"
+#include "cairn/compiler/panels.h"
 #include "cairn/tile/rows.h"
 
 namespace cairn::detail {
@@ -31,34 +32,42 @@ void write_product(GroupWriter& w, const GroupForm& form) {
                            : std::vector<Tile>{w.count(batch), columns, rows};
   });
   if (!batch.empty()) w.set_indices(batch, k.program_id(0));
+  const Tile first_column = k.program_id(column_axis) * block.columns;
   const Tile row = expand_dims(k.program_id(row_axis) * block.rows + k.arange(block.rows), 1);
-  const Tile column =
-      expand_dims(k.program_id(column_axis) * block.columns + k.arange(block.columns), 0);
+  const Tile column = expand_dims(first_column + k.arange(block.columns), 0);
   w.set_index(m, {row, row < w.size(m)});
   w.set_index(n, {column, column < w.size(n)});
   // The window of a row behind the last is that of the last, and not written.
   const Tile window = minimum(row, w.size(m) - 1);
-  const DType wide = tile::compute_type(product.input(0).dtype());
-  const Tile sum =
-      k.loop(0, w.size(depth), block.depth, k.full({block.rows, block.columns}, 0, wide),
-             [&](const Tile& first, const Tile& before) {
-               const Tile steps = first + k.arange(block.depth);
-               const auto operand = [&](int i, const Shape& shape) {
-                 return w.in_loop([&] {
-                   const Tile along = expand_dims(steps, i == 0 ? 0 : 1);
-                   const Tile inside = along < w.size(depth);
-                   w.set_index(depth, {along, inside});
-                   if (reads_windows(product, i))
-                     return broadcast_to(w.windows(product, window, along, inside), shape);
-                   const Tile value = broadcast_to(w.operand(product, i), shape);
-                   // What stays the same along K is 0 behind its end all the same.
-                   return w.moves_along(product, i, k_axis) ? value : where(inside, value, 0);
-                 });
-               };
-               const Tile left = operand(0, {block.rows, block.depth});
-               const Tile right = operand(1, {block.depth, block.columns});
-               return dot(left, right, before);
-             });
+  const DType from = product.input(0).dtype();
+  const DType wide = is_float(from) ? tile::compute_type(from) : DType::i32;
+  const Tile sum = k.loop(
+      0, w.size(depth), block.depth, k.full({block.rows, block.columns}, 0, wide),
+      [&](const Tile& first, const Tile& before) {
+        const Tile steps = first + k.arange(block.depth);
+        const auto operand = [&](int i, const Shape& shape) {
+          return w.in_loop([&] {
+            const Tile along = expand_dims(steps, i == 0 ? 0 : 1);
+            const Tile inside = along < w.size(depth);
+            w.set_index(depth, {along, inside});
+            if (reads_windows(product, i))
+              return broadcast_to(w.windows(product, window, along, inside), shape);
+            const Tile value = broadcast_to(w.operand(product, i), shape);
+            // What stays the same along K is 0 behind its end all the same.
+            return w.moves_along(product, i, k_axis) ? value : where(inside, value, 0);
+          });
+        };
+        const Tile left = operand(0, {block.rows, block.depth});
+        if (!reads_panels(product, 1))
+          return dot(left, operand(1, {block.depth, block.columns}), before);
+        const int64_t together = panel_elements(product.input(1).dtype());
+        const Tile rows =
+            together == 1 ? steps : first / together + k.arange(block.depth / together);
+        const Tile along = expand_dims(rows, 1);
+        return dot(left,
+                   w.panels(product, first_column, along, block.columns, along < w.size(depth)),
+                   before);
+      });
   w.set_value(product, tile::narrow(sum, product.output().dtype));
   w.store(Part::whole, {block.rows, block.columns});
 }
@@ -80,13 +89,15 @@ int64_t fitting(int64_t n, std::initializer_list<int64_t> sizes) {
 }
 
 constexpr int64_t kFewRows = 16;
+constexpr std::initializer_list<int64_t> kFew = {16, 12, 8, 6, 4, 2, 1};
+constexpr std::initializer_list<int64_t> kMany = {48, 66, 36, 24, 12, 6, 4, 2, 1};
 
 // With few rows y comes from memory and is used at once, so it is read in an order that memory
 // likes: as pieces of rows of 4 KB, eight at a time, while the sums of all of their columns stay in
 // the first cache (1 x 4096 x 4096 on Zen 4: 3.2 ms, with 64 columns 7.8). A transposed y is read
 // along 16 rows of it.
 ProductBlock few_rows_block(int64_t m, int64_t n, bool is_strided) {
-  const int64_t rows = fitting(m, {16, 12, 8, 6, 4, 2, 1});
+  const int64_t rows = fitting(m, kFew);
   if (is_strided) return {rows, 16, 1024};
   const int64_t columns = fitting(n, {rows > 8 ? 512 : 1024, 256, 128, 64, 48, 32, 16});
   return {rows, columns, rows > 4 ? 16 : 8};
@@ -101,28 +112,41 @@ ProductBlock few_rows_block(int64_t m, int64_t n, bool is_strided) {
 // long as 6 rows: more rows share it.
 GroupForm product_form(const GroupBinding& binding, std::span<const int64_t> sizes) {
   const int64_t m = sizes[sizes.size() - 3], n = sizes[sizes.size() - 2];
-  if (m <= kFewRows) return {false, 0, 0, few_rows_block(m, n, binding.is_strided)};
-  const int64_t rows = binding.is_strided && m > 96 ? fitting(m, {192, 144, 96})
-                                                    : fitting(m, {48, 66, 36, 24, 12, 6, 4, 2, 1});
+  GroupForm form;
+  // A panel is read from one end to the other; 64 KB of it stay in the second cache.
+  if (binding.panel_elements) {
+    form.block = {fitting(m, m <= kFewRows ? kFew : kMany), kPanelColumns,
+                  256 * binding.panel_elements};
+    return form;
+  }
+  if (m <= kFewRows) {
+    form.block = few_rows_block(m, n, binding.is_strided);
+    return form;
+  }
+  const int64_t rows =
+      binding.is_strided && m > 96 ? fitting(m, {192, 144, 96}) : fitting(m, kMany);
   // What a block reads transposed is held whole: of few steps no more than that, or a product of
   // two steps takes 400 ns.
   const int64_t steps = sizes.back();
   const int64_t depth = steps <= 16 ? 16 : steps <= 64 ? 64 : 256;
-  GroupForm form;
   form.block = {rows, fitting(n, {64, 80, 48, 32, 16}), depth};
   return form;
 }
 
 // Each with the other order of programs, and blocks that are larger or deeper.
-void product_forms(const GroupForm& usual, std::span<const int64_t> sizes, const AddForm& add) {
+void product_forms(const GroupBinding& binding, const GroupForm& usual,
+                   std::span<const int64_t> sizes, const AddForm& add) {
   const int64_t m = sizes[sizes.size() - 3], n = sizes[sizes.size() - 2], depth = sizes.back();
   const ProductBlock& block = usual.block;
   std::vector<ProductBlock> blocks = {block};
   for (const int64_t rows : {12, 24, 36, 48, 66, 96, 144, 192})
     blocks.push_back({rows, block.columns, block.depth});
-  for (const int64_t columns : {32, 48, 64, 80, 128})
-    blocks.push_back({block.rows, columns, block.depth});
-  for (const int64_t steps : {128, 512}) blocks.push_back({block.rows, block.columns, steps});
+  // Panels have their own width, and are read in the steps that they were written in.
+  if (!binding.panel_elements) {
+    for (const int64_t columns : {32, 48, 64, 80, 128})
+      blocks.push_back({block.rows, columns, block.depth});
+    for (const int64_t steps : {128, 512}) blocks.push_back({block.rows, block.columns, steps});
+  }
   for (const ProductBlock& each : blocks) {
     if (each.rows >= 2 * m && each.rows > block.rows) continue;
     if (each.columns >= 2 * n && each.columns > block.columns) continue;

@@ -269,6 +269,7 @@ bool is_size(Attr key) {
     case Attr::k:
     case Attr::size:
     case Attr::groups:
+    case Attr::columns:
     case Attr::value: return true;
     default: return false;
   }

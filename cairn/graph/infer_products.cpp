@@ -75,6 +75,19 @@ Types infer_matmul(const InferContext& c) {
   const Shape& a = c.shape(0);
   const Shape& b = c.shape(1);
   const DType dtype = product_dtype(c);
+  if (c.attrs.has(Attr::columns)) {
+    const int64_t columns = c.attrs.integer(Attr::columns);
+    const auto covers = [](int64_t pieces, int64_t size, int64_t n) {
+      return size > 0 && pieces == (n + size - 1) / size;
+    };
+    if (a.rank() != 2 || b.rank() != 4 || columns < 1 || !covers(b[0], b[2], columns) ||
+        !covers(b[1], b[3], a[1]))
+      c.fail(
+          fmt::format("with columns={} takes [M, K] and panels [columns / W, K / E, W, E]: "
+                      "{} x {}",
+                      columns, to_string(a), to_string(b)));
+    return {c.result(dtype, {a[0], columns})};
+  }
   if (a.rank() < 2 || a.rank() != b.rank()) c.fail("operands need the same rank, at least 2");
   const int r = a.rank();
   for (int i = 0; i < r - 2; ++i)

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "cairn/base/memory.h"
+#include "cairn/compiler/hoist.h"
 #include "cairn/graph/graph.h"
 #include "cairn/graph/numbering.h"
 #include "cairn/ops/elementwise.h"
@@ -15,8 +16,10 @@
 #include "cairn/ops/nn.h"
 #include "cairn/ops/random.h"
 #include "cairn/ops/reduce.h"
+#include "cairn/runtime/kept_values.h"
 #include "cairn/runtime/plan_memory.h"
 #include "cairn/transforms/precision.h"
+#include "cairn/transforms/simplify.h"
 
 namespace cairn {
 namespace {
@@ -60,7 +63,6 @@ struct Generator::State {
   Transformer& model;
   int64_t capacity;
   DType precision;
-  std::vector<Field> fields;
   std::vector<Tensor> cache;  // keys and values of layer 0, of layer 1, ...
   int64_t length = 0;
   Tensor logits;  // (V) of the last token
@@ -81,44 +83,46 @@ struct Generator::State {
   }
 
   // The step over a chunk of so many tokens: it takes the arguments of build() and, after them,
-  // what the model captures. Made once, and before it is timed where somebody asks for that
-  // (prepare), which a Function does not do for arguments of which some are given away: the cache.
+  // the model's weights as its products want them, which the steps share, and other weights. Made
+  // once, and before it is timed where somebody asks for that (prepare), which a Function does not
+  // do for arguments of which some are given away: the cache.
   struct Step {
     std::shared_ptr<const Plan> plan;
-    std::vector<Tensor> leaves;
+    std::vector<Tensor> weights;
   };
   std::map<int64_t, Step> steps;
+  KeptValues kept;
   const Step& step(int64_t chunk) {
     if (const auto found = steps.find(chunk); found != steps.end()) return found->second;
     std::vector<TensorType> types;
     for (const Tensor& t : cache) types.push_back(t.type());
     std::vector<bool> donated(types.size(), true);
-    for (const Field& f : fields) types.push_back(f.tensor->type());
-    size_t held = 0;
-    for (const TensorType& type : types) held += type.bytes();
     types.push_back({DType::i32, {1, chunk}});
     types.insert(types.end(), 2, {DType::i32, {}});
     donated.resize(types.size(), false);
     const Graph graph = trace(
         with_precision([this](std::span<const Tensor> args) { return build(args); }, precision),
         types);
-    Step made;
-    for (const Node* node : topological_order(graph.outputs))
-      if (node->op() == Op::leaf) made.leaves.emplace_back(const_cast<Node*>(node), 0);
-    made.plan = runtime.plan(without_leaves(graph), donated, false);
+    const Hoisted hoisted = hoist(simplify(graph), runtime.backend().packs_weights());
+    const std::vector<Tensor> leaves = leaves_of(hoisted.graph);
+    size_t held = 0;
+    for (const Tensor& t : cache) held += t.type().bytes();
+    for (const Tensor& t : leaves) held += t.type().bytes();
+    Step made{runtime.plan(hoisted.graph, donated, false), {}};
     check_memory(runtime.backend(), *made.plan, held,
                  fmt::format("feeding {} tokens beside a cache of {}", chunk, capacity),
                  "use fewer tokens");
+    made.weights = kept.get(runtime, hoisted.values);
+    made.weights.insert(made.weights.end(), leaves.begin(), leaves.end());
     return steps.emplace(chunk, std::move(made)).first->second;
   }
 
-  // (cache..., parameters..., ids (1, T), length, last) → cache..., logits (V) of token `last`.
+  // (cache..., ids (1, T), length, last) → cache..., logits (V) of token `last`.
   std::vector<Tensor> build(std::span<const Tensor> args) {
     const auto layers = static_cast<size_t>(model.config().layers);
     const Tensor& length = args[args.size() - 2];
     std::vector<KvCache> caches;
     for (size_t i = 0; i < layers; ++i) caches.push_back({args[2 * i], args[2 * i + 1], length});
-    const Bound bound(fields, args.subspan(2 * layers, fields.size()));
     Context ctx;
     const Tensor h = model.hidden(ctx, args[args.size() - 3], &caches);  // (1, T, C)
     const Operand starts[] = {0, args.back(), 0};
@@ -131,7 +135,7 @@ struct Generator::State {
 };
 
 Generator::Generator(Runtime& runtime, Transformer& model, int64_t capacity, DType precision)
-    : state_(new State{runtime, model, capacity, precision, fields(model), {}, 0, {}}) {
+    : state_(new State{runtime, model, capacity, precision, {}, 0, {}}) {
   if (model.config().position == PositionKind::learned && capacity > model.config().context)
     throw_error(fmt::format("a cache of {} tokens does not fit the model's context of {}", capacity,
                             model.config().context));
@@ -175,11 +179,10 @@ void Generator::feed(std::span<const int32_t> ids) {
     const int64_t chunk = count == 1 ? 1 : kChunk;
     const State::Step& step = s.step(chunk);
     std::vector<Tensor> args = std::move(s.cache);
-    for (const Field& f : s.fields) args.push_back(*f.tensor);
     args.push_back(ids_tensor(ids.first(static_cast<size_t>(count)), chunk));
     args.push_back(Tensor::from<int32_t>({static_cast<int32_t>(s.length)}, {}));
     args.push_back(Tensor::from<int32_t>({static_cast<int32_t>(count - 1)}, {}));
-    args.insert(args.end(), step.leaves.begin(), step.leaves.end());
+    args.insert(args.end(), step.weights.begin(), step.weights.end());
     std::vector<Tensor> results = s.runtime.run(step.plan, std::move(args));
     s.logits = std::move(results.back());
     results.pop_back();

@@ -1,7 +1,8 @@
 // Generation: tokens from a language model, with a key-value cache.
 //
 // Prefill runs over the prompt in chunks of a fixed size and decode over one token, so three plans
-// serve a conversation of any length. Sampling is part of the compiled step; what it depends on
+// serve a conversation of any length. Products read the weights in an order of their own
+// (compiler/panels.h), made once, which takes the memory of the model again. Sampling is part of the compiled step; what it depends on
 // (temperature, top-k, ..., the key) is data.
 #pragma once
 
@@ -30,12 +31,13 @@ class Generator {
 
   // `capacity`: tokens that the cache holds; at most the model's context where positions are
   // learned. `precision`: what products are computed in: f32, bf16 or f16; weights and cache stay
-  // f32. Throws Error when there is no memory for the cache.
+  // f32. The weights are those that the model has when the first token is fed. Throws Error when
+  // there is no memory for the cache.
   Generator(Runtime& runtime, Transformer& model, int64_t capacity, DType precision = DType::f32);
   ~Generator();
 
-  // Makes the plans that feeding so many tokens takes, and computes nothing: for who measures what
-  // follows. Throws Error when there is no memory for running them.
+  // Makes the plans that feeding so many tokens takes, and what is kept of the weights: for who
+  // measures what follows. Throws Error when there is no memory for running them.
   void prepare(size_t tokens);
   // Forgets all tokens.
   void reset();

@@ -4,8 +4,11 @@
 #include <algorithm>
 #include <list>
 
+#include "cairn/compiler/hoist.h"
 #include "cairn/graph/infer.h"
+#include "cairn/runtime/kept_values.h"
 #include "cairn/runtime/runtime.h"
+#include "cairn/transforms/simplify.h"
 
 namespace cairn {
 
@@ -18,25 +21,25 @@ struct Function::State {
     std::vector<bool> donated;
     bool eager;
     std::shared_ptr<const Plan> plan;
+    // What the plan takes behind the arguments: values to be kept, then leaves.
+    std::vector<Tensor> values, leaves;
+    bool has_values = false;  // `values` have been computed
   };
   struct Entry {
     std::vector<TensorType> types;
-    Graph graph;
-    std::vector<Tensor> leaves;  // that the function captured
+    Graph traced;  // with the leaves that the function captured
+    Graph graph;   // with inputs in their place
     std::vector<PlanEntry> plans;
   };
   std::mutex mutex;
   std::list<Entry> entries;
+  KeptValues kept;
   int64_t traces = 0;
   std::shared_ptr<const Plan> last_plan;
 
   void add(std::vector<TensorType> types, Graph graph) {
-    Entry entry{std::move(types), {}, {}, {}};
-    for (const Node* node : topological_order(graph.outputs))
-      if (node->op() == Op::leaf) entry.leaves.emplace_back(const_cast<Node*>(node), 0);
-    // Captured leaves become arguments, in this order, before anything is simplified away.
-    entry.graph = without_leaves(graph);
-    entries.push_front(std::move(entry));
+    Graph closed = without_leaves(graph);
+    entries.push_front({std::move(types), std::move(graph), std::move(closed), {}});
     ++traces;
   }
 
@@ -64,15 +67,23 @@ struct Function::State {
     return entries.front();
   }
 
-  std::shared_ptr<const Plan> plan(Entry& e, Runtime& runtime, const std::vector<bool>& donated,
-                                   bool eager) {
+  // What the function computes from captured leaves alone is taken out of the plan.
+  PlanEntry& plan(Entry& e, Runtime& runtime, const std::vector<bool>& donated, bool eager) {
     const std::shared_ptr<const void> here = runtime.lifetime().lock();
-    for (const PlanEntry& p : e.plans)
-      if (p.donated == donated && p.eager == eager && p.runtime.lock() == here) return p.plan;
+    for (PlanEntry& p : e.plans)
+      if (p.donated == donated && p.eager == eager && p.runtime.lock() == here) return p;
     std::erase_if(e.plans, [](const PlanEntry& p) { return p.runtime.expired(); });
-    auto plan = runtime.plan(e.graph, donated, eager);
-    e.plans.push_back({here, donated, eager, plan});
-    return plan;
+    Hoisted hoisted{e.traced, {}};
+    if (!eager && e.graph.inputs.size() > e.traced.inputs.size())
+      hoisted = hoist(simplify(e.traced), runtime.backend().packs_weights());
+    PlanEntry made{here,
+                   donated,
+                   eager,
+                   runtime.plan(hoisted.graph, donated, eager),
+                   std::move(hoisted.values),
+                   leaves_of(hoisted.graph)};
+    e.plans.push_back(std::move(made));
+    return e.plans.back();
   }
 };
 
@@ -97,7 +108,7 @@ std::shared_ptr<const Plan> Function::plan(Runtime& runtime, std::span<const Ten
                                            bool donate) {
   const std::lock_guard lock(state_->mutex);
   State::Entry& entry = state_->entry(types);
-  return state_->plan(entry, runtime, std::vector<bool>(types.size(), donate), false);
+  return state_->plan(entry, runtime, std::vector<bool>(types.size(), donate), false).plan;
 }
 
 int64_t Function::traces() const {
@@ -174,10 +185,14 @@ std::vector<Tensor> Function::operator()(Runtime& runtime, std::vector<Tensor> a
     const std::lock_guard lock(state_->mutex);
     State::Entry* known = state_->find(args);
     State::Entry& entry = known ? *known : state_->entry(types_of(args));
-    plan = state_->plan(entry, runtime, donated, options.eager);
+    State::PlanEntry& planned = state_->plan(entry, runtime, donated, options.eager);
+    plan = planned.plan;
     check_aliases(*plan, args, donated, options.must_alias);
     state_->last_plan = plan;
-    args.insert(args.end(), entry.leaves.begin(), entry.leaves.end());
+    if (!planned.has_values) planned.values = state_->kept.get(runtime, planned.values);
+    planned.has_values = true;
+    args.insert(args.end(), planned.values.begin(), planned.values.end());
+    args.insert(args.end(), planned.leaves.begin(), planned.leaves.end());
   }
   return runtime.run(plan, std::move(args), options);
 }

@@ -98,6 +98,8 @@ class Backend {
   // The graph of which this backend's plans are made: an equal one, in operations that it has
   // kernels for. What it does depends on the structure alone, never on sizes.
   virtual Graph prepare(const Graph& graph) const { return graph; }
+  // Whether its products want weights in panels (compiler/hoist.h).
+  virtual bool packs_weights() const { return false; }
   // Whether it computes a custom operation as it is; others are replaced by their fallbacks.
   virtual bool has_kernel(const Node& /*custom*/) const { return false; }
   // Joins launches of the schedule (compiler/fuse.h). `eager`: one launch per node.

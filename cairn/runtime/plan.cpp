@@ -287,6 +287,13 @@ Graph without_leaves(const Graph& graph) {
       });
 }
 
+std::vector<Tensor> leaves_of(const Graph& graph) {
+  std::vector<Tensor> leaves;
+  for (const Node* node : topological_order(graph.outputs))
+    if (node->op() == Op::leaf) leaves.emplace_back(const_cast<Node*>(node), 0);
+  return leaves;
+}
+
 std::shared_ptr<Plan> make_plan(const Graph& graph, const Backend& backend,
                                 const PlanOptions& options) {
   return Planner(graph, backend, options).run();

@@ -78,6 +78,8 @@ size_t workspace_bytes(const Launch& launch, const Backend& backend);
 // The graph with every leaf replaced by a further input, in topological order: a pattern that holds
 // no memory.
 Graph without_leaves(const Graph& graph);
+// Its leaves, in the order of those inputs.
+std::vector<Tensor> leaves_of(const Graph& graph);
 
 // Throws Error when the backend cannot run an operation of the graph.
 std::shared_ptr<Plan> make_plan(const Graph& graph, const Backend& backend,

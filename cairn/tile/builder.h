@@ -199,7 +199,8 @@ inline Tile min(const Value& x, int axis) { return reduce(Combine::min, x, axis)
 Tile arg_reduce(Combine kind, const Value& x, int axis);
 Tile scan(Combine kind, const Value& x, int axis, bool reverse = false);
 
-// z + x y for x[M, K], y[K, N], z[M, N]: one fma chain per element, in increasing k.
+// z + x y for x[M, K], y[K, N], z[M, N]: one fma chain per element, in increasing k. y may come as
+// words that hold its elements of several k (tile_ops.def).
 Tile dot(const Value& x, const Value& y, const Value& z);
 
 }  // namespace cairn::tile

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "cairn/graph/scalar.h"
@@ -165,8 +166,31 @@ HostArray evaluate_arg_reduce(const Instruction& in, const TileType& result, con
   return out;
 }
 
+namespace {
+
+// The rows of y out of words that hold several.
+HostArray rows_of_words(const HostArray& words, DType element) {
+  const size_t bytes = size_of(element), group = 4 / bytes;
+  const Shape& shape = words.shape();
+  HostArray rows(element, {shape[0] * static_cast<int64_t>(group), shape[1]});
+  const auto columns = static_cast<size_t>(shape[1]);
+  const auto* from = static_cast<const char*>(words.data());
+  auto* to = static_cast<char*>(rows.mutable_data());
+  for (size_t row = 0; row < static_cast<size_t>(rows.shape()[0]); ++row)
+    for (size_t n = 0; n < columns; ++n)
+      std::memcpy(to + (row * columns + n) * bytes,
+                  from + (row / group * columns + n) * 4 + row % group * bytes, bytes);
+  return rows;
+}
+
+}  // namespace
+
 // 16- and 8-bit floats multiply in f32, whatever they are added to, and the sum is rounded once.
 HostArray evaluate_dot(const TileType& result, std::span<const HostArray> operands) {
+  if (const auto element = element_of_words(operands[0].dtype(), operands[1].dtype())) {
+    const HostArray plain[] = {operands[0], rows_of_words(operands[1], *element), operands[2]};
+    return evaluate_dot(result, plain);
+  }
   if (is_integer(operands[0].dtype())) return dot_in<int32_t>(result, operands);
   if (operands[0].dtype() == DType::f64) return dot_in<double>(result, operands);
   return dot_in<float>(result, operands);

@@ -157,7 +157,12 @@ void check_store(const Context& c) {
 }
 
 TileType infer_dot(const Context& c) {
-  const TileType &x = c.operand(0), &y = c.operand(1), &z = c.operand(2);
+  const TileType &x = c.operand(0), &z = c.operand(2);
+  TileType y = c.operand(1);
+  if (const auto element = element_of_words(x.dtype, y.dtype); element && y.shape.rank() == 2) {
+    y.dtype = *element;
+    y.shape[0] *= 4 / static_cast<int64_t>(size_of(*element));
+  }
   if (x.shape.rank() != 2 || y.shape.rank() != 2 || x.shape[1] != y.shape[0] ||
       z.shape != Shape{x.shape[0], y.shape[1]})
     c.fail(fmt::format("shapes {} x {} + {} do not fit ([M, K] x [K, N] + [M, N])", to_string(x),
@@ -169,7 +174,7 @@ TileType infer_dot(const Context& c) {
   if (!floats && !bytes)
     c.fail(
         fmt::format("types {} x {} + {} have no product (two floats of one type into f32 or that "
-                    "type; 8-bit integers into i32)",
+                    "type; 8-bit integers into i32; bf16 or 8-bit integers with words of them)",
                     name(x.dtype), name(y.dtype), name(z.dtype)));
   return z;
 }
@@ -288,6 +293,13 @@ Shape broadcast_shape(std::string_view operation, const Shape& a, const Shape& b
            where);
   }
   return result;
+}
+
+std::optional<DType> element_of_words(DType x, DType y) {
+  if (y != DType::i32 && y != DType::u32) return std::nullopt;
+  if (x == DType::bf16 && y == DType::u32) return DType::bf16;
+  if (x == DType::i8 || x == DType::u8) return y == DType::i32 ? DType::i8 : DType::u8;
+  return std::nullopt;
 }
 
 std::vector<TileType> result_types(const Kernel& kernel, const Instruction& instruction,

@@ -1,6 +1,7 @@
 // The types of an instruction's results.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "cairn/tile/ir.h"
@@ -17,6 +18,10 @@ std::vector<TileType> result_types(const Kernel& kernel, const Instruction& inst
 // The shape that NumPy's broadcasting gives two tiles; throws Error "[tile <operation>] ...".
 Shape broadcast_shape(std::string_view operation, const Shape& a, const Shape& b,
                       const std::source_location& where);
+
+// What y holds in a dot whose second operand is words: 32 bits with the elements of as many rows of
+// y as fit, the first in the lowest bits. None when it is a plain one.
+std::optional<DType> element_of_words(DType x, DType y);
 
 // "[tile <operation>] <what> (at <file:line>)".
 [[noreturn]] void fail(std::string_view operation, std::string_view what,

@@ -29,7 +29,7 @@ CpuFunction::CpuFunction(const tile::Kernel& kernel, const CpuFeatures& features
                          const KernelVersion& version, llvm::Module& module)
     : kernel_(kernel),
       lanes_(features.lanes),
-      has_bf16_(features.has_bf16),
+      features_(features),
       version_(version),
       module_(module),
       emitter_(module),

@@ -1,6 +1,6 @@
 // The lowering of one kernel (cpu_lowering.h), in parts: statements and loops in cpu_function.cpp,
 // stores in cpu_store.cpp, values in cpu_values.cpp, bounds in cpu_bounds.cpp, reductions and scans
-// in cpu_reduce.cpp, products in cpu_dot.cpp.
+// in cpu_reduce.cpp, products in cpu_dot.cpp and cpu_dot_words.cpp.
 #pragma once
 
 #include <functional>
@@ -173,14 +173,26 @@ class CpuFunction {
   // --- cpu_dot.cpp
   // --------------------------------------------------------------------------------
 
-  void emit_dot(const Instruction& in);
-  // How far the products go: beyond `depth` both operands are 0 by their masks.
-  struct Depth {
-    llvm::Value* depth = nullptr;
-    ValueId x_mask = -1, y_mask = -1;
-    std::vector<int> x_bounded, y_bounded;
+  // A mask outside of which an operand is 0, and the axis that each of its terms bounds.
+  struct DotMask {
+    ValueId value = -1;
+    std::vector<int> bounded = {};
   };
-  Depth depth_of(const Instruction& in);
+  // One product of tiles on its way.
+  struct Dot {
+    const Instruction& in;
+    Stored sum;
+    DType element = DType::f32;  // of y
+    DType sum_type = DType::f32;
+    int64_t step = 1;        // how many k are multiplied at a time
+    bool has_words = false;  // y comes as words of its elements (tile_ops.def)
+    // Beyond `depth` elements of x and `y_rows` rows of y's tile the operands are 0 by their masks.
+    llvm::Value* depth = nullptr;
+    llvm::Value* y_rows = nullptr;
+    DotMask x_mask = {}, y_mask = {};
+    llvm::Value* words = nullptr;        // y as words_of() makes it
+    llvm::Value* corrections = nullptr;  // corrections_of()
+  };
   // A block of the result: rows that count from an index, and packs of columns.
   struct DotBlock {
     llvm::Value* row;
@@ -189,61 +201,61 @@ class CpuFunction {
     int64_t packs;
     llvm::Value* tail;  // which lanes of the pack are columns; null: all
   };
+  // The products of k and, where a step has several, of what follows; at the edge some of those are
+  // behind the depth.
+  struct DotStep {
+    llvm::Value* k;
+    bool is_edge = false;
+  };
+  using StepBody = std::function<void(const DotStep&)>;
+
+  void emit_dot(const Instruction& in);
+  void find_depth(Dot& dot);
   llvm::Value* row_of(const DotBlock& block, int64_t r);
   llvm::Value* column_of(const DotBlock& block, int64_t p);
-  // `pairs`: y as packed_pairs() makes it, or null: they are made here.
-  void dot_block(const Instruction& in, const Depth& depth, bool in_pairs, llvm::Value* pairs,
-                 const Stored& sum, const DotBlock& block);
+  std::vector<llvm::Value*> load_sums(const Dot& dot, const DotBlock& block);
+  void store_sums(const Dot& dot, const DotBlock& block, const std::vector<llvm::Value*>& sums);
+  void dot_block(const Dot& dot, const DotBlock& block);
+  void for_steps(const Dot& dot, llvm::Value* begin, const StepBody& step);
+  void add_step(const Dot& dot, const DotBlock& block, const std::vector<llvm::Value*>& sums,
+                const DotStep& at, const std::vector<llvm::Value*>& right);
+  std::vector<llvm::Value*> right_step(const Dot& dot, const DotBlock& block, const DotStep& at);
+  llvm::Value* right_pack(const Dot& dot, llvm::Value* k, llvm::Value* column);
+  llvm::Value* left_element(const Dot& dot, llvm::Value* row, llvm::Value* k);
   // Of a y whose neighbours in memory are down its columns: `loads` as transposed_loads() says.
-  void dot_squares(const Instruction& in, const Depth& depth, const std::vector<ValueId>& loads,
-                   const Stored& sum);
-  std::vector<llvm::Value*> transposed_square(const Depth& depth, ValueId load, llvm::Value* k,
+  void dot_squares(Dot& dot, const std::vector<ValueId>& loads);
+  std::vector<llvm::Value*> transposed_square(const Dot& dot, ValueId load, llvm::Value* k,
                                               llvm::Value* column);
-  // The block's sums as variables, row by row: what z has there; and as results.
-  std::vector<llvm::Value*> load_sums(const Instruction& in, const DotBlock& block);
-  void store_sums(const Instruction& in, const Depth& depth, const Stored& to,
-                  const DotBlock& block, const std::vector<llvm::Value*>& sums);
-  using Product = std::function<llvm::Value*(llvm::Value*, llvm::Value*, llvm::Value*)>;
-  void add_products(const DotBlock& block, const std::vector<llvm::Value*>& sums,
-                    const std::vector<llvm::Value*>& right,
-                    const std::function<llvm::Value*(llvm::Value*)>& left, const Product& product);
-  // Adds the products of one k, or of k and k + 1; `right`: of y, by pack.
-  void add_one(const Instruction& in, const Depth& depth, const DotBlock& block,
-               const std::vector<llvm::Value*>& sums, llvm::Value* k,
-               const std::vector<llvm::Value*>& right);
-  void add_pair(const Instruction& in, const Depth& depth, const DotBlock& block,
-                const std::vector<llvm::Value*>& sums, llvm::Value* k, bool is_single,
-                const std::vector<llvm::Value*>& right);
-  llvm::Value* right_pack(const Instruction& in, const Depth& depth, llvm::Value* k,
-                          llvm::Value* column);
-  std::vector<llvm::Value*> right_packs(const Instruction& in, const Depth& depth,
-                                        const DotBlock& block, llvm::Value* k);
-  llvm::Value* left_element(const Instruction& in, const Depth& depth, llvm::Value* row,
-                            llvm::Value* k);
-  // y in memory with rows 2k and 2k+1 element by element in one i32, the second in its upper half.
-  llvm::Value* packed_pairs(const Instruction& in, const Depth& depth);
-  std::vector<llvm::Value*> right_pairs(const Instruction& in, const Depth& depth,
-                                        const DotBlock& block, llvm::Value* k, bool is_single);
-  llvm::Value* pairs_at(const Instruction& in, llvm::Value* pairs, llvm::Value* k,
-                        llvm::Value* pack);
-  llvm::Value* load_pairs(const Instruction& in, llvm::Value* pairs, llvm::Value* k,
-                          llvm::Value* pack);
-  // Elements k and k + 1 of a row of x in that form.
-  llvm::Value* left_pair(const Instruction& in, const Depth& depth, llvm::Value* row,
-                         llvm::Value* k);
-  std::optional<llvm::Value*> load_pair(const Instruction& in, const Depth& depth, llvm::Value* row,
-                                        llvm::Value* k);
-  llvm::Value* joined(llvm::Value* first, llvm::Value* second);
-  // for (k = begin; k < depth; k += 2) pair(k), then single(depth - 1) of an odd depth. `begin`
-  // is even; null: 0.
-  void for_pairs(llvm::Value* depth, const std::function<void(llvm::Value*)>& pair,
-                 const std::function<void(llvm::Value*)>& single, llvm::Value* begin = nullptr);
-  void for_ones(const Instruction& in, const Depth& depth, llvm::Value* begin,
-                const std::function<void(llvm::Value*)>& one);
+
+  // --- cpu_dot_words.cpp
+  // --------------------------------------------------------------------------
+
+  int64_t step_of(const Dot& dot) const;
+  bool needs_corrections(const Dot& dot) const;
+  void for_words(const Dot& dot, llvm::Value* begin, const StepBody& step);
+  // Elements of neighbouring k, the first in the lowest bits.
+  llvm::Value* joined(const Dot& dot, const std::vector<llvm::Value*>& elements);
+  std::vector<llvm::Value*> elements_of(const Dot& dot, const DotStep& at,
+                                        const std::function<llvm::Value*(llvm::Value*)>& element);
+  llvm::Value* right_word(const Dot& dot, const DotBlock& block, int64_t p, const DotStep& at);
+  llvm::Value* left_word(const Dot& dot, llvm::Value* row, const DotStep& at);
+  llvm::Value* words_of(const Dot& dot);
+  void for_each_pack(int64_t columns, const std::function<void(const DotBlock&)>& body);
+  llvm::Type* pack_type();  // of i32
+  llvm::Value* load_pack(llvm::Value* packs, llvm::Value* number);
+  llvm::Value* zero_pack();
+  bool can_load_words(const Dot& dot, ValueId v);
+  llvm::Value* load_words(const Instruction& load, const Coordinates& along, llvm::Type* words);
+  std::vector<llvm::Value*> word_square(const Dot& dot, llvm::Value* k, llvm::Value* column);
+  llvm::Value* hidden_flip();
+  llvm::Value* as_factor(const Dot& dot, llvm::Value* words);
+  llvm::Value* multiply_words(const Dot& dot, llvm::Value* x, llvm::Value* y, llvm::Value* sum);
+  void correct(llvm::Value* correction, llvm::Value* y);
+  llvm::Value* corrections_of(const Dot& dot);
 
   const tile::Kernel& kernel_;
   const unsigned lanes_;
-  const bool has_bf16_;
+  const CpuFeatures features_;
   const KernelVersion version_;
   llvm::Module& module_;
   Emitter emitter_;

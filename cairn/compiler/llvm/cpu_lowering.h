@@ -28,6 +28,7 @@ namespace cairn::compiler {
 struct CpuFeatures {
   unsigned lanes = 8;     // f32 of a register: 8 of AVX2, 16 of AVX-512
   bool has_bf16 = false;  // vdpbf16ps
+  bool has_vnni = false;  // vpdpbusd
 };
 
 // Adds `void name(ptr arguments, i64 begin, i64 end)` (CompiledFunction) to the module. Throws

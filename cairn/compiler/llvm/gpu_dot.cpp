@@ -7,6 +7,7 @@
 
 #include "cairn/compiler/llvm/gpu_function.h"
 #include "cairn/compiler/llvm/gpu_reduce.h"
+#include "cairn/tile/infer.h"
 
 namespace cairn::compiler {
 
@@ -35,6 +36,9 @@ bool fits(int64_t size, int64_t least) {
 const DotStrategy& dot_strategy(const tile::Kernel& kernel, const Instruction& dot,
                                 GpuTarget target) {
   const TileType &x = kernel.type(dot.operands[0]), &y = kernel.type(dot.operands[1]);
+  if (tile::element_of_words(x.dtype, y.dtype))
+    tile::fail("dot", "words of several elements have no lowering for a GPU; give y as it is",
+               dot.where);
   const bool narrow = x.dtype == DType::f16 || x.dtype == DType::bf16;
   const auto* found = std::ranges::find_if(kStrategies, [&](const DotStrategy& s) {
     return (is_amd(target) ? s.amd : s.nvidia) && (narrow || !s.narrow) &&

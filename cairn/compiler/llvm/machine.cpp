@@ -46,7 +46,8 @@ namespace cairn::compiler {
 CpuFeatures cpu_features(CpuTarget target) {
   if (target != CpuTarget::avx512) return {};
   static const bool has_bf16 = llvm::sys::getHostCPUFeatures().lookup("avx512bf16");
-  return {16, has_bf16};
+  static const bool has_vnni = llvm::sys::getHostCPUFeatures().lookup("avx512vnni");
+  return {16, has_bf16, has_vnni};
 }
 
 namespace {

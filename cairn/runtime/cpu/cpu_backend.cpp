@@ -206,6 +206,7 @@ class CpuBackend : public Backend {
   std::string_view backend_of(const LaunchGroup& group) const override {
     return group.is_fused() || is_custom(group) ? name() : fallback_->backend_of(group);
   }
+  bool packs_weights() const override { return true; }
   bool has_kernel(const Node& custom) const override {
     return can_compile_kernels() && kernel_of(custom);
   }
@@ -267,6 +268,7 @@ class CpuBackend : public Backend {
     const auto launch_of = [&](const GroupChoice& choice) {
       auto launch = std::make_shared<CpuLaunch>();
       launch->kernels = kernels;
+      launch->form = choice.form;
       launch->kernel = kernels->get(choice.form, choice.version, [&] {
         return kernels_.get(make_group_kernel(group, choice.form).kernel, choice.version);
       });

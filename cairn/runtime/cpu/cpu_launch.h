@@ -46,6 +46,7 @@ class CpuKernels {
 // A launch: a kernel and all of its arguments but the buffers.
 struct CpuLaunch {
   std::shared_ptr<const CpuKernels> kernels;  // of a group
+  GroupForm form;
   // Of a custom operation: its kernel, and what that was made from.
   std::shared_ptr<const tile::Kernel> custom;
   Ints key;

@@ -23,6 +23,7 @@ void matmul(const KernelArgs& args);
 void grouped_matmul(const KernelArgs& args);
 void convolution(const KernelArgs& args);
 size_t convolution_workspace_bytes(const Node& node);
+size_t matmul_workspace_bytes(const Node& node);
 
 void broadcast(const KernelArgs& args);
 void transpose(const KernelArgs& args);

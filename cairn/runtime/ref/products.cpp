@@ -41,11 +41,37 @@ MatmulArgs row_major(const KernelArgs& args, int64_t batch, int64_t m, int64_t k
   return p;
 }
 
+// Element [k, n] of a matrix in panels is element [k / E, n / W, n % W, k % E] of them.
+void unpack_panels(const Shape& panels, int64_t depth, int64_t columns, size_t element,
+                   const char* from, char* to) {
+  const int64_t groups = panels[1], width = panels[2], group = panels[3];
+  for (int64_t k = 0; k < depth; ++k)
+    for (int64_t n = 0; n < columns; ++n, to += element) {
+      const int64_t at = (n / width * groups + k / group) * width + n % width;
+      std::memcpy(to, from + static_cast<size_t>(at * group + k % group) * element, element);
+    }
+}
+
 }  // namespace
+
+size_t matmul_workspace_bytes(const Node& node) {
+  if (node.op() != Op::matmul || !node.attrs().has(Attr::columns)) return 0;
+  return static_cast<size_t>(node.input(0).shape()[1] * node.output().shape[1]) *
+         size_of(node.input(1).dtype());
+}
 
 void matmul(const KernelArgs& args) {
   const Shape& a = args.node.input(0).shape();
   const int r = a.rank();
+  if (args.node.attrs().has(Attr::columns)) {
+    const Tensor& y = args.node.input(1);
+    const int64_t columns = args.node.output().shape[1];
+    unpack_panels(y.shape(), a[1], columns, size_of(y.dtype()),
+                  static_cast<const char*>(args.inputs[1]), args.workspace);
+    MatmulArgs p = row_major(args, 1, a[0], a[1], columns);
+    p.b = args.workspace;
+    return matmul(p, args.target, args.pool);
+  }
   const int64_t n = args.node.output().shape[r - 1];
   int64_t batch = 1;
   for (int i = 0; i < r - 2; ++i) batch *= a[i];

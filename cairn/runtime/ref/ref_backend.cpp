@@ -72,7 +72,8 @@ class RefBackend : public Backend {
   }
   size_t workspace_bytes(const LaunchGroup& group) const override {
     return ref::collective_workspace_bytes(group.node()) +
-           ref::convolution_workspace_bytes(group.node());
+           ref::convolution_workspace_bytes(group.node()) +
+           ref::matmul_workspace_bytes(group.node());
   }
 };
 

@@ -1,0 +1,26 @@
+// What a graph computes from leaves alone, once instead of at every call.
+//
+// A function that captured weights computes the same from them each time: a cast to bf16, tables of
+// angles, a transposed copy. hoist() takes such values out of the graph, which gets inputs for
+// them. So does the order in which products want their weights (panels.h): this is where layouts
+// are assigned, after all transforms, which see logical shapes only.
+//
+// What only moves elements stays, as kernels read through it; so does what would take much more
+// memory than the leaves it comes from (a broadcast, quantized weights as numbers), and what is
+// cheap to make of nothing, as a mask of positions.
+#pragma once
+
+#include <vector>
+
+#include "cairn/graph/graph.h"
+
+namespace cairn {
+
+struct Hoisted {
+  Graph graph;                 // its inputs, then one for each of `values`
+  std::vector<Tensor> values;  // that follow from leaves of the graph
+};
+// `packs`: second operands of products that have a kernel come in panels.
+Hoisted hoist(const Graph& graph, bool packs);
+
+}  // namespace cairn
