@@ -8,6 +8,7 @@
 
 #include "cairn/base/environment.h"
 #include "cairn/base/error.h"
+#include "cairn/base/probe.h"
 #include "cairn/runtime/cpu/cpu_backend.h"
 #include "cairn/runtime/cpu/tuning.h"
 #include "cairn/tile/evaluate.h"
@@ -21,6 +22,15 @@ KernelSlot slot_of(const Number& number, DType dtype) {
   slot.integer = 0;
   tile::write_number(number, dtype, &slot);
   return slot;
+}
+
+// Whether the caches cannot hold what the kernel writes; products read more than they write.
+bool streams(const ChosenKernel& chosen, const tile::KernelCall& call) {
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < call.values.size(); ++i)
+    if (chosen.kernel.parameters[i].kind == tile::Parameter::Kind::output)
+      bytes += call.array(static_cast<int>(i)).bytes();
+  return bytes >= last_cache_bytes() && !chosen.named.flops;
 }
 
 }  // namespace
@@ -70,10 +80,11 @@ Launch compiled_launch(const ChosenKernel& chosen, const tile::KernelCall& call,
   if (choose_cpu_target(read_environment().target) < CpuTarget::avx2)
     throw_error("compiled kernels need a processor with AVX2; use --device interpreter");
   const tile::Kernel kernel = kernel_of(chosen, choice);
+  KernelVersion version = choice.version;
+  version.streams = streams(chosen, call);
   CompiledKernel code;
   try {
-    code =
-        link_kernel(compile_kernel(prepared(kernel), choose_arch({}), choice.version), kernel.name);
+    code = link_kernel(compile_kernel(prepared(kernel), choose_arch({}), version), kernel.name);
   } catch (const Error& error) {
     throw_error(fmt::format("{}; `--device interpreter` runs every kernel, slowly", error.what()));
   }
@@ -87,6 +98,7 @@ Launch compiled_launch(const ChosenKernel& chosen, const tile::KernelCall& call,
       slots.push_back(slot);
     }
   }
+  if (version.streams) slots.emplace_back().integer = 1;
   const auto grid = tile::grid_of(kernel, call.scalars());
   const int64_t programs = grid[0] * grid[1] * grid[2];
   // Eight pieces a thread even out what others take of a core.

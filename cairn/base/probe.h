@@ -33,6 +33,8 @@ struct MachineInfo {
 };
 // From /proc and /sys.
 MachineInfo machine_info();
+// Of the largest cache of the first core; 32 MiB where the system hides it.
+uint64_t last_cache_bytes();
 
 // What is multiplied: f32 and f64 by multiply-add; bf16 in pairs summed in f32 (vdpbf16ps) and i8
 // in fours summed in i32 (vpdpbusd), which not every processor with AVX-512 has.

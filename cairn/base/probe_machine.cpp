@@ -71,6 +71,18 @@ std::string lower(std::string text) {
   return text;
 }
 
+std::vector<CacheInfo> caches() {
+  std::vector<CacheInfo> found;
+  for (int i = 0;; ++i) {
+    const std::string folder = "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(i) + "/";
+    const std::string level = first_line(folder + "level");
+    if (level.empty()) return found;
+    found.push_back({std::atoi(level.c_str()), lower(first_line(folder + "type")),
+                     parse_bytes(first_line(folder + "size")),
+                     count_list(first_line(folder + "shared_cpu_list"))});
+  }
+}
+
 }  // namespace
 
 MachineInfo machine_info() {
@@ -81,15 +93,14 @@ MachineInfo machine_info() {
   info.hardware_threads = static_cast<int>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
   info.memory_bytes = parse_bytes(line_value("/proc/meminfo", "MemTotal"));
   info.memory_available_bytes = available_memory().value_or(0);
-  for (int i = 0;; ++i) {
-    const std::string folder = "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(i) + "/";
-    const std::string level = first_line(folder + "level");
-    if (level.empty()) break;
-    info.caches.push_back({std::atoi(level.c_str()), lower(first_line(folder + "type")),
-                           parse_bytes(first_line(folder + "size")),
-                           count_list(first_line(folder + "shared_cpu_list"))});
-  }
+  info.caches = caches();
   return info;
+}
+
+uint64_t last_cache_bytes() {
+  uint64_t most = 0;
+  for (const CacheInfo& cache : caches()) most = std::max(most, cache.bytes);
+  return most ? most : uint64_t{32} << 20;
 }
 
 }  // namespace cairn

@@ -2,6 +2,7 @@
 // candidates give the same bits.
 #include "cairn/runtime/cpu/tuning.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -17,6 +18,7 @@
 #include "cairn/runtime/cpu/cpu_backend.h"
 #include "cairn/runtime/cpu/group_tuner.h"
 #include "cairn/runtime/ref/ref_backend.h"
+#include "cairn/tile/builder.h"
 #include "tests/io/temporary_folder.h"
 
 namespace cairn {
@@ -258,6 +260,48 @@ TEST_F(GroupTuning, ASweepKeepsItsTimes) {
   EXPECT_TRUE(kept.has_any());
   for (const GroupChoice& choice : choices_of(binding, sizes, pool_.threads()))
     EXPECT_TRUE(kept.load(work, to_string(choice))) << to_string(choice);
+}
+
+// Results that are written past the caches, of every kind of group and every type, where whole
+// packs are aligned and where not.
+TEST_F(GroupTuning, LargeResultsAreTheSame) {
+  std::vector<std::string> texts(kGroups.begin(), kGroups.end());
+  for (const std::string_view dtype : {"f64", "f16", "bf16", "i64", "i8"})
+    texts.push_back(fmt::format(
+        "graph (%x: {0}[1033,77], %y: {0}[77]) {{ %0 = broadcast(%y) {{shape=[1033,77], axes=[1]}} "
+        "%1 = maximum(%x, %0) return %1 }}",
+        dtype));
+  texts.emplace_back("graph (%x: i8[70001]) { %0 = abs(%x) return %0 }");
+  texts.emplace_back("graph (%x: f32[701], %y: f32[701]) { %0 = less(%x, %y) return %0 }");
+  for (const std::string& text : texts) {
+    SCOPED_TRACE(text);
+    const Group group = group_of_text(text);
+    expect_same_bits(run(group, {.stream_bytes = 1}), run(group, {.stream_bytes = UINT64_MAX}));
+  }
+}
+
+// The instruction that bypasses the caches is in the version that may, and in no other; what a
+// kernel reads and writes stays in them.
+TEST_F(GroupTuning, OnlyWholeResultsBypassTheCaches) {
+  const auto count = [&](tile::Parameter::Kind kind, const KernelVersion& version) {
+    const tile::Kernel kernel = tile::build("k", [&](tile::Builder& k) {
+      const tile::Buffer x = k.input("x", DType::f32);
+      const tile::Buffer y = kind == tile::Parameter::Kind::output ? k.output("y", DType::f32)
+                                                                   : k.inout("y", DType::f32);
+      const tile::Tile i = k.arange(64);
+      k.store(y, i, k.load(x, i) * 2.0);
+    });
+    const std::string text = kernel_text(kernel, target_, KernelStage::assembly, version);
+    int found = 0;
+    for (size_t at = text.find("\tvmovnt"); at != std::string::npos;
+         at = text.find("\tvmovnt", at + 1))
+      ++found;
+    return found;
+  };
+  using Kind = tile::Parameter::Kind;
+  EXPECT_GT(count(Kind::output, {.streams = true}), 0);
+  EXPECT_EQ(count(Kind::output, {}), 0);
+  EXPECT_EQ(count(Kind::inout, {.streams = true}), 0);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include "cairn/compiler/llvm/cpu_function.h"
 
 #include <fmt/format.h>
+#include <llvm/IR/IntrinsicsX86.h>
 
 #include <algorithm>
 #include <set>
@@ -55,6 +56,9 @@ void CpuFunction::emit() {
     place_program(program, grid);
     emit_block(kernel_.body);
   });
+  // Stores past the caches are not ordered with what comes later, as a thread's word that it is
+  // done.
+  if (streams_) b_.CreateIntrinsic(llvm::Intrinsic::x86_sse_sfence, {}, {});
   b_.CreateRetVoid();
   if (lines_) lines_->finish();
 }
@@ -105,6 +109,10 @@ void CpuFunction::load_parameters() {
       scalar(p.value) = emitter_.from_memory(value, p.dtype);
     }
   }
+  if (!version_.streams) return;
+  llvm::Value* slot = b_.CreateConstInBoundsGEP1_64(b_.getInt64Ty(), function_->getArg(0),
+                                                    kernel_.parameters.size());
+  streams_ = b_.CreateICmpNE(b_.CreateLoad(b_.getInt64Ty(), slot, "streams"), i64(0));
 }
 
 void CpuFunction::define(const Block& code, int depth) {

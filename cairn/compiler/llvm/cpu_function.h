@@ -142,6 +142,8 @@ class CpuFunction {
                            llvm::Value* mask, llvm::Value* other);
   void store(const Instruction& in, const Lanes& offset, const Lanes& value, const Lanes& mask,
              bool packed);
+  // A whole pack, past the caches where the launch asks for it and the place allows.
+  void stream(llvm::Value* pack, llvm::Value* to, llvm::Align align);
   llvm::Value* address(const Instruction& in, llvm::Value* offset);
   llvm::Value* widened(llvm::Value* offset);
   Coordinates operand_coordinates(const Instruction& in, const Coordinates& at);
@@ -271,7 +273,8 @@ class CpuFunction {
   std::vector<llvm::Value*> buffers_;                      // by parameter
   std::vector<llvm::Value*> program_;                      // this program's coordinates in the grid
   std::map<std::pair<ValueId, Coordinates>, Lanes> memo_;  // of the current pack
-  llvm::Value* tail_ = nullptr;  // which lanes of the current pack are there; null: all
+  llvm::Value* streams_ = nullptr;  // whether the launch wants that; null: it cannot
+  llvm::Value* tail_ = nullptr;     // which lanes of the current pack are there; null: all
 };
 
 bool is_true(const Lanes& x);

@@ -1,11 +1,14 @@
 // Values of a tile kernel at the coordinates of a pack.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "cairn/compiler/kernel_compiler.h"
 #include "cairn/compiler/llvm/cpu_function.h"
 
 namespace cairn::compiler {
 
+using llvm::BasicBlock;
 using tile::TileOp;
 
 bool is_constant(const llvm::Value* v, int64_t number) {
@@ -263,7 +266,10 @@ void CpuFunction::store(const Instruction& in, const Lanes& offset, const Lanes&
   llvm::Value* stored = emitter_.to_memory(as_vector(value), dtype);
   if (offset.kind == Lanes::Kind::affine && is_constant(offset.stride, 1)) {
     llvm::Value* to = address(in, offset.value);
-    if (is_true(mask))
+    const bool is_read = kernel_.parameters[static_cast<size_t>(in.parameter)].is_read();
+    if (is_true(mask) && streams_ && !is_read)
+      stream(stored, to, align);
+    else if (is_true(mask))
       b_.CreateAlignedStore(stored, to, align);
     else
       b_.CreateMaskedStore(stored, to, align, as_vector(mask));
@@ -271,6 +277,32 @@ void CpuFunction::store(const Instruction& in, const Lanes& offset, const Lanes&
   }
   // Lanes are written in order, so the last of equal offsets wins.
   b_.CreateMaskedScatter(stored, address(in, as_vector(offset)), align, as_vector(mask));
+}
+
+void CpuFunction::stream(llvm::Value* pack, llvm::Value* to, llvm::Align align) {
+  // Of a vector register, which the instruction needs; LLVM cuts larger packs up.
+  const uint64_t bytes =
+      std::min<uint64_t>(64, module_.getDataLayout().getTypeStoreSize(pack->getType()));
+  if (bytes < 16) {
+    b_.CreateAlignedStore(pack, to, align);
+    return;
+  }
+  llvm::Value* rest =
+      b_.CreateAnd(b_.CreatePtrToInt(to, b_.getInt64Ty()), i64(static_cast<int64_t>(bytes) - 1));
+  BasicBlock* past = block("past_caches");
+  BasicBlock* usual = block("usual");
+  BasicBlock* after = block("stored");
+  b_.CreateCondBr(b_.CreateAnd(streams_, b_.CreateICmpEQ(rest, i64(0))), past, usual);
+  b_.SetInsertPoint(past);
+  llvm::StoreInst* store = b_.CreateAlignedStore(pack, to, llvm::Align(bytes));
+  llvm::Metadata* one = llvm::ConstantAsMetadata::get(b_.getInt32(1));
+  store->setMetadata(llvm::LLVMContext::MD_nontemporal,
+                     llvm::MDNode::get(module_.getContext(), one));
+  b_.CreateBr(after);
+  b_.SetInsertPoint(usual);
+  b_.CreateAlignedStore(pack, to, align);
+  b_.CreateBr(after);
+  b_.SetInsertPoint(after);
 }
 
 // Lanes 0..n-1. A constant is hidden from LLVM, which widens a masked load of 64-bit elements whose

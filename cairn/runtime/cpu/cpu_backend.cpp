@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "cairn/base/probe.h"
 #include "cairn/compiler/fuse.h"
 #include "cairn/compiler/group_kernel.h"
 #include "cairn/compiler/prepare.h"
@@ -116,7 +117,8 @@ void bind_custom(CpuLaunch& launch, const Node& node, const CustomTypes& types, 
 
 size_t slots_of(const KernelArgs& args) {
   const auto& launch = *static_cast<const CpuLaunch*>(args.code);
-  return args.inputs.size() + args.outputs.size() + launch.scalars.size() + launch.tables.size();
+  return args.inputs.size() + args.outputs.size() + launch.scalars.size() + launch.tables.size() +
+         1;
 }
 
 // Writes a launch's arguments and gives the place behind them.
@@ -126,6 +128,11 @@ KernelSlot* fill_slots(const KernelArgs& args, KernelSlot* at) {
   for (void* p : args.outputs) (at++)->address = p;
   at = std::copy(launch.scalars.begin(), launch.scalars.end(), at);
   for (const std::vector<int64_t>& table : launch.tables) (at++)->address = table.data();
+  // What was just read is in the caches; writing past them would have to take it out first.
+  const bool in_place = launch.streams && std::ranges::any_of(args.outputs, [&](const void* p) {
+                          return std::ranges::find(args.inputs, p) != args.inputs.end();
+                        });
+  (at++)->integer = launch.streams && !in_place;
   return at;
 }
 
@@ -199,7 +206,8 @@ class CpuBackend : public Backend {
         fallback_(std::move(fallback)),
         kernels_(target, DiskCache(kernels_folder(options.cache)), options.perf_map),
         tuner_(Timings(timings_folder(options.cache), target, pool.threads()), target, pool,
-               options.tune_seconds) {}
+               options.tune_seconds),
+        stream_bytes_(options.stream_bytes ? options.stream_bytes : last_cache_bytes()) {}
 
   std::string_view name() const override { return "cpu"; }
 
@@ -217,7 +225,8 @@ class CpuBackend : public Backend {
     const auto kernels = std::make_shared<const CpuKernels>(
         std::move(made.binding),
         tuner_.is_used() ? GroupTuner::work_of_structure(group) : std::string());
-    kernels->get(made.form, {}, [&] { return kernels_.get(made.kernel); });
+    const KernelVersion version{.streams = is_large(group)};
+    kernels->get(made.form, version, [&] { return kernels_.get(made.kernel, version); });
     return group_code(group, kernels, kernels->binding.sizes(group).value());
   }
   std::optional<LaunchCode> rebind(const LaunchCode& code,
@@ -260,6 +269,15 @@ class CpuBackend : public Backend {
   }
 
  private:
+  // Whether the caches cannot hold what a group writes. Products read more than they write.
+  bool is_large(const LaunchGroup& group) const {
+    uint64_t bytes = 0;
+    for (const Tensor& t : group.outputs)
+      bytes += static_cast<uint64_t>(t.shape().elements()) * size_of(t.dtype());
+    return bytes >= stream_bytes_ &&
+           domain_of(*group.nodes[static_cast<size_t>(anchor_of(group))]).kind !=
+               GroupKind::product;
+  }
   bool is_custom(const LaunchGroup& group) const {
     return group.node().op() == Op::custom && has_kernel(group.node());
   }
@@ -269,8 +287,10 @@ class CpuBackend : public Backend {
       auto launch = std::make_shared<CpuLaunch>();
       launch->kernels = kernels;
       launch->form = choice.form;
-      launch->kernel = kernels->get(choice.form, choice.version, [&] {
-        return kernels_.get(make_group_kernel(group, choice.form).kernel, choice.version);
+      KernelVersion version = choice.version;
+      version.streams = launch->streams = is_large(group);
+      launch->kernel = kernels->get(choice.form, version, [&] {
+        return kernels_.get(make_group_kernel(group, choice.form).kernel, version);
       });
       bind_group(*launch, group, choice.form, sizes);
       launch->grain = std::max<int64_t>(
@@ -312,7 +332,7 @@ class CpuBackend : public Backend {
         if (is_custom(group))
           custom_code(group.node(), nullptr);
         else
-          kernels_.get(make_group_kernel(group).kernel);
+          kernels_.get(make_group_kernel(group).kernel, {.streams = is_large(group)});
       }
     });
   }
@@ -321,6 +341,7 @@ class CpuBackend : public Backend {
   std::unique_ptr<Backend> fallback_;
   mutable KernelCache kernels_;
   GroupTuner tuner_;
+  uint64_t stream_bytes_;
 };
 
 }  // namespace

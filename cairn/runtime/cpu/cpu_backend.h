@@ -18,6 +18,9 @@ struct CpuBackendOptions {
   bool perf_map = false;
   // For trying out kernels, in all; what earlier sweeps found is used in any case.
   double tune_seconds = 0;
+  // Results of a launch that take so many bytes are written past the caches; 0: as many as the last
+  // one holds.
+  uint64_t stream_bytes = 0;
 };
 
 // Where the cache has compiled kernels, and timings.

@@ -54,7 +54,8 @@ struct CpuLaunch {
   std::vector<KernelSlot> scalars;
   std::vector<std::vector<int64_t>> tables;
   int64_t programs = 0;
-  int64_t grain = 1;  // programs that one thread takes at a time
+  int64_t grain = 1;     // programs that one thread takes at a time
+  bool streams = false;  // results go past the caches, if none takes the place of an operand
 };
 
 }  // namespace cairn

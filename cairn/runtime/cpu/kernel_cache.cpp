@@ -57,6 +57,7 @@ std::shared_ptr<const CompiledKernel> KernelCache::get(const tile::Kernel& kerne
   version.lines |= perf_map_;
   std::string text = tile::to_text(kernel);
   if (version.unroll > 1) text += fmt::format("unroll {}\n", version.unroll);
+  if (version.streams) text += "streams\n";
   if (version.lines) add_lines(kernel.body, text);
   return get(kernel.name, text, [&] {
     const tile::Kernel expanded = tile::expand_math(kernel);
