@@ -247,7 +247,8 @@ def sanitized(totals, sanitizer, options):
 def long_only(totals, options):
     """What --long does after all the rest, each with the tests of an ordinary run."""
     for variable, value in (("CAIRN_THREADS", "1"), ("CAIRN_THREADS", "3"), ("CAIRN_DEVICE", "ref"),
-                            ("CAIRN_TARGET", "avx2"), ("CAIRN_TARGET", "baseline")):
+                            ("CAIRN_TARGET", "avx2"), ("CAIRN_TARGET", "baseline"),
+                            ("CAIRN_FUSE", "0"), ("CAIRN_TILES", "odd")):
         print(f"== with {variable}={value}", flush=True)
         run_programs(totals, "release", options, {variable: value}, kinds=("program",))
     for sanitizer in SANITIZERS:

@@ -49,6 +49,8 @@ Environment read_environment() {
   env.device = one_of("CAIRN_DEVICE", {"cpu", "ref", "null"});
   env.target = one_of("CAIRN_TARGET", {"baseline", "avx2", "avx512"});
   env.perf_map = one_of("CAIRN_PERF_MAP", {"0", "1"}) == "1";
+  env.fuse = one_of("CAIRN_FUSE", {"0", "1"}) != "0";
+  env.odd_tiles = one_of("CAIRN_TILES", {"usual", "odd"}) == "odd";
   if (auto tune = get("CAIRN_TUNE")) {
     char* end = nullptr;
     env.tune_seconds = std::strtod(tune->c_str(), &end);

@@ -13,6 +13,8 @@ struct Environment {
   std::optional<std::string> device;       // CAIRN_DEVICE: cpu, ref or null
   std::optional<std::string> target;       // CAIRN_TARGET: baseline, avx2 or avx512
   bool perf_map = false;                   // CAIRN_PERF_MAP: 0 or 1
+  bool fuse = true;                        // CAIRN_FUSE: 0 or 1
+  bool odd_tiles = false;                  // CAIRN_TILES: usual or odd
   double tune_seconds = 0;                 // CAIRN_TUNE
   std::optional<std::string> log;          // CAIRN_LOG: error, warning, info or debug
   std::optional<std::string> peer_python;  // CAIRN_PEER_PYTHON

@@ -39,6 +39,14 @@ std::vector<GroupForm> forms_of(const GroupBinding& binding, std::span<const int
   return forms;
 }
 
+GroupForm odd_form(GroupForm form) {
+  if (form.columns) form.columns = 37;
+  if (form.block.rows > 1) form.block.rows = 7;
+  if (form.block.columns) form.block.columns = form.block.rows == 1 ? 999 : 37;
+  if (form.block.depth) form.block.depth = 102;  // even: vdpbf16ps adds up pairs
+  return form;
+}
+
 std::string to_string(const GroupForm& form) {
   std::string text;
   if (form.block.depth)

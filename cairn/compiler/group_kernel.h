@@ -33,6 +33,8 @@ struct GroupForm {
 GroupForm form_of(const GroupBinding& binding, std::span<const int64_t> sizes);
 // That one, and others worth a try: all give the same bits.
 std::vector<GroupForm> forms_of(const GroupBinding& binding, std::span<const int64_t> sizes);
+// With blocks whose sizes divide nothing, which tests compute with: the same bits.
+GroupForm odd_form(GroupForm form);
 std::string to_string(const GroupForm& form);
 
 // Programs of the grid, and a measure of what one does, in elements or products.

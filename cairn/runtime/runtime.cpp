@@ -89,9 +89,13 @@ std::unique_ptr<Backend> make_backend(const std::string& device, CpuTarget targe
   if (device == "ref") return make_ref_backend();
   if (device == "null") return make_null_backend();
   if (device == "cpu")
-    return make_cpu_backend(
-        target, pool, {environment.cache_directory, environment.perf_map, environment.tune_seconds},
-        make_ref_backend());
+    return make_cpu_backend(target, pool,
+                            {.cache = environment.cache_directory,
+                             .perf_map = environment.perf_map,
+                             .fuse = environment.fuse,
+                             .odd_tiles = environment.odd_tiles,
+                             .tune_seconds = environment.tune_seconds},
+                            make_ref_backend());
   throw_error(fmt::format("device '{}' is not in this build; use cpu, ref or null", device));
 }
 

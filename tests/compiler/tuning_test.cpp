@@ -225,6 +225,7 @@ TEST_F(GroupTuning, EveryChoiceThatIsKnownToBeBestIsTakenAndGivesTheSameBits) {
     const std::vector<GroupChoice> choices = choices_of(binding, sizes, pool_.threads());
     EXPECT_GT(choices.size(), 4u);
     const std::vector<HostArray> want = run(group, {});
+    expect_same_bits(run(group, {.odd_tiles = true}), want);
     for (const GroupChoice& choice : choices) {
       SCOPED_TRACE(to_string(choice));
       const TemporaryFolder cache;

@@ -207,6 +207,8 @@ class CpuBackend : public Backend {
         kernels_(target, DiskCache(kernels_folder(options.cache)), options.perf_map),
         tuner_(Timings(timings_folder(options.cache), target, pool.threads()), target, pool,
                options.tune_seconds),
+        fuse_(options.fuse),
+        odd_tiles_(options.odd_tiles),
         stream_bytes_(options.stream_bytes ? options.stream_bytes : last_cache_bytes()) {}
 
   std::string_view name() const override { return "cpu"; }
@@ -221,7 +223,7 @@ class CpuBackend : public Backend {
   LaunchCode code(const LaunchGroup& group) const override {
     if (is_custom(group)) return custom_code(group.node(), nullptr);
     if (!group.is_fused()) return fallback_->code(group);
-    GroupKernel made = make_group_kernel(group);
+    GroupKernel made = usual_kernel(group);
     const auto kernels = std::make_shared<const CpuKernels>(
         std::move(made.binding),
         tuner_.is_used() ? GroupTuner::work_of_structure(group) : std::string());
@@ -251,7 +253,7 @@ class CpuBackend : public Backend {
   void fuse(const Graph& graph, std::span<const std::pair<Tensor, Tensor>> overwrites,
             Schedule& schedule, bool eager) const override {
     FuseOptions options;
-    options.eager = eager;
+    options.eager = eager || !fuse_;
     cairn::fuse(graph, overwrites, schedule, options);
     compile(schedule);
   }
@@ -269,6 +271,14 @@ class CpuBackend : public Backend {
   }
 
  private:
+  GroupForm usual_form(const GroupBinding& binding, std::span<const int64_t> sizes) const {
+    const GroupForm form = form_of(binding, sizes);
+    return odd_tiles_ ? odd_form(form) : form;
+  }
+  GroupKernel usual_kernel(const LaunchGroup& group) const {
+    GroupKernel made = make_group_kernel(group);
+    return odd_tiles_ ? make_group_kernel(group, odd_form(made.form)) : std::move(made);
+  }
   // Whether the caches cannot hold what a group writes. Products read more than they write.
   bool is_large(const LaunchGroup& group) const {
     uint64_t bytes = 0;
@@ -298,9 +308,9 @@ class CpuBackend : public Backend {
       return code_of(std::move(launch));
     };
     const GroupBinding& binding = kernels->binding;
-    return launch_of(tuner_.is_used()
+    return launch_of(tuner_.is_used() && !odd_tiles_
                          ? tuner_.choose(group, kernels->structure, binding, sizes, launch_of)
-                         : GroupChoice{form_of(binding, sizes)});
+                         : GroupChoice{usual_form(binding, sizes)});
   }
   // `before`: a launch of the same structure, whose kernel may do.
   LaunchCode custom_code(const Node& node, const CpuLaunch* before) const {
@@ -332,7 +342,7 @@ class CpuBackend : public Backend {
         if (is_custom(group))
           custom_code(group.node(), nullptr);
         else
-          kernels_.get(make_group_kernel(group).kernel, {.streams = is_large(group)});
+          kernels_.get(usual_kernel(group).kernel, {.streams = is_large(group)});
       }
     });
   }
@@ -341,6 +351,7 @@ class CpuBackend : public Backend {
   std::unique_ptr<Backend> fallback_;
   mutable KernelCache kernels_;
   GroupTuner tuner_;
+  bool fuse_, odd_tiles_;
   uint64_t stream_bytes_;
 };
 

@@ -16,6 +16,8 @@ struct CpuBackendOptions {
   // Kernels' addresses are written to /tmp/perf-PID.map, where `perf report` looks up their names,
   // and they tell debuggers their lines.
   bool perf_map = false;
+  bool fuse = true;        // false: a launch per node
+  bool odd_tiles = false;  // blocks whose sizes divide nothing
   // For trying out kernels, in all; what earlier sweeps found is used in any case.
   double tune_seconds = 0;
   // Results of a launch that take so many bytes are written past the caches; 0: as many as the last
