@@ -1,6 +1,5 @@
 // OpenBLAS and oneDNN, opened at run time: the product of f32 matrices is all that is asked of
 // them. Their functions are declared here, so neither is needed to build.
-#include <dlfcn.h>
 #include <fmt/format.h>
 
 #include <cmath>
@@ -8,37 +7,10 @@
 
 #include "apps/cairn/bench_peers.h"
 #include "cairn/base/error.h"
+#include "cairn/base/shared_library.h"
 
 namespace cairn::app {
 namespace {
-
-class Library {
- public:
-  // The first of `names` that the system finds.
-  explicit Library(std::initializer_list<const char*> names) : name_(*names.begin()) {
-    for (const char* name : names) {
-      handle_ = dlopen(name, RTLD_NOW | RTLD_LOCAL);
-      if (handle_) return;
-    }
-    throw_error(fmt::format("no {} on this machine", name_));
-  }
-  Library(const Library&) = delete;
-  Library& operator=(const Library&) = delete;
-  // Stays open: its threads run code of it until the process ends.
-  ~Library() = default;
-
-  // Also of the libraries that it was linked with.
-  template <class Function>
-  Function* find(const char* name) const {
-    void* address = dlsym(handle_, name);
-    if (!address) throw_error(fmt::format("{} has no function {}", name_, name));
-    return reinterpret_cast<Function*>(address);
-  }
-
- private:
-  std::string name_;
-  void* handle_ = nullptr;
-};
 
 struct Product {
   bool transposed_a = false, transposed_b = false;
@@ -120,7 +92,7 @@ class OpenBlas : public ProductPeer {
   using Sgemm = void(int order, int trans_a, int trans_b, int m, int n, int k, float alpha,
                      const float* a, int lda, const float* b, int ldb, float beta, float* c,
                      int ldc);
-  Library library_{"libopenblas.so.0", "libopenblas.so"};
+  SharedLibrary library_{"libopenblas.so.0", "libopenblas.so"};
   Sgemm* sgemm_ = nullptr;
   std::string version_;
 };
@@ -149,7 +121,7 @@ class OneDnn : public ProductPeer {
   using Sgemm = int(char trans_a, char trans_b, int64_t m, int64_t n, int64_t k, float alpha,
                     const float* a, int64_t lda, const float* b, int64_t ldb, float beta, float* c,
                     int64_t ldc);
-  Library library_{"libdnnl.so.3", "libdnnl.so.2", "libdnnl.so"};
+  SharedLibrary library_{"libdnnl.so.3", "libdnnl.so.2", "libdnnl.so"};
   Sgemm* sgemm_ = nullptr;
   std::string version_;
 };

@@ -76,7 +76,7 @@ void check_device(const std::string& text, Runs runs) {
                           return c >= '0' && c <= '9';
                         });
   std::vector<std::string> known = {"cpu", "ref", "cuda", "null"};
-  if (runs == Runs::kernels) known = {"cpu", "interpreter"};
+  if (runs == Runs::kernels) known = {"cpu", "interpreter", "cuda"};
   if (std::find(known.begin(), known.end(), text) != known.end()) return;
   if (runs == Runs::tensors && text.starts_with("cuda:") && numbered) return;
   throw UsageError(fmt::format("--device '{}' is not known; {}", text, suggest(text, known)));
@@ -99,7 +99,7 @@ void add_common(CLI::App& app, CommonOptions& common, Runs runs) {
                    }));
   grouped(add_text(app, "--device", "NAME",
                    runs == Runs::kernels
-                       ? "cpu or interpreter (default: cpu)"
+                       ? "cpu, interpreter or cuda (default: cpu)"
                        : "cpu, ref, cuda, cuda:1 or null (default: cpu if built in, else ref)",
                    [&common, runs](const std::string& text) {
                      check_device(text, runs);

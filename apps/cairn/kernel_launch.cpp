@@ -17,13 +17,6 @@
 namespace cairn::app {
 namespace {
 
-KernelSlot slot_of(const Number& number, DType dtype) {
-  KernelSlot slot;
-  slot.integer = 0;
-  tile::write_number(number, dtype, &slot);
-  return slot;
-}
-
 // Whether the caches cannot hold what the kernel writes; products read more than they write.
 bool streams(const ChosenKernel& chosen, const tile::KernelCall& call) {
   uint64_t bytes = 0;
@@ -34,6 +27,13 @@ bool streams(const ChosenKernel& chosen, const tile::KernelCall& call) {
 }
 
 }  // namespace
+
+KernelSlot slot_of(const Number& number, DType dtype) {
+  KernelSlot slot;
+  slot.integer = 0;
+  tile::write_number(number, dtype, &slot);
+  return slot;
+}
 
 std::string to_string(const KernelChoice& choice) {
   std::string text =

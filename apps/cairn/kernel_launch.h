@@ -30,6 +30,9 @@ std::string work_of(const ChosenKernel& chosen);
 // The best that sweeps found, else the usual one.
 KernelChoice best_choice(const ChosenKernel& chosen, int threads);
 
+// A number as a launch passes it, in the lowest bytes.
+KernelSlot slot_of(const Number& number, DType dtype);
+
 // One launch on a call's buffers, as often as it is asked for. Throws Error where the kernel cannot
 // be compiled or run on this processor.
 using Launch = std::function<void()>;

@@ -6,6 +6,7 @@
 
 #include "apps/cairn/json.h"
 #include "apps/cairn/kernel_commands.h"
+#include "apps/cairn/kernel_cuda.h"
 #include "apps/cairn/kernel_launch.h"
 #include "apps/cairn/median.h"
 #include "cairn/base/clock.h"
@@ -52,41 +53,67 @@ Worst check_results(const tile::Kernel& kernel, const std::vector<tile::Expected
   return worst;
 }
 
-int run(const Options& options, Session& session) {
-  const std::string device = session.common.device.empty() ? "cpu" : session.common.device;
-  const bool interpreted = device == "interpreter";
-  const ChosenKernel chosen = choose_kernel(
-      options.kernel, interpreted ? &tile::NamedKernel::small_shape : &tile::NamedKernel::shape);
-  tile::KernelCall call =
-      chosen.named.call(chosen.dtype, chosen.shape, session.common.seed.value_or(0));
-  ThreadPool pool(interpreted ? 1 : session.threads());
-  const double compiling = monotonic_seconds();
-  const Launch launch =
-      interpreted ? Launch([&] { tile::interpret(chosen.kernel, call.arguments()); })
-                  : compiled_launch(chosen, call, pool, best_choice(chosen, pool.threads()));
-  const double compile_seconds = interpreted ? 0 : monotonic_seconds() - compiling;
+// What runs the kernel.
+struct Runner {
+  std::string where;                    // "the CPU (2 threads)"
+  std::function<double()> run;          // once; in seconds
+  std::function<void()> fetch = [] {};  // results to the call
+  double compile_seconds = 0;
+};
 
-  // The first run is checked; what others do in place no longer is what the reference expects.
+// A launch here, measured by the clock.
+std::function<double()> clocked(Launch launch) {
+  return [launch = std::move(launch)] {
+    const double start = monotonic_seconds();
+    launch();
+    return monotonic_seconds() - start;
+  };
+}
+
+struct Measured {
+  double seconds = 0;  // the median
+  Worst worst;
+};
+
+// The first run is checked; what others do in place no longer is what the reference expects.
+Measured measure(const ChosenKernel& chosen, tile::KernelCall& call, const Runner& runner,
+                 int64_t repeat, Progress& progress) {
   const std::vector<tile::Expected> expected =
       chosen.named.expect(chosen.dtype, chosen.shape, call);
   std::vector<double> seconds;
-  Progress progress = session.progress();
-  Worst worst;
+  Measured result;
   // With several runs, the first warms up and does not count.
-  for (int64_t i = options.repeat > 1 ? -1 : 0; i < options.repeat; ++i) {
-    const double start = monotonic_seconds();
-    launch();
-    if (i >= 0) seconds.push_back(monotonic_seconds() - start);
-    if (worst.buffer.empty()) worst = check_results(chosen.kernel, expected, call);
-    progress.update([&] { return fmt::format("run {} of {}", i + 1, options.repeat); });
+  for (int64_t i = repeat > 1 ? -1 : 0; i < repeat; ++i) {
+    const double time = runner.run();
+    if (i >= 0) seconds.push_back(time);
+    if (result.worst.buffer.empty()) {
+      runner.fetch();
+      result.worst = check_results(chosen.kernel, expected, call);
+    }
+    progress.update([&] { return fmt::format("run {} of {}", i + 1, repeat); });
   }
   progress.clear();
+  result.seconds = median(seconds);
+  return result;
+}
 
-  const double time = median(seconds);
+// What is said of a GPU beside the time.
+struct OnGpu {
+  std::string name;
+  double copy_bandwidth = 0;  // bytes a second
+  InterpreterComparison interpreter;
+  std::optional<double> cublas;  // seconds
+};
+
+void print(const ChosenKernel& chosen, const tile::KernelCall& call, const std::string& device,
+           const Runner& runner, const Measured& measured, int64_t repeat,
+           const std::optional<OnGpu>& gpu, Session& session) {
+  const double time = measured.seconds;
   const double rate = static_cast<double>(traffic(chosen.kernel, call)) / time / 1e9;
   const double gflops =
       chosen.named.flops ? chosen.named.flops(chosen.shape, call) / time / 1e9 : 0;
-  const tile::Difference& d = worst.difference;
+  const double percent = gpu ? 100 * rate * 1e9 / gpu->copy_bandwidth : 0;
+  const tile::Difference& d = measured.worst.difference;
   if (session.common.json) {
     Json json = {{"name", chosen.named.name},
                  {"dtype", name(chosen.dtype)},
@@ -97,27 +124,81 @@ int run(const Options& options, Session& session) {
                  {"tolerance", d.tolerance},
                  {"error_of_tolerance", d.ratio},
                  {"seconds", time},
-                 {"compile_seconds", compile_seconds},
+                 {"compile_seconds", runner.compile_seconds},
                  {"gbytes_per_s", rate}};
     if (chosen.named.flops) json["gflops"] = gflops;
+    if (gpu) {
+      json["gpu"] = gpu->name;
+      json["copy_gbytes_per_s"] = gpu->copy_bandwidth / 1e9;
+      json["percent_of_copy"] = percent;
+      json["interpreter"] = {{"shape", shape_text(gpu->interpreter.shape)},
+                             {"elements", gpu->interpreter.elements},
+                             {"different", gpu->interpreter.different}};
+      json["peers"] = {{"cublas", gpu->cublas ? Json(*gpu->cublas) : Json(nullptr)}};
+    }
     print_json(session.out, json);
-  } else {
-    session.out.line(fmt::format(
-        "{} on {}: {} ms, {} GB/s{}{}", title(chosen),
-        interpreted ? "the interpreter" : fmt::format("the CPU ({} threads)", pool.threads()),
-        plot::short_number(1e3 * time), plot::short_number(rate, 3),
-        chosen.named.flops ? fmt::format(", {} GFLOP/s", plot::short_number(gflops, 3)) : "",
-        options.repeat > 1 ? fmt::format(" (median of {})", options.repeat) : ""));
-    session.out.line(fmt::format("largest error {}; the nearest to its tolerance is at {} % of it",
-                                 plot::short_number(d.error, 3),
-                                 plot::short_number(100 * d.ratio, 3)));
+    return;
   }
+  session.out.line(fmt::format(
+      "{} on {}: {} ms, {} GB/s{}{}", title(chosen), runner.where, plot::short_number(1e3 * time),
+      plot::short_number(rate, 3),
+      chosen.named.flops ? fmt::format(", {} GFLOP/s", plot::short_number(gflops, 3)) : "",
+      repeat > 1 ? fmt::format(" (median of {})", repeat) : ""));
+  session.out.line(fmt::format("largest error {}; the nearest to its tolerance is at {} % of it",
+                               plot::short_number(d.error, 3),
+                               plot::short_number(100 * d.ratio, 3)));
+  if (!gpu) return;
+  session.out.line(fmt::format("{} % of the {} GB/s that a copy in its memory reaches",
+                               plot::short_number(percent, 3),
+                               plot::short_number(gpu->copy_bandwidth / 1e9)));
+  session.out.line(fmt::format("{}: {} of {} elements have other bits than in the interpreter",
+                               shape_text(gpu->interpreter.shape), gpu->interpreter.different,
+                               gpu->interpreter.elements));
+  if (gpu->cublas)
+    session.out.line(fmt::format("cuBLAS takes {} ms, {:.2f} x as long",
+                                 plot::short_number(1e3 * *gpu->cublas), *gpu->cublas / time));
+}
+
+int run(const Options& options, Session& session) {
+  const std::string device = session.common.device.empty() ? "cpu" : session.common.device;
+  const bool interpreted = device == "interpreter";
+  const uint64_t seed = session.common.seed.value_or(0);
+  const ChosenKernel chosen = choose_kernel(
+      options.kernel, interpreted ? &tile::NamedKernel::small_shape : &tile::NamedKernel::shape);
+  tile::KernelCall call = chosen.named.call(chosen.dtype, chosen.shape, seed);
+  Progress progress = session.progress();
+
+  std::optional<CudaDevice> gpu;  // outlives what is on it
+  std::optional<CudaRun> gpu_run;
+  std::optional<OnGpu> on_gpu;
+  ThreadPool pool(device == "cpu" ? session.threads() : 1);
+  Runner runner;
+  const double compiling = monotonic_seconds();
+  if (device == "cuda") {
+    gpu.emplace();
+    gpu_run.emplace(*gpu, chosen, call);
+    runner = {gpu->name(), [&] { return gpu_run->run(); }, [&] { gpu_run->fetch(call); }};
+  } else if (interpreted) {
+    runner = {"the interpreter",
+              clocked([&] { tile::interpret(chosen.kernel, call.arguments()); })};
+  } else {
+    runner = {fmt::format("the CPU ({} threads)", pool.threads()),
+              clocked(compiled_launch(chosen, call, pool, best_choice(chosen, pool.threads())))};
+  }
+  if (!interpreted) runner.compile_seconds = monotonic_seconds() - compiling;
+
+  const Measured measured = measure(chosen, call, runner, options.repeat, progress);
+  if (gpu)
+    on_gpu = {gpu->name(), gpu->copy_bandwidth(), compare_with_interpreter(*gpu, chosen, seed),
+              gpu_run->cublas_seconds(options.repeat)};
+  print(chosen, call, device, runner, measured, options.repeat, on_gpu, session);
+  const tile::Difference& d = measured.worst.difference;
   if (d.ratio <= 1) return 0;
   session.out.flush();
   throw_error(
       fmt::format("{} is wrong: element {} of '{}' misses the reference by {} times its "
                   "tolerance of {}",
-                  title(chosen), d.element, worst.buffer, plot::short_number(d.ratio, 3),
+                  title(chosen), d.element, measured.worst.buffer, plot::short_number(d.ratio, 3),
                   plot::short_number(d.tolerance, 3)));
 }
 

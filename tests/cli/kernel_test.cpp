@@ -151,6 +151,37 @@ TEST(Kernel, Tunes) {
   EXPECT_EQ(run["correct"], true);
 }
 
+TEST(Kernel, RunsOnCuda) {
+  if (!can_compile_kernels()) GTEST_SKIP() << "built without LLVM";
+  // A driver that knows how to add.
+  const RunOptions fake{.environment = {"LD_LIBRARY_PATH=" CAIRN_FAKE_CUDA_FOLDER}};
+  const std::vector<std::string> add = {"kernel",  "run",    "add",      "--device", "cuda",
+                                        "--shape", "33x257", "--repeat", "2"};
+  std::vector<std::string> with_json = add;
+  with_json.emplace_back("--json");
+  const auto json = cairn(with_json, fake).json();
+  EXPECT_EQ(json["gpu"], "Fake GPU");
+  EXPECT_EQ(json["correct"], true);
+  EXPECT_EQ(json["seconds"].get<double>(), 0.5e-3);
+  EXPECT_EQ(json["interpreter"]["different"], 0);
+  EXPECT_EQ(json["interpreter"]["elements"], 33 * 257);
+  EXPECT_GT(json["percent_of_copy"], 0);
+  EXPECT_EQ(json["peers"]["cublas"], nullptr);
+  const Ran text = cairn(add, fake);
+  EXPECT_NE(text.out.find("add f32 33x257 on Fake GPU: 0.5 ms"), std::string::npos) << text.out;
+  EXPECT_NE(text.out.find("that a copy in its memory reaches"), std::string::npos) << text.out;
+  // A GPU that computes nothing.
+  RunOptions idle = fake;
+  idle.environment.emplace_back("FAKE_CUDA_IDLE=1");
+  EXPECT_TRUE(fails(cairn(add, idle), 1, "is wrong"));
+  RunOptions failing = fake;
+  failing.environment.emplace_back("FAKE_CUDA_FAIL=cuLaunchKernel");
+  EXPECT_TRUE(fails(cairn(add, failing), 1, "cuLaunchKernel gave CUDA_ERROR_FAKE"));
+  RunOptions none = fake;
+  none.environment.emplace_back("FAKE_CUDA_GPUS=0");
+  EXPECT_TRUE(fails(cairn(add, none), 1, "the driver finds no GPU"));
+}
+
 TEST(Kernel, MistakesAreTold) {
   EXPECT_TRUE(fails(cairn({"kernel", "show", "sofmax"}), 1, "did you mean 'softmax'"));
   EXPECT_TRUE(fails(cairn({"kernel", "show", "add", "--stage", "assm"}), 2, "did you mean 'asm'"));
@@ -159,7 +190,8 @@ TEST(Kernel, MistakesAreTold) {
   EXPECT_TRUE(fails(cairn({"kernel", "run", "add", "--shape", "4x"}), 2, "--shape takes sizes"));
   EXPECT_TRUE(fails(cairn({"kernel", "run", "add", "--shape", "0"}), 2, "--shape takes sizes"));
   EXPECT_TRUE(fails(cairn({"kernel", "run", "softmax", "--shape", "4"}), 1, "ROWSxCOLUMNS"));
-  EXPECT_TRUE(fails(cairn({"kernel", "run", "add", "--device", "ref"}), 2, "cpu, interpreter"));
+  EXPECT_TRUE(
+      fails(cairn({"kernel", "run", "add", "--device", "ref"}), 2, "cpu, interpreter, cuda"));
   EXPECT_TRUE(fails(cairn({"kernel", "show", "add", "--stage", "asm", "--arch", "avx51"}), 2,
                     "did you mean 'avx512'"));
   EXPECT_TRUE(fails(cairn({"kernel", "show", "add", "--stage", "asm", "--arch", "sm_80"}), 2,
