@@ -144,6 +144,7 @@ std::vector<std::string> not_fused(const Launch& launch, const Backend& backend)
   if (launch.group.is_fused()) return launch.group.notes;
   if (launch.group.nodes.empty()) return {"it copies a value"};
   const std::string_view name = launch_name(launch);
+  if (launch.kind == Launch::Kind::loop && launch.code.run) return {};
   if (launch.kind == Launch::Kind::loop && !launch.group.notes.empty())
     return {fmt::format("{} is {}", name, launch.group.notes[0])};
   if (launch.kind != Launch::Kind::kernel)
@@ -167,6 +168,8 @@ Json schedule_json(const Plan& plan, const Backend& backend) {
                         {"backend", backend.backend_of(launch.group)},
                         {"reads", places(launch.inputs)},
                         {"writes", places(launch.outputs)},
+                        {"together", launch.together},
+                        {"one_kernel", launch.kind == Launch::Kind::loop && launch.code.run},
                         {"not_fused", not_fused(launch, backend)}});
   }
   Json views = Json::array();
@@ -178,6 +181,15 @@ Json schedule_json(const Plan& plan, const Backend& backend) {
           {"argument_bytes", plan.argument_bytes},
           {"result_bytes", plan.result_bytes},
           {"arena_bytes", plan.arena_bytes}};
+}
+
+// What the launches of a loop are that is one function: "One kernel: loop of 11 launches".
+std::vector<std::string> whole_loops(const Plan& plan) {
+  std::vector<std::string> notes;
+  for (const Launch& launch : plan.launches)
+    if (launch.kind == Launch::Kind::loop && launch.code.run)
+      notes.insert(notes.end(), launch.group.notes.begin(), launch.group.notes.end());
+  return notes;
 }
 
 // How many operations share launches, and each reason why others do not.
@@ -196,6 +208,15 @@ void print_fusion(const Plan& plan, const Backend& backend, Output& out) {
                                launches == 1 ? "one launch" : fmt::format("{} launches", launches),
                                backend.name())
                  : "Fused: nothing.");
+  for (const std::string& note : whole_loops(plan)) out.line(note + ".");
+  int together = 0;
+  for (const Launch& launch : plan.launches)
+    if (launch.together > 1) together += launch.together;
+  if (together)
+    out.line(
+        fmt::format("At once: {} launches, which share their pieces out to the threads with "
+                    "neighbours that do not depend on them.",
+                    together));
   for (const auto& [reason, count] : reasons)
     out.line(fmt::format("Not fused: {}{}.", reason,
                          count > 1 ? fmt::format(" ({} times)", count) : ""));

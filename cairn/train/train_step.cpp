@@ -51,7 +51,10 @@ struct TrainStep::State {
   std::vector<Tensor> scaler;  // of f16: the scale, and the steps since it changed; f32, 0-d
   Tensor key;
   Function function;
-  std::optional<std::vector<TensorType>> known_batch;  // of the last step
+  // Of the last step.
+  std::optional<std::vector<TensorType>> known_batch;
+  Tensor rate;
+  double rate_value = 0;
 
   // What a step takes and gives back, in the order of state().
   std::vector<Tensor*> held() {
@@ -246,6 +249,8 @@ TrainStep::TrainStep(Runtime& runtime, Module& module, LossFunction loss,
                        {},
                        {},
                        {},
+                       {},
+                       {},
                        {}}) {
   State& s = *state_;
   std::vector<std::string> paths;
@@ -316,7 +321,11 @@ TrainStep::Result TrainStep::step(std::span<const Tensor> batch, double learning
   State& s = *state_;
   const std::vector<Tensor*> held = s.held();
   std::vector<Tensor> rest(batch.begin(), batch.end());
-  rest.push_back(Tensor::from<float>({static_cast<float>(learning_rate)}, {}));
+  if (!s.rate.defined() || s.rate_value != learning_rate) {
+    s.rate = Tensor::from<float>({static_cast<float>(learning_rate)}, {});
+    s.rate_value = learning_rate;
+  }
+  rest.push_back(s.rate);
   rest.push_back(Tensor::from<float>({static_cast<float>(step)}, {}));
   rest.push_back(s.key);
   // A batch that the loss cannot take is found out while the state is still in its place.

@@ -174,6 +174,31 @@ TEST_F(GraphTest, CostsAndSchedule) {
       << text.out;
 }
 
+TEST_F(GraphTest, ALoopThatIsOneKernel) {
+  if (devices()[0] != "cpu") GTEST_SKIP() << "needs compiled kernels";
+  const auto show = [&](int max, const std::vector<std::string>& more = {}) {
+    write("loop.graph",
+          "graph(%n: i32[], %x: f32[3,3]) -> (f32[3,3]) {\n"
+          "  %y = loop(%n, %x) {max=" +
+              std::to_string(max) +
+              "} (%k: i32[], %c: f32[3,3]) {\n"
+              "    %a = matmul(%c, %c)\n"
+              "    %d = tanh(%a)\n"
+              "    yield %d\n"
+              "  }\n"
+              "  return %y\n"
+              "}\n");
+    std::vector<std::string> words{"graph", "show", "loop.graph", "--schedule"};
+    words.insert(words.end(), more.begin(), more.end());
+    return run(words);
+  };
+  EXPECT_NE(show(1000).out.find("One kernel: loop of one launch."), std::string::npos);
+  EXPECT_EQ(show(1000, {"--json"}).json()["schedule"]["launches"][0]["one_kernel"], true);
+  EXPECT_NE(show(999).out.find("loop is not one kernel: it has at most 999 steps"),
+            std::string::npos);
+  EXPECT_EQ(show(999, {"--json"}).json()["schedule"]["launches"][0]["one_kernel"], false);
+}
+
 TEST_F(GraphTest, AModelsGraph) {
   const auto json = run({"graph", "show", "--model", "llama", "--tokens", "4", "--costs", "--grad",
                          "--schedule", "--json"})

@@ -71,7 +71,7 @@ void expect_program(const std::string& what, const MakeLoop& make) {
       const std::vector<Tensor> outputs = make(count(steps));
       const Loops loops = loops_of(runtime, outputs);
       EXPECT_EQ(loops.programs, 1) << what << ": " << loops.notes;
-      EXPECT_THAT(loops.notes, HasSubstr("one kernel: loop of ")) << what;
+      EXPECT_THAT(loops.notes, HasSubstr("One kernel: loop of ")) << what;
       const auto got = bits(eval(runtime, outputs));
       EXPECT_EQ(got, bits(eval(runtime, outputs, {.eager = true}))) << what << ", " << steps;
       EXPECT_EQ(got, bits(eval(runtime, outputs, {.check_finite = true}))) << what << ", " << steps;

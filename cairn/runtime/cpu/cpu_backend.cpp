@@ -264,7 +264,8 @@ class CpuBackend : public Backend {
     launch->kernel = kernels_.get(made.program);
     launch->scalars = made.constants;
     return {{run_loop_program, std::move(launch)},
-            fmt::format("one kernel: loop of {} launches", made.launches)};
+            made.launches == 1 ? "One kernel: loop of one launch"
+                               : fmt::format("One kernel: loop of {} launches", made.launches)};
   }
   size_t workspace_bytes(const LaunchGroup& group) const override {
     return group.is_fused() || is_custom(group) ? 0 : fallback_->workspace_bytes(group);
