@@ -54,6 +54,12 @@ BenchGraph matmul_tn_graph(DType t, const Shape& s) {
   return traced([](Tensors x) { return std::vector{matmul(transpose(x[0]), x[1])}; },
                 {{t, {s[1], s[0]}}, {t, {s[1], s[2]}}});
 }
+// The same as a layer has them: the second operand does not change, so it may be put in order.
+BenchGraph linear_graph(DType t, const Shape& s) {
+  BenchGraph built = matmul_nt_graph(t, s);
+  built.has_weights = true;
+  return built;
+}
 BenchGraph matmul_bias_gelu_graph(DType t, const Shape& s) {
   return traced([](Tensors x) { return std::vector{gelu(matmul(x[0], x[1]) + x[2])}; },
                 {{t, {s[0], s[1]}}, {t, {s[1], s[2]}}, {t, {s[2]}}});
@@ -161,6 +167,7 @@ constexpr BenchOp kOps[] = {
     {"matmul", Family::product, matmul_graph, product_flops},
     {"matmul_nt", Family::product, matmul_nt_graph, product_flops},
     {"matmul_tn", Family::product, matmul_tn_graph, product_flops},
+    {"linear", Family::product, linear_graph, product_flops},
     {"matmul_bias_gelu", Family::product, matmul_bias_gelu_graph, product_flops},
     {"matmul_naive_loop", Family::product, matmul_graph, product_flops, naive_loop},
     {"matmul_row_loop", Family::product, matmul_graph, product_flops, row_loop},
@@ -182,12 +189,13 @@ constexpr BenchOp kOps[] = {
 
 struct Row {
   const char* op;
-  const char* shapes;     // separated by spaces
-  bool has_bf16 = false;  // beside f32
+  const char* shapes;          // separated by spaces
+  std::string_view more = "";  // types beside f32
 };
 
 // A line of these is all that another case needs.
-constexpr bool kBoth = true;
+constexpr std::string_view kBoth = "bf16";
+constexpr std::string_view kWithBytes = "bf16 i8";
 constexpr Row kRows[] = {
     // Squares; those that a layer of 768 or 4096 makes of 512 and 2048 tokens; few rows, as
     // decoding.
@@ -198,6 +206,8 @@ constexpr Row kRows[] = {
     {"matmul", "1x4096x4096 2x4096x4096 4x4096x4096 8x4096x4096 16x4096x4096", kBoth},
     {"matmul_nt", "256x256x256 1024x1024x1024 2048x2048x2048 512x4096x4096"},
     {"matmul_nt", "1x4096x4096 8x4096x4096"},
+    {"linear", "1x4096x4096 2x4096x4096 4x4096x4096 8x4096x4096 16x4096x4096", kWithBytes},
+    {"linear", "512x512x512 1024x1024x1024 2048x2048x2048 512x4096x11008", kWithBytes},
     {"matmul_tn", "256x256x256 1024x1024x1024 2048x2048x2048 768x2048x3072"},
     {"matmul_bias_gelu", "512x768x3072 2048x768x3072", kBoth},
     // What the notes begin with: 50 MB a matrix.
@@ -260,9 +270,10 @@ std::string BenchCase::title() const {
 std::vector<BenchCase> bench_cases() {
   std::vector<BenchCase> cases;
   for (const Row& row : kRows)
-    for (const DType dtype : {DType::f32, DType::bf16})
+    for (const DType dtype : {DType::f32, DType::bf16, DType::i8})
       for (const Shape& sizes : parse_shapes(row.shapes))
-        if (dtype == DType::f32 || row.has_bf16) cases.push_back({find_op(row.op), dtype, sizes});
+        if (dtype == DType::f32 || row.more.find(cairn::name(dtype)) != row.more.npos)
+          cases.push_back({find_op(row.op), dtype, sizes});
   return cases;
 }
 

@@ -16,6 +16,7 @@ std::string_view name(Family family);
 struct BenchGraph {
   Graph graph;
   std::vector<bool> donated = {};  // inputs that give their memory to a result; empty: none
+  bool has_weights = false;        // the last input is the same at every call, and known to be
 };
 
 // How many rows of a product a baseline computes: the rest takes as long a row.

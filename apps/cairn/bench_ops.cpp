@@ -22,6 +22,8 @@
 #include "cairn/base/file.h"
 #include "cairn/base/names.h"
 #include "cairn/base/philox.h"
+#include "cairn/compiler/hoist.h"
+#include "cairn/runtime/kept_values.h"
 
 namespace cairn::app {
 namespace {
@@ -83,6 +85,12 @@ HostArray operand(const Tensor& input, size_t number, const BenchCase& work, uin
                            [&](uint32_t b) { return static_cast<int32_t>(b % classes); });
     return values;
   }
+  if (input.dtype() == DType::i8) {
+    HostArray bytes(DType::i8, shape);
+    std::ranges::transform(from, bytes.mutable_span<int8_t>().begin(),
+                           [](uint32_t b) { return static_cast<int8_t>(b); });
+    return bytes;
+  }
   const bool is_square = std::string_view(work.op->name) == "adamw" && number == 3;
   std::ranges::transform(from, values.mutable_span<float>().begin(), [&](uint32_t b) {
     const float x = static_cast<float>(b >> 8) * 0x1p-23f - 1;
@@ -105,8 +113,26 @@ class Ours {
     }
     donated_ = built.donated;
     donated_.resize(inputs_.size(), false);
-    plan_ = runtime.plan(built.graph, donated_, false);
     for (const HostArray& input : inputs_) arguments_.push_back(runtime.upload(input));
+    Graph graph = built.graph;
+    if (built.has_weights) {
+      const Tensor weights = arguments_.back();
+      graph = trace(
+          [&](std::span<const Tensor> args) {
+            std::vector<Tensor> all(args.begin(), args.end());
+            all.push_back(weights);
+            return cairn::call(built.graph, all);
+          },
+          std::vector{arguments_[0].type()});
+      const Hoisted hoisted = hoist(graph, runtime.backend().packs_weights());
+      graph = hoisted.graph;
+      arguments_.pop_back();
+      for (const Tensor& value : KeptValues().get(runtime, hoisted.values))
+        arguments_.push_back(value);
+      for (const Tensor& leaf : leaves_of(graph)) arguments_.push_back(leaf);
+      donated_.assign(arguments_.size(), false);
+    }
+    plan_ = runtime.plan(graph, donated_, false);
     result_ = call()[0].host();
   }
 

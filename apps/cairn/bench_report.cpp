@@ -102,7 +102,7 @@ plot::Table bench_summary(const BenchRun& run) {
                     {"operations", "type", "threads", "cases", "mean", "least", "of limit"},
                     {}};
   for (const Family family : kFamilies)
-    for (const DType dtype : {DType::f32, DType::bf16})
+    for (const DType dtype : {DType::f32, DType::bf16, DType::i8})
       for (const Roofs& roofs : run.roofs) {
         std::vector<double> ratios, percents;
         for (const BenchResult& r : run.results) {

@@ -50,13 +50,15 @@ Roofs measure_roofs(const MachineInfo& machine, ThreadPool& pool, double seconds
   std::vector<uint64_t> sizes;
   for (uint64_t bytes = uint64_t{16} << 10; bytes < last; bytes *= 2) sizes.push_back(bytes);
   sizes.push_back(last);
-  const double share = seconds / static_cast<double>(4 + 2 * sizes.size());
+  const double share = seconds / static_cast<double>(6 + 2 * sizes.size());
 
   Roofs roofs;
   roofs.threads = pool.threads();
   roofs.f32 = measure_flops(target, true, Arithmetic::f32, pool, 2 * share);
   if (can_measure(target, true, Arithmetic::bf16))
     roofs.bf16 = measure_flops(target, true, Arithmetic::bf16, pool, 2 * share);
+  if (can_measure(target, true, Arithmetic::i8))
+    roofs.i8 = measure_flops(target, true, Arithmetic::i8, pool, 2 * share);
   for (const uint64_t bytes : sizes) {
     const auto bandwidth = [&](Traffic traffic) {
       return measure_bandwidth(traffic, target, bytes, pool, share);
@@ -77,9 +79,12 @@ Limit limit_of(const Roofs& roofs, const Work& work) {
   const Roofs::Point point = point_at(roofs.curve, work.bytes());
   // What is mostly read meets the bandwidth of reading.
   const double moving = work.bytes() / (4 * work.written < work.bytes() ? point.read : point.copy);
-  const bool narrow = work.dtype == DType::bf16 && roofs.bf16 > 0;
-  const double computing = work.flops / (narrow ? roofs.bf16 : roofs.f32);
-  if (computing >= moving) return {computing, narrow ? "bf16 peak" : "f32 peak"};
+  const double narrow = work.dtype == DType::bf16 ? roofs.bf16
+                        : work.dtype == DType::i8 ? roofs.i8
+                                                  : 0;
+  const double computing = work.flops / (narrow > 0 ? narrow : roofs.f32);
+  if (computing >= moving)
+    return {computing, fmt::format("{} peak", name(narrow > 0 ? work.dtype : DType::f32))};
   const auto place =
       std::find_if(roofs.places.begin(), roofs.places.end() - 1,
                    [&](const Place& p) { return work.bytes() <= static_cast<double>(p.bytes); });

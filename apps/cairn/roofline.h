@@ -22,8 +22,9 @@ struct Place {
 
 struct Roofs {
   int threads = 1;
-  double f32 = 0, f64 = 0, bf16 = 0;  // flops a second; 0: not measured, or the processor has none
-  std::vector<Place> places;          // from the nearest to memory, which holds everything
+  // Flops a second, of i8 operations; 0: not measured, or the processor has none.
+  double f32 = 0, f64 = 0, bf16 = 0, i8 = 0;
+  std::vector<Place> places;  // from the nearest to memory, which holds everything
   // Bandwidth by working set, the smallest first: a cache hands over to the next one gradually.
   struct Point {
     double bytes, read, copy;

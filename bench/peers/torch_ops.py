@@ -49,6 +49,17 @@ def matmul_tn(t, m, k, n):
     return lambda: a.t() @ b
 
 
+def linear(t, m, k, n):
+    """Weights in the order that oneDNN wants, as torch.compile puts them when they are frozen."""
+    if t is torch.int8:
+        a = torch.randint(-128, 128, (m, k), dtype=t)
+        b = torch.randint(-128, 128, (n, k), dtype=t)
+        return lambda: torch._int_mm(a, b.t())
+    a, b = random(t, m, k), random(t, n, k)
+    packed = torch.ops.mkldnn._reorder_linear_weight(b, m)
+    return lambda: torch.ops.mkldnn._linear_pointwise(a, packed, None, "none", [], "")
+
+
 def matmul_bias_gelu(t, m, k, n):
     a, b, bias = random(t, m, k), random(t, k, n), random(t, n)
     return lambda: F.gelu(torch.addmm(bias, a, b))
@@ -113,12 +124,13 @@ def conv2d_grad(t, *sizes):
     return with_backward(*convolution(t, *sizes))
 
 
-FORWARD = {"matmul": matmul, "matmul_nt": matmul_nt, "matmul_tn": matmul_tn, "matmul_bias_gelu": matmul_bias_gelu,
+FORWARD = {"matmul": matmul, "matmul_nt": matmul_nt, "matmul_tn": matmul_tn, "linear": linear,
+           "matmul_bias_gelu": matmul_bias_gelu,
            "attention": attention, "conv2d": conv2d, "add": add, "exp": unary(torch.exp), "gelu": unary(F.gelu),
            "silu": unary(F.silu), "softmax": unary(lambda x: torch.softmax(x, -1)), "layer_norm": layer_norm,
            "cross_entropy": cross_entropy, "transpose": unary(lambda x: x.t().contiguous())}
 TRAINING = {"attention_grad": attention_grad, "conv2d_grad": conv2d_grad, "adamw": adamw}
-DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "i8": torch.int8}
 
 
 def make(op, dtype, sizes):

@@ -98,6 +98,7 @@ void CpuFunction::emit_dot(const Instruction& in) {
   }
   dot.sum_type = sum_type(type(x).dtype);
   dot.step = step_of(dot);
+  if (needs_corrections(dot)) dot.flip = hidden_flip();
   find_depth(dot);
   const std::vector<ValueId> transposed =
       stored_.contains(y) || dot.has_words ? std::vector<ValueId>() : transposed_loads({y});

@@ -179,8 +179,9 @@ llvm::Value* CpuFunction::left_word(const Dot& dot, llvm::Value* row, const DotS
 // Whether neighbours along k lie together in memory, all under one mask.
 bool CpuFunction::can_load_words(const Dot& dot, ValueId v) {
   const Instruction* load = definition(v);
-  if (!load || load->op != TileOp::load || load->operands.size() > 2 || stored_.contains(v))
-    return false;
+  if (!load || load->op != TileOp::load || stored_.contains(v)) return false;
+  const bool is_masked = load->operands.size() > 1;
+  if (is_masked && mask_leaving(0, v) < 0) return false;
   const bool is_left = v == dot.in.operands[0];
   const DotMask& known = is_left ? dot.x_mask : dot.y_mask;
   const Lanes fixed = Lanes::uniform(i64(0)), along = Lanes::affine(i64(0), i64(1));
@@ -188,7 +189,6 @@ bool CpuFunction::can_load_words(const Dot& dot, ValueId v) {
   memo_.clear();
   if (known.value >= 0) assume_terms(known.value, at, known.bounded);
   const Lanes offset = evaluate(load->operands[0], at);
-  const bool is_masked = load->operands.size() > 1;
   const bool result = offset.kind == Lanes::Kind::affine && is_constant(offset.stride, 1) &&
                       (!is_masked || evaluate(load->operands[1], at).is_uniform());
   memo_.clear();
@@ -239,7 +239,7 @@ llvm::Value* CpuFunction::hidden_flip() {
 // A pack of words of x as multiply_words() takes it.
 llvm::Value* CpuFunction::as_factor(const Dot& dot, llvm::Value* words) {
   if (!needs_corrections(dot)) return words;
-  return b_.CreateXor(words, hidden_flip());
+  return b_.CreateXor(words, dot.flip);
 }
 
 llvm::Value* CpuFunction::multiply_words(const Dot& dot, llvm::Value* x, llvm::Value* y,
@@ -280,18 +280,33 @@ void CpuFunction::correct(llvm::Value* correction, llvm::Value* y) {
                  correction);
 }
 
-// What 128 more in each element of x adds to the sums, by pack of columns.
+// What 128 more in each element of x adds to the sums, by pack of columns. Four packs at a time, as
+// each addition takes four cycles.
 llvm::Value* CpuFunction::corrections_of(const Dot& dot) {
   const int64_t columns = type(dot.in.operands[1]).shape[1];
-  const auto packs = static_cast<uint64_t>((columns + lanes_ - 1) / lanes_);
-  llvm::Value* corrections = stack(llvm::ArrayType::get(pack_type(), packs), "corrections");
-  for_each_pack(columns, [&](const DotBlock& block) {
-    llvm::Value* correction = zero_pack();
-    for_words(dot, i64(0),
-              [&](const DotStep& at) { correct(correction, right_step(dot, block, at)[0]); });
-    b_.CreateAlignedStore(b_.CreateLoad(pack_type(), correction),
-                          b_.CreateGEP(pack_type(), corrections, block.pack), llvm::Align(64));
-  });
+  const auto lanes = static_cast<int64_t>(lanes_);
+  const int64_t packs = (columns + lanes - 1) / lanes;
+  llvm::Value* corrections =
+      stack(llvm::ArrayType::get(pack_type(), static_cast<uint64_t>(packs)), "corrections");
+  const auto block = [&](llvm::Value* first, int64_t count, llvm::Value* tail) {
+    std::vector<llvm::Value*> sums;
+    for (int64_t p = 0; p < count; ++p) sums.push_back(zero_pack());
+    const DotBlock at{nullptr, 0, first, count, tail};
+    for_words(dot, i64(0), [&](const DotStep& step) {
+      const std::vector<llvm::Value*> right = right_step(dot, at, step);
+      for (size_t p = 0; p < sums.size(); ++p) correct(sums[p], right[p]);
+    });
+    for (int64_t p = 0; p < count; ++p)
+      b_.CreateAlignedStore(b_.CreateLoad(pack_type(), sums[static_cast<size_t>(p)]),
+                            b_.CreateGEP(pack_type(), corrections, b_.CreateAdd(first, i64(p))),
+                            llvm::Align(64));
+  };
+  const int64_t whole = columns / lanes, fours = whole / kFewPacks * kFewPacks;
+  if (fours)
+    loop_over(i64(0), i64(fours), kFewPacks,
+              [&](llvm::Value* pack) { block(pack, kFewPacks, nullptr); });
+  if (fours < whole) block(i64(fours), whole - fours, nullptr);
+  if (whole < packs) block(i64(whole), 1, first_lanes(i64(columns - whole * lanes)));
   memo_.clear();
   return corrections;
 }

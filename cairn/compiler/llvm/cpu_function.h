@@ -194,6 +194,7 @@ class CpuFunction {
     DotMask x_mask = {}, y_mask = {};
     llvm::Value* words = nullptr;        // y as words_of() makes it
     llvm::Value* corrections = nullptr;  // corrections_of()
+    llvm::Value* flip = nullptr;         // hidden_flip(), where there are corrections
   };
   // A block of the result: rows that count from an index, and packs of columns.
   struct DotBlock {
