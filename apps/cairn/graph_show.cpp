@@ -9,10 +9,13 @@
 #include "apps/cairn/graph_file.h"
 #include "apps/cairn/json.h"
 #include "apps/cairn/model_files.h"
+#include "cairn/compiler/hoist.h"
+#include "cairn/compiler/panels.h"
 #include "cairn/graph/cost.h"
 #include "cairn/graph/print.h"
 #include "cairn/runtime/plan.h"
 #include "cairn/transforms/precision.h"
+#include "cairn/transforms/simplify.h"
 
 namespace cairn::app {
 namespace {
@@ -247,6 +250,20 @@ void print_schedule(const Plan& plan, const Backend& backend, Session& session) 
                        plot::human_bytes(plan.result_bytes), plot::human_bytes(plan.arena_bytes)));
 }
 
+// What is computed at the first call and is an argument of the plan from then on.
+std::string kept_text(const Hoisted& hoisted) {
+  size_t bytes = 0;
+  for (const Tensor& t : hoisted.values) bytes += t.type().bytes();
+  std::set<const Node*> packed;
+  for (const Node* node : topological_order(hoisted.graph.outputs))
+    if (reads_panels(*node, 1)) packed.insert(node->input(1).node_pointer());
+  return fmt::format(
+      "Computed once and kept: {} value{} of {}, {} of them weights in the order in which products "
+      "read them.",
+      hoisted.values.size(), hoisted.values.size() == 1 ? "" : "s", plot::human_bytes(bytes),
+      packed.size());
+}
+
 Json types_json(const std::vector<Tensor>& tensors, const std::vector<std::string>& names) {
   Json list = Json::array();
   for (size_t i = 0; i < tensors.size(); ++i) {
@@ -261,19 +278,23 @@ Json types_json(const std::vector<Tensor>& tensors, const std::vector<std::strin
 int run(const Options& options, Session& session) {
   if (options.file.has_value() == options.model.has_value())
     throw UsageError("cairn graph show needs one of FILE, a graph's text form, and --model");
-  Graph graph =
+  Graph whole =
       options.file ? read_graph(*options.file) : graph_of_model(*options.model, options.tokens);
-  graph = with_precision(graph, session.precision());
-  if (options.grad) graph = with_gradients(graph, float_inputs(graph));
+  whole = with_precision(whole, session.precision());
+  // A model's weights are leaves of it; the text has them as inputs.
+  Graph graph = without_leaves(whole);
+  if (options.grad) whole = graph = with_gradients(graph, float_inputs(graph));
 
   PrintOptions printing;
   if (options.costs) printing.comment = [](const Node& node) { return cost_text(cost_of(node)); };
   const std::string text = to_text(graph, printing);
   std::unique_ptr<Runtime> runtime;
   std::shared_ptr<const Plan> plan;
+  Hoisted hoisted;
   if (options.schedule) {
     runtime = session.make_runtime();
-    plan = runtime->plan(graph, {}, false);
+    hoisted = hoist(simplify(whole), runtime->backend().packs_weights());
+    plan = runtime->plan(hoisted.graph, {}, false);
   }
   if (session.common.json) {
     Json result = {{"name", graph.name},
@@ -282,7 +303,10 @@ int run(const Options& options, Session& session) {
                    {"operations", operations(graph).size()},
                    {"text", text}};
     if (options.costs) result["costs"] = to_json(cost_of(graph));
-    if (options.schedule) result["schedule"] = schedule_json(*plan, runtime->backend());
+    if (options.schedule) {
+      result["schedule"] = schedule_json(*plan, runtime->backend());
+      result["schedule"]["kept"] = types_json(hoisted.values, {});
+    }
     print_json(session.out, result);
     return 0;
   }
@@ -294,6 +318,7 @@ int run(const Options& options, Session& session) {
   if (options.schedule) {
     session.out.line("");
     print_schedule(*plan, runtime->backend(), session);
+    if (!hoisted.values.empty()) session.out.line(kept_text(hoisted));
   }
   return 0;
 }

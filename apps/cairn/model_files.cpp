@@ -27,7 +27,7 @@ Graph graph_of_model(const std::string& path, int64_t tokens) {
     Graph graph = trace(forward, std::span(&type, 1), std::span(&input, 1));
     graph.name = "model";
     graph.output_names = {"logits"};
-    return without_leaves(graph);
+    return graph;
   };
   if (const auto classifier = load_classifier(path)) {
     const Shape& image = classifier->config().image;

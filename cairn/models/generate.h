@@ -2,8 +2,8 @@
 //
 // Prefill runs over the prompt in chunks of a fixed size and decode over one token, so three plans
 // serve a conversation of any length. Products read the weights in an order of their own
-// (compiler/panels.h), made once, which takes the memory of the model again. Sampling is part of the compiled step; what it depends on
-// (temperature, top-k, ..., the key) is data.
+// (compiler/panels.h), made once, which takes the memory of the model again. Sampling is part of
+// the compiled step; what it depends on (temperature, top-k, ..., the key) is data.
 #pragma once
 
 #include <functional>
