@@ -373,26 +373,73 @@ std::string output_of(const std::string& command, int& status) {
   return text;
 }
 
-TEST(Gpu, AssemblesWithoutSpills) {
+bool has_ptxas() {
   int status = 0;
   output_of("ptxas --version", status);
-  if (status != 0) GTEST_SKIP() << "no ptxas on PATH";
+  return status == 0;
+}
+
+// What ptxas says of a text, which it must take.
+std::string assembled(const std::string& text, GpuTarget target) {
   const std::filesystem::path folder =
       std::filesystem::temp_directory_path() / fmt::format("cairn_ptx_{}", getpid());
   std::filesystem::create_directory(folder);
-  for (const Named& named : kernels()) {
+  const std::string file = (folder / "kernel.ptx").string();
+  std::ofstream(file) << text;
+  int status = 0;
+  std::string report =
+      output_of(fmt::format("ptxas -v -arch={} {} -o {}.cubin", name(target), file, file), status);
+  EXPECT_EQ(status, 0) << report;
+  std::filesystem::remove_all(folder);
+  return report;
+}
+
+TEST(Gpu, AssemblesWithoutSpills) {
+  if (!has_ptxas()) GTEST_SKIP() << "no ptxas on PATH";
+  for (const Named& named : kernels())
     for (const GpuTarget target : kNvidia) {
       SCOPED_TRACE(fmt::format("{} for {}", named.name, name(target)));
-      const std::string file = (folder / "kernel.ptx").string();
-      std::ofstream(file) << compiled(named, target).text;
-      const std::string report = output_of(
-          fmt::format("ptxas -v -arch={} {} -o {}.cubin", name(target), file, file), status);
-      EXPECT_EQ(status, 0) << report;
-      EXPECT_THAT(report,
+      EXPECT_THAT(assembled(compiled(named, target).text, target),
                   HasSubstr("0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads"));
     }
+}
+
+// The number behind a word; -1 without it.
+int number_behind(const std::string& text, const std::string& word) {
+  const size_t at = text.find(word);
+  return at == text.npos ? -1 : std::atoi(text.c_str() + at + word.size());
+}
+
+// Registers of a thread by ptxas 13 for sm_90 and by LLVM 19 for gfx942, rounded up by a twentieth:
+// more of them, and fewer blocks run at once.
+struct RegisterBound {
+  const char* name;
+  DType dtype;
+  int nvidia, amd;
+};
+constexpr RegisterBound kRegisters[] = {
+    {"add", DType::f32, 31, 24},         {"gelu", DType::f32, 62, 47},
+    {"softmax", DType::f32, 42, 59},     {"layer_norm", DType::f32, 42, 47},
+    {"matmul", DType::f32, 133, 116},    {"matmul", DType::bf16, 99, 135},
+    {"attention", DType::f32, 255, 294}, {"attention", DType::bf16, 193, 273},
+};
+
+TEST(Gpu, RegistersHaveBounds) {
+  const bool with_ptxas = has_ptxas();
+  for (const RegisterBound& bound : kRegisters) {
+    SCOPED_TRACE(fmt::format("{} {}", bound.name, name(bound.dtype)));
+    const Kernel kernel = named(bound.name, bound.dtype).kernel;
+    const int amd =
+        number_behind(compile_gpu_kernel(kernel, GpuTarget::gfx942).text, ".vgpr_count:");
+    EXPECT_GT(amd, 0);
+    EXPECT_LE(amd, bound.amd);
+    if (!with_ptxas) continue;
+    const GpuTarget target = GpuTarget::sm_90;
+    const int nvidia =
+        number_behind(assembled(compile_gpu_kernel(kernel, target).text, target), "Used ");
+    EXPECT_GT(nvidia, 0);
+    EXPECT_LE(nvidia, bound.nvidia);
   }
-  std::filesystem::remove_all(folder);
 }
 
 TEST(Gpu, AssemblesForAmd) {
