@@ -7,6 +7,8 @@
 #include <llvm/Object/ObjectFile.h>
 #include <llvm/Support/MemoryBuffer.h>
 
+#include <atomic>
+
 #include "cairn/base/error.h"
 #include "cairn/compiler/kernel_compiler.h"
 #include "cairn/compiler/llvm/emitter.h"
@@ -21,10 +23,19 @@ class Memory : public llvm::SectionMemoryManager {
   }
 };
 
-// One for all; it has a lock of its own.
+// True from the first kernel until the program ends.
+std::atomic<bool> debugger_lives = false;
+
+// One for all; it has a lock of its own. It is a static object of LLVM's, which ends before those
+// that were made before it: a static Runtime and its kernels.
 llvm::JITEventListener& debugger() {
-  static llvm::JITEventListener* listener = llvm::JITEventListener::createGDBRegistrationListener();
-  return *listener;
+  struct Debugger {
+    llvm::JITEventListener* listener = llvm::JITEventListener::createGDBRegistrationListener();
+    Debugger() { debugger_lives = true; }
+    ~Debugger() { debugger_lives = false; }
+  };
+  static const Debugger debugger;
+  return *debugger.listener;
 }
 
 struct Linked {
@@ -32,7 +43,7 @@ struct Linked {
   std::unique_ptr<llvm::RuntimeDyld> linker;
   uint64_t key() const { return reinterpret_cast<uint64_t>(this); }
   ~Linked() {
-    debugger().notifyFreeingObject(key());
+    if (debugger_lives) debugger().notifyFreeingObject(key());
     memory.deregisterEHFrames();
   }
 };
