@@ -43,8 +43,9 @@ struct KernelVersion {
   int unroll = 1;
   // The object file tells debuggers from which line of C++ each instruction came.
   bool lines = false;
-  // It takes one more argument, behind its parameters': an integer that says, when it is not 0, that
-  // what it writes and does not read goes past the caches, which large results would only empty.
+  // It takes one more argument, behind its parameters': an integer that says, when it is not 0,
+  // that what it writes and does not read goes past the caches, which large results would only
+  // empty.
   bool streams = false;
   friend bool operator==(const KernelVersion&, const KernelVersion&) = default;
 };

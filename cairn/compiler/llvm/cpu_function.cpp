@@ -46,7 +46,14 @@ void CpuFunction::emit() {
   auto* type = llvm::FunctionType::get(b_.getVoidTy(), {b_.getPtrTy(), i64, i64}, false);
   function_ = llvm::Function::Create(type, llvm::Function::ExternalLinkage, kernel_.name, module_);
   function_->addParamAttr(0, llvm::Attribute::ReadOnly);
-  if (version_.lines) lines_.emplace(*function_);
+  if (version_.lines) {
+    // Until the first instruction, parameters and the grid belong to its line.
+    const auto first = std::ranges::find_if(
+        kernel_.body.code, [](const Instruction& in) { return in.where.line() > 0; });
+    const auto where = first == kernel_.body.code.end() ? std::source_location() : first->where;
+    lines_.emplace(*function_, where);
+    lines_->set(b_, where);
+  }
   b_.SetInsertPoint(block("entry"));
   load_parameters();
   define(kernel_.body, 0);

@@ -6,16 +6,18 @@
 
 namespace cairn::compiler {
 
-DebugLines::DebugLines(llvm::Function& function) : debug_(*function.getParent()) {
+DebugLines::DebugLines(llvm::Function& function, const std::source_location& where)
+    : debug_(*function.getParent()) {
   llvm::Module& module = *function.getParent();
   module.addModuleFlag(llvm::Module::Warning, "Debug Info Version", llvm::DEBUG_METADATA_VERSION);
   module.addModuleFlag(llvm::Module::Warning, "Dwarf Version", 4);
-  llvm::DIFile* unit = file(function.getName().str());
+  llvm::DIFile* unit = file(where.file_name());
   debug_.createCompileUnit(llvm::dwarf::DW_LANG_C_plus_plus, unit, "cairn", true, "", 0, "",
                            llvm::DICompileUnit::LineTablesOnly);
   auto* type = debug_.createSubroutineType(debug_.getOrCreateTypeArray({}));
-  function_ = debug_.createFunction(unit, function.getName(), "", unit, 0, type, 0,
-                                    llvm::DINode::FlagZero, llvm::DISubprogram::SPFlagDefinition);
+  function_ =
+      debug_.createFunction(unit, function.getName(), "", unit, where.line(), type, where.line(),
+                            llvm::DINode::FlagZero, llvm::DISubprogram::SPFlagDefinition);
   function.setSubprogram(function_);
 }
 

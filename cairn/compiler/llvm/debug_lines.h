@@ -14,8 +14,8 @@ namespace cairn::compiler {
 
 class DebugLines {
  public:
-  // Of a function that is about to be written.
-  explicit DebugLines(llvm::Function& function);
+  // Of a function that is about to be written, `where` begins what it does.
+  DebugLines(llvm::Function& function, const std::source_location& where);
 
   // What is built from here on comes from that line; without a line, from where it did before.
   void set(llvm::IRBuilder<>& builder, const std::source_location& where);
