@@ -31,6 +31,7 @@ class PlanVerifier {
       }
       for (launch_ = 0; launch_ < std::ssize(plan_.launches); ++launch_)
         check_launch(plan_.launches[at(launch_)]);
+      for (launch_ = 0; launch_ < std::ssize(plan_.launches); ++launch_) check_together();
       launch_ = -1;
       check_results();
       check_sums();
@@ -138,6 +139,24 @@ class PlanVerifier {
     const Span x = span(a);
     const Span y = span(b);
     return x.object == y.object && x.begin < y.end && y.begin < x.end;
+  }
+
+  // The launches that run at once with this one touch nothing of each other's.
+  void check_together() const {
+    const int end = launch_ + plan_.launches[at(launch_)].together;
+    if (end <= launch_ || end > std::ssize(plan_.launches))
+      fail(fmt::format("{} launches cannot run at once", end - launch_));
+    for (int i = launch_; i < end; ++i)
+      for (int j = launch_; j < end; ++j) {
+        if (i == j) continue;
+        const Launch& other = plan_.launches[at(j)];
+        for (const int b : plan_.launches[at(i)].outputs)
+          for (const auto* list : {&other.inputs, &other.outputs})
+            for (const int touched : *list)
+              if (overlap(b, touched))
+                fail(fmt::format("launch {} writes {} while launch {} uses {}", i, place(b), j,
+                                 place(touched)));
+      }
   }
 
   // From now on buffer b has its value, and what lay there before is lost.

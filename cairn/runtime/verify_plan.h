@@ -25,6 +25,7 @@ struct PlanFault {
 //     each element before it writes it (may_overwrite).
 //   - A result that takes over an argument's memory has its size, and is the only one to do so. In
 //     a region every result has memory of its own.
+//   - Of launches that run at once none writes what another reads or writes.
 std::optional<PlanFault> find_fault(const Plan& plan, const Backend& backend, bool region = false);
 
 // Throws InternalError with the fault and the plan's text, regions included.

@@ -2,7 +2,7 @@
 // bits are those of one after the other.
 #include <gtest/gtest.h>
 
-#include "cairn/graph/numbering.h"
+#include "cairn/runtime/verify_plan.h"
 #include "cairn/transforms/vjp.h"
 #include "tests/runtime/plans.h"
 #include "tests/support/checked_runtime.h"
@@ -81,6 +81,21 @@ TEST_F(Together, UpdatesOfManyTensors) {
     const auto expected = test::outcome(alone, alone.plan(graph, donated(graph), true));
     for (int i = 0; i < 5; ++i) EXPECT_EQ(test::outcome(many, plan), expected);
   }
+}
+
+TEST_F(Together, APlanWithDependentOnesIsRefused) {
+  Runtime runtime(test::checked({.device = "cpu", .threads = 3}));
+  const Tensor x = Tensor::input({DType::f32, {300, 300}}, "x");
+  Plan plan = *runtime.plan({"", {x}, {sum(matmul(x, x), {0})}, {}}, {}, false);
+  ASSERT_EQ(plan.launches.size(), 2u);
+  EXPECT_EQ(check_batches(plan), 1);
+  EXPECT_FALSE(find_fault(plan, runtime.backend()));
+  plan.launches[0].together = 2;
+  const auto fault = find_fault(plan, runtime.backend());
+  ASSERT_TRUE(fault);
+  EXPECT_NE(fault->what.find("while launch 1 uses"), std::string::npos) << fault->what;
+  plan.launches[0].together = 3;
+  EXPECT_TRUE(find_fault(plan, runtime.backend()));
 }
 
 TEST_F(Together, TinyOnesAreNotShared) {
