@@ -89,7 +89,8 @@ void find_together(Plan& plan) {
   };
   for (size_t at = 0; at < plan.launches.size(); ++at) {
     const Launch& launch = plan.launches[at];
-    const bool joins = launch.kind == Launch::Kind::kernel && launch.code.together;
+    const bool joins =
+        launch.kind == Launch::Kind::kernel && launch.code.together && launch.workspace < 0;
     if (batch.size() && (!joins || plan.launches[first].code.together != launch.code.together ||
                          !batch.admits(launch)))
       close(at);
