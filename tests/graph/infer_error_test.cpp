@@ -127,6 +127,9 @@ const Case kCases[] = {
      "[matmul] element types differ; cast first; operands: f32[2,3] 'x' f16[2,3] 'h'"},
     {"%r = matmul(%x, %x) {accumulate=bf16}",
      "[matmul] accumulate=bf16 does not fit operands of f32; operands: f32[2,3] 'x' f32[2,3] 'x'"},
+    {"%r = matmul(%x, %image) {columns=3}",
+     "[matmul] with columns=3 takes [M, K] and panels [columns / W, K / E, W, E]; operands: "
+     "f32[2,3] 'x' f32[1,4,9] 'image'"},
     {"%r = grouped_matmul(%x, %image, %sizes)",
      "[grouped_matmul] sizes do not fit: x[T, K], w[G, K, N], sizes[G]; operands: f32[2,3] 'x' "
      "f32[1,4,9] 'image' i32[5] 'sizes'"},

@@ -26,11 +26,13 @@ struct BlockSize {
 
 // Accumulators, the packs of y and one of x fit the registers: 32 of AVX-512, 16 of AVX2. With x
 // read directly, 6 rows of 4 packs reach the peak (docs/adr/0005-tile-compiler.md).
-BlockSize block_of(unsigned lanes, int64_t packs, DType sum) {
+BlockSize block_of(unsigned lanes, int64_t rows, int64_t packs, DType sum) {
   const int64_t registers = size_of(sum) == 8 ? 2 : 1;  // of a pack
   const int64_t accumulators = (lanes == 16 ? 24 : 12) / registers;
   const int64_t most = (lanes == 16 ? 4 : 2) / registers;
-  const int64_t p = std::min(packs, most);
+  int64_t p = std::min(packs, most);
+  // A few more rows than that are still one block, so that y is read once.
+  if (rows <= accumulators / 2) p = std::min(p, accumulators / rows);
   return {accumulators / p, p};
 }
 
@@ -108,12 +110,12 @@ void CpuFunction::emit_dot(const Instruction& in) {
     // A transposed right operand is put in order once for all rows.
     if (!transposed.empty()) hold(y);
     const int64_t packs = shape[1] / lanes;
-    const BlockSize block = block_of(lanes_, std::max<int64_t>(packs, 1), type(z).dtype);
+    const BlockSize block = block_of(lanes_, shape[0], std::max<int64_t>(packs, 1), type(z).dtype);
     // Words that just one block of rows needs are made where they are.
     if (dot.step > 1 && !dot.has_words && shape[0] > block.rows) dot.words = words_of(dot);
     if (needs_corrections(dot)) dot.corrections = corrections_of(dot);
     const auto rows = [&](llvm::Value* pack, int64_t count, llvm::Value* tail) {
-      const int64_t most = block_of(lanes_, count, type(z).dtype).rows;
+      const int64_t most = block_of(lanes_, shape[0], count, type(z).dtype).rows;
       const int64_t whole = shape[0] / most * most;
       if (whole)
         loop_over(i64(0), i64(whole), most,
