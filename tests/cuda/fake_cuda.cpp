@@ -36,6 +36,7 @@ int some_object;
 
 }  // namespace
 
+// NOLINTBEGIN(readability-identifier-naming, performance-no-int-to-ptr): as the driver has them.
 extern "C" {
 
 Result cuInit(unsigned) { return called("cuInit"); }
@@ -153,3 +154,4 @@ int cublasGemmEx(void*, int, int, int m, int n, int k, const void*, const void* 
 }
 
 }  // extern "C"
+// NOLINTEND(readability-identifier-naming, performance-no-int-to-ptr)

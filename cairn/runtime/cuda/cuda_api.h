@@ -28,6 +28,7 @@ inline constexpr int kMaxDynamicSharedSizeBytes = 8;  // CUfunction_attribute
 inline constexpr int kJitErrorLogBuffer = 5;          // CUjit_option
 inline constexpr int kJitErrorLogBufferSizeBytes = 6;
 
+// NOLINTBEGIN(readability-identifier-naming): the names are NVIDIA's.
 struct DriverApi {
   Result (*cuInit)(unsigned flags);
   Result (*cuGetErrorName)(Result, const char** text);
@@ -76,5 +77,6 @@ struct CublasApi {
                          int b_type, int b_stride, const void* beta, void* c, int c_type,
                          int c_stride, int compute_type, int algorithm);
 };
+// NOLINTEND(readability-identifier-naming)
 
 }  // namespace cairn::cuda

@@ -179,7 +179,7 @@ CudaKernel::CudaKernel(const CudaDevice& device, const GpuKernel& code, const st
   const cuda::DriverApi& api = device.api();
   std::array<char, 4096> log = {};
   std::array<int, 2> options = {cuda::kJitErrorLogBuffer, cuda::kJitErrorLogBufferSizeBytes};
-  // The size is passed in the place of a pointer.
+  // The size is passed in the place of a pointer. NOLINTNEXTLINE(performance-no-int-to-ptr)
   std::array<void*, 2> values = {log.data(), reinterpret_cast<void*>(log.size() - 1)};
   const cuda::Result loaded =
       api.cuModuleLoadDataEx(&module_, code.text.c_str(), 2, options.data(), values.data());
@@ -250,6 +250,7 @@ void Cublas::multiply(DType dtype, int m, int k, int n, cuda::Address x, cuda::A
   const auto pick = [&](const float& narrow, const double& large) -> const void* {
     return wide ? static_cast<const void*>(&large) : &narrow;
   };
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): an address of the GPU
   const auto pointer = [](cuda::Address address) { return reinterpret_cast<void*>(address); };
   // Row-major is the transpose of what cuBLAS takes: out' = y' x'.
   check_cublas(api_.cublasGemmEx(handle_, cuda::kCublasNoTranspose, cuda::kCublasNoTranspose, n, m,
