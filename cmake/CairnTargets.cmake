@@ -138,7 +138,7 @@ function(cairn_add_shared_library)
 endfunction()
 
 # One program of all tests/<folder>/*.cpp, linked with the layers it names. TIMEOUT is in seconds,
-# where tools/run_tests.py's 15 minutes are not enough; LABELS long keeps it for ./test --long.
+# where tools/run_tests.py's 15 minutes are not enough; LABELS are those that it knows.
 function(cairn_add_tests folder)
   cmake_parse_arguments(ARG "" "TIMEOUT" "LAYERS;LIBRARIES;LABELS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${folder}/*_test.cpp)

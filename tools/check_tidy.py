@@ -21,7 +21,7 @@ EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # git's name for it
 def options(parser):
     parser.add_argument("--all", action="store_true", help="every file")
     parser.add_argument("--since", help="files changed after this commit, or not committed")
-    parser.add_argument("--limit", type=int, default=40, help="at most so many files (40)")
+    parser.add_argument("--limit", type=int, default=25, help="at most so many files (25)")
 
 
 def git_lines(root, *arguments):

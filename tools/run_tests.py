@@ -6,12 +6,14 @@ ctest knows what there is (ctest --show-only=json-v1); its labels say what a tes
   (none)   a GoogleTest program; each of its cases counts
   script   any command; counts as one case; exit status 77 means skipped
   fuzz     a fuzz target: replays its corpus and mutates for a moment; counts as one case
+  shards   a GoogleTest program of cases on one thread: a shard of them for each processor at once
   long     only with --long (together with any of the above)
-Programs run one at a time: the tests use threads themselves. Programs that can do more with --long
+Other programs run one at a time: the tests use threads themselves. Programs that can do more with --long
 look at CAIRN_TEST_LONG=1.
 """
 import argparse
 import collections
+import concurrent.futures
 import fnmatch
 import json
 import os
@@ -164,7 +166,17 @@ def outputs_by_case(output):
     return cases
 
 
-def run_google_test(totals, name, command, timeout, cwd, env, pattern):
+def run_shards(command, timeout, cwd, env, shards):
+    """As run(): what all shards of a program printed, and an exit status that is not 0, if any."""
+    with concurrent.futures.ThreadPoolExecutor(shards) as pool:
+        runs = [pool.submit(run, command, timeout, cwd, {
+            **(env or {}), "GTEST_TOTAL_SHARDS": str(shards), "GTEST_SHARD_INDEX": str(i)})
+            for i in range(shards)]
+    statuses, outputs, seconds = zip(*(r.result() for r in runs))
+    return next((s for s in statuses if s != 0), 0), "\n".join(outputs), max(seconds)
+
+
+def run_google_test(totals, name, command, timeout, cwd, env, pattern, shards):
     """Each case of the program counts. A program that dies counts as the failure of the case that
     it was in."""
     arguments = ["--gtest_color=no"]
@@ -172,7 +184,7 @@ def run_google_test(totals, name, command, timeout, cwd, env, pattern):
         arguments.append(f"--gtest_filter={pattern}")
     else:
         begin(name)
-    status, output, seconds = run(command + arguments, timeout, cwd, env)
+    status, output, seconds = run_shards(command + arguments, timeout, cwd, env, shards)
     cases = outputs_by_case(output)
     passed = sum(1 for result, _ in cases.values() if result == "OK")
     failures = [case for case, (result, _) in cases.items() if result == "FAILED"]
@@ -221,7 +233,8 @@ def run_programs(totals, preset, options, env=None, kinds=("program", "script", 
             continue
         timeout = timeout or (LONG_TIMEOUT_SECONDS if options.long else TIMEOUT_SECONDS)
         if kind == "program":
-            run_google_test(totals, name, command, timeout, cwd, env, options.pattern)
+            shards = len(os.sched_getaffinity(0)) if "shards" in labels else 1
+            run_google_test(totals, name, command, timeout, cwd, env, options.pattern, shards)
         elif matches(name, options.pattern):
             run_single(totals, name, command, timeout, cwd, env)
 

@@ -33,7 +33,7 @@ class Decode : public testing::Test {
     model = std::make_unique<Transformer>(c);
     initialize(*runtime, *model, 3);
   }
-  ~Decode() override { unsetenv("CAIRN_CACHE"); }
+  void TearDown() override { unsetenv("CAIRN_CACHE"); }
 
   int64_t kernels_on_disk() const {
     const std::filesystem::path kernels = folder / "kernels";

@@ -14,7 +14,6 @@
 namespace cairn::compiler {
 
 using tile::Instruction;
-using tile::TileOp;
 using tile::ValueId;
 
 namespace {

@@ -198,6 +198,14 @@ void run_loop_program(const KernelArgs& args) {
   launch.kernel->run(slots.data(), 0, 1);
 }
 
+// Of a group whose results have no elements, for which nothing is compiled.
+void run_nothing(const KernelArgs&) {}
+
+bool writes_nothing(const LaunchGroup& group) {
+  return std::ranges::all_of(group.outputs,
+                             [](const Tensor& t) { return t.shape().elements() == 0; });
+}
+
 class CpuBackend : public Backend {
  public:
   CpuBackend(CpuTarget target, ThreadPool& pool, const CpuBackendOptions& options,
@@ -214,15 +222,16 @@ class CpuBackend : public Backend {
   std::string_view name() const override { return "cpu"; }
 
   std::string_view backend_of(const LaunchGroup& group) const override {
-    return group.is_fused() || is_custom(group) ? name() : fallback_->backend_of(group);
+    return has_kernel(group) ? name() : fallback_->backend_of(group);
   }
   bool packs_weights() const override { return true; }
   bool has_kernel(const Node& custom) const override {
     return can_compile_kernels() && kernel_of(custom);
   }
   LaunchCode code(const LaunchGroup& group) const override {
+    if (!has_kernel(group)) return fallback_->code(group);
+    if (writes_nothing(group)) return {run_nothing, nullptr};
     if (is_custom(group)) return custom_code(group.node(), nullptr);
-    if (!group.is_fused()) return fallback_->code(group);
     GroupKernel made = usual_kernel(group);
     const auto kernels = std::make_shared<const CpuKernels>(
         std::move(made.binding),
@@ -233,7 +242,8 @@ class CpuBackend : public Backend {
   }
   std::optional<LaunchCode> rebind(const LaunchCode& code,
                                    const LaunchGroup& group) const override {
-    if (!group.is_fused() && !is_custom(group)) return fallback_->rebind(code, group);
+    if (!has_kernel(group)) return fallback_->rebind(code, group);
+    if (code.run == run_nothing) return code;
     const auto& before = *static_cast<const CpuLaunch*>(code.data.get());
     if (is_custom(group)) return custom_code(group.node(), &before);
     const auto sizes = before.kernels->binding.sizes(group);
@@ -241,6 +251,7 @@ class CpuBackend : public Backend {
     return group_code(group, before.kernels, *sizes);
   }
   bool same_code(const LaunchCode& a, const LaunchCode& b) const override {
+    if (a.run == run_nothing || b.run == run_nothing) return a.run == b.run;
     if (a.run != run_kernel || b.run != run_kernel) return fallback_->same_code(a, b);
     const auto& x = *static_cast<const CpuLaunch*>(a.data.get());
     const auto& y = *static_cast<const CpuLaunch*>(b.data.get());
@@ -268,7 +279,7 @@ class CpuBackend : public Backend {
                                : fmt::format("One kernel: loop of {} launches", made.launches)};
   }
   size_t workspace_bytes(const LaunchGroup& group) const override {
-    return group.is_fused() || is_custom(group) ? 0 : fallback_->workspace_bytes(group);
+    return has_kernel(group) ? 0 : fallback_->workspace_bytes(group);
   }
 
  private:
@@ -292,6 +303,7 @@ class CpuBackend : public Backend {
   bool is_custom(const LaunchGroup& group) const {
     return group.node().op() == Op::custom && has_kernel(group.node());
   }
+  bool has_kernel(const LaunchGroup& group) const { return group.is_fused() || is_custom(group); }
   LaunchCode group_code(const LaunchGroup& group, const std::shared_ptr<const CpuKernels>& kernels,
                         const Ints& sizes) const {
     const auto launch_of = [&](const GroupChoice& choice) {
@@ -336,7 +348,7 @@ class CpuBackend : public Backend {
   void compile(const Schedule& schedule) const {
     std::vector<const LaunchGroup*> groups;
     for (const LaunchGroup& group : schedule.launches)
-      if (group.is_fused() || is_custom(group)) groups.push_back(&group);
+      if (has_kernel(group) && !writes_nothing(group)) groups.push_back(&group);
     pool_.parallel_for(static_cast<int64_t>(groups.size()), 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const LaunchGroup& group = *groups[static_cast<size_t>(i)];
