@@ -176,7 +176,7 @@ def run_shards(command, timeout, cwd, env, shards):
     return next((s for s in statuses if s != 0), 0), "\n".join(outputs), max(seconds)
 
 
-def run_google_test(totals, name, command, timeout, cwd, env, pattern, shards):
+def run_google_test(totals, name, command, timeout, cwd, env, pattern, shards=1):
     """Each case of the program counts. A program that dies counts as the failure of the case that
     it was in."""
     arguments = ["--gtest_color=no"]

@@ -268,9 +268,9 @@ class RunnerTest(unittest.TestCase):
         path.chmod(0o755)
         return [str(path)]
 
-    def google_test(self, text, pattern=None, timeout=60):
+    def google_test(self, text, pattern=None, timeout=60, shards=1):
         run_tests.run_google_test(self.totals, "p", self.program(text), timeout,
-                                  self.directory.name, {}, pattern)
+                                  self.directory.name, {}, pattern, shards)
         return self.totals.passed, self.totals.failures, dict(self.totals.skips)
 
     def single(self, text, timeout=60):
@@ -293,6 +293,11 @@ class RunnerTest(unittest.TestCase):
     def test_program_that_dies_between_cases(self):
         text = "echo '[ RUN      ] A.b'; echo '[       OK ] A.b (0 ms)'; exit 3"
         self.assertEqual(self.google_test(text), (1, ["p: (the program)"], {}))
+
+    def test_shards_are_one_program(self):
+        text = ("echo '[ RUN      ] A.'$GTEST_SHARD_INDEX; [ $GTEST_SHARD_INDEX != 1 ] || exit 3\n"
+                "echo '[       OK ] A.'$GTEST_SHARD_INDEX' (0 ms)'; echo of $GTEST_TOTAL_SHARDS")
+        self.assertEqual(self.google_test(text, shards=3), (2, ["p: A.1"], {}))
 
     def test_program_that_hangs(self):
         text = "echo '[ RUN      ] A.b'; sleep 60 & sleep 60"
