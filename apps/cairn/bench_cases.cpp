@@ -85,8 +85,7 @@ void row_loop(const float* a, const float* b, float* c, int64_t m, int64_t k, in
   }
 }
 
-// --- Element by element and row by row: ROWS x COLUMNS
-// --------------------------------------------
+// --- Element by element and row by row: ROWS x COLUMNS -------------------------------------------
 
 template <auto fn>
 BenchGraph unary_graph(DType t, const Shape& s) {
@@ -117,8 +116,7 @@ BenchGraph adamw_graph(DType t, const Shape& s) {
   return built;
 }
 
-// --- Attention: HEADS x TOKENS x WIDTH, causal
-// ----------------------------------------------------
+// --- Attention: HEADS x TOKENS x WIDTH, causal ---------------------------------------------------
 
 std::vector<Tensor> causal_attention(Tensors x) {
   return {attention(x[0], x[1], x[2], {.causal = true}).out};

@@ -23,8 +23,7 @@
 namespace cairn::app {
 namespace {
 
-// --- logits
-// ---------------------------------------------------------------------------------------------
+// --- logits --------------------------------------------------------------------------------------
 
 struct LogitsOptions {
   std::string model, ids, out;
@@ -71,8 +70,7 @@ int run_logits(const LogitsOptions& options, Session& session) {
   return 0;
 }
 
-// --- perplexity
-// -----------------------------------------------------------------------------------------
+// --- perplexity ----------------------------------------------------------------------------------
 
 struct PerplexityOptions {
   std::string model, file;
@@ -216,8 +214,7 @@ int run_perplexity(const PerplexityOptions& options, Session& session) {
   return 0;
 }
 
-// --- accuracy
-// -------------------------------------------------------------------------------------------
+// --- accuracy ------------------------------------------------------------------------------------
 
 struct AccuracyOptions {
   std::string model, images, labels;

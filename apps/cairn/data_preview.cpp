@@ -28,8 +28,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// --- documents
-// ------------------------------------------------------------------------------------------
+// --- documents -----------------------------------------------------------------------------------
 
 // The beginning of a document in at most `lines` lines.
 std::string excerpt(std::string_view text, int lines, int width, bool unicode) {
@@ -118,8 +117,7 @@ int preview_documents(const PreviewOptions& options, Session& session) {
   return 0;
 }
 
-// --- tables
-// ---------------------------------------------------------------------------------------------
+// --- tables --------------------------------------------------------------------------------------
 
 // "4.3 to 7.9, mean 5.84" for numbers, "3 values: a, b, c" for words.
 std::string column_summary(const io::CsvTable& table, int column) {
@@ -175,8 +173,7 @@ int preview_csv(const PreviewOptions& options, Session& session) {
   return 0;
 }
 
-// --- arrays
-// ---------------------------------------------------------------------------------------------
+// --- arrays --------------------------------------------------------------------------------------
 
 Json summary_json(const HostArray& array) {
   const ArraySummary s = summarize(array);
@@ -246,8 +243,7 @@ int preview_npz(const PreviewOptions& options, Session& session) {
   return 0;
 }
 
-// --- pictures
-// -------------------------------------------------------------------------------------------
+// --- pictures ------------------------------------------------------------------------------------
 
 // u8 pictures [count, height, width] side by side, with a gap of one pixel.
 HostArray strip(const HostArray& images, int64_t first, int64_t count) {

@@ -50,8 +50,7 @@ GroupWriter::GroupWriter(const LaunchGroup& group)
   add_parameters();
 }
 
-// --- which values are read, and how
-// ---------------------------------------------------------------
+// --- which values are read, and how --------------------------------------------------------------
 
 Source GroupWriter::source(const Node& node, int operand) const {
   const Tensor& t = node.input(operand);
@@ -194,8 +193,7 @@ void GroupWriter::add_parameters() {
   indices_.resize(sizes_.size());
 }
 
-// --- indices
-// --------------------------------------------------------------------------------------
+// --- indices -------------------------------------------------------------------------------------
 
 void GroupWriter::set_indices(const std::vector<int>& axes, Tile number) {
   for (size_t i = axes.size(); i-- > 0;) {
@@ -287,8 +285,7 @@ Tile GroupWriter::inside(const AxisMap& axes) {
   return result;
 }
 
-// --- values
-// ---------------------------------------------------------------------------------------
+// --- values --------------------------------------------------------------------------------------
 
 Tile GroupWriter::load(size_t number) {
   const auto found = memo_.reads.find(number);

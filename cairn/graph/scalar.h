@@ -107,8 +107,7 @@ To cast_element(From value) {
 template <Op kOp>
 struct Scalar;
 
-// --- one operand
-// ----------------------------------------------------------------------------------
+// --- one operand ---------------------------------------------------------------------------------
 #define CAIRN_SCALAR1(op, expression)    \
   template <>                            \
   struct Scalar<Op::op> {                \
@@ -140,8 +139,7 @@ CAIRN_SCALAR1(erfc, detail::real(x, math::erfc))
 CAIRN_SCALAR1(erf_inv, detail::real(x, math::erf_inv))
 #undef CAIRN_SCALAR1
 
-// --- two operands
-// ---------------------------------------------------------------------------------
+// --- two operands --------------------------------------------------------------------------------
 #define CAIRN_SCALAR2(op, expression) \
   template <>                         \
   struct Scalar<Op::op> {             \

@@ -266,8 +266,7 @@ llvm::Value* CpuFunction::left_element(const Dot& dot, llvm::Value* row, llvm::V
   return emitter_.convert(evaluate(x, here).value, type(x).dtype, dot.sum_type);
 }
 
-// --- few rows times a transposed y
-// --------------------------------------------------------------
+// --- few rows times a transposed y ---------------------------------------------------------------
 
 // Each square of y is put in order in registers and used at once, where a copy of y would be
 // written and read again for next to no use.

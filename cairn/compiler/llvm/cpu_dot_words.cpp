@@ -58,8 +58,7 @@ void CpuFunction::for_words(const Dot& dot, llvm::Value* begin,
               [&](llvm::Value* k) { step({k, true}); });
 }
 
-// --- words of y
-// ---------------------------------------------------------------------------------
+// --- words of y ----------------------------------------------------------------------------------
 
 llvm::Value* CpuFunction::joined(const Dot& dot, const std::vector<llvm::Value*>& elements) {
   llvm::Type* numbers = b_.getInt32Ty();
@@ -159,8 +158,7 @@ llvm::Value* CpuFunction::zero_pack() {
   return pack;
 }
 
-// --- words of x
-// ---------------------------------------------------------------------------------
+// --- words of x ----------------------------------------------------------------------------------
 
 llvm::Value* CpuFunction::left_word(const Dot& dot, llvm::Value* row, const DotStep& at) {
   const ValueId x = dot.in.operands[0];
@@ -225,8 +223,7 @@ std::vector<llvm::Value*> CpuFunction::word_square(const Dot& dot, llvm::Value* 
   return square;
 }
 
-// --- products of words
-// --------------------------------------------------------------------------
+// --- products of words ---------------------------------------------------------------------------
 
 // Upper bits of bytes. Hidden from LLVM, which would flip those of x before they are spread over a
 // pack, where that is not free.

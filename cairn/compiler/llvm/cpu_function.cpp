@@ -348,8 +348,7 @@ void CpuFunction::for_elements(const Shape& shape, const PackBody& body) {
   memo_.clear();
 }
 
-// --- tiles that are held
-// ----------------------------------------------------------------------------
+// --- tiles that are held -------------------------------------------------------------------------
 
 llvm::Value* CpuFunction::stack(llvm::Type* type, const char* name) {
   BasicBlock& entry = function_->getEntryBlock();
@@ -436,8 +435,7 @@ void CpuFunction::hold(ValueId v) {
   stored_[v] = to;
 }
 
-// --- loops
-// ------------------------------------------------------------------------------------------
+// --- loops ---------------------------------------------------------------------------------------
 
 bool CpuFunction::updates_itself(ValueId v, const Block& body, size_t number) const {
   const TileType& own = type(body.arguments[number + 1]);
@@ -518,8 +516,7 @@ void CpuFunction::emit_loop(const Instruction& in) {
   memo_.clear();
 }
 
-// --- atomics
-// ----------------------------------------------------------------------------------------
+// --- atomics -------------------------------------------------------------------------------------
 
 void CpuFunction::emit_atomic(const Instruction& in) {
   const DType dtype = type(in.results[0]).dtype;
