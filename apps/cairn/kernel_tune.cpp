@@ -79,6 +79,8 @@ Json json_of(const ChosenKernel& chosen, int threads, const Tuned& tuned) {
 }
 
 int run(const Options& options, Session& session) {
+  if (!(options.seconds > 0))
+    throw UsageError(fmt::format("--seconds takes a number above 0, not {}", options.seconds));
   const ChosenKernel chosen = choose_kernel(options.kernel, &tile::NamedKernel::shape);
   ThreadPool pool(session.threads());
   const std::vector<KernelChoice> choices = choices_of(chosen.named, pool.threads());

@@ -198,6 +198,8 @@ TEST(Kernel, MistakesAreTold) {
                     "--stage asm is not for --arch 'sm_80'"));
   EXPECT_TRUE(fails(cairn({"kernel", "show", "add", "--arch", "sm_8"}), 2, "did you mean 'sm_80'"));
   EXPECT_TRUE(fails(cairn({"kernel", "tune", "ad"}), 1, "did you mean 'add'"));
+  EXPECT_TRUE(
+      fails(cairn({"kernel", "tune", "add", "--seconds", "0"}), 2, "a number above 0, not 0"));
   EXPECT_TRUE(fails(cairn({"kernel"}), 2, "needs a command"));
 }
 

@@ -16,11 +16,14 @@
 #include "cairn/tile/parse.h"
 #include "cairn/tile/print.h"
 #include "cairn/tile/verify.h"
+#include "tests/compiler/group_of_text.h"
 #include "tests/support/same_values.h"
 
 namespace cairn {
 namespace {
 
+using test::Group;
+using test::group_of_text;
 using ::testing::ElementsAre;
 
 class GroupKernels : public ::testing::Test {
@@ -29,21 +32,6 @@ class GroupKernels : public ::testing::Test {
     if (!can_compile_kernels()) GTEST_SKIP() << "needs LLVM";
   }
 };
-
-// A graph that is one launch.
-struct Group {
-  Graph graph;
-  LaunchGroup launch;
-};
-Group group_of_text(std::string_view text) {
-  Group result{parse_graph(text).value(), {}};
-  std::vector<std::pair<Tensor, Tensor>> none;
-  Schedule schedule = make_schedule(result.graph, none);
-  fuse(result.graph, none, schedule);
-  EXPECT_EQ(schedule.launches.size(), 1u) << text;
-  result.launch = schedule.launches.at(0);
-  return result;
-}
 
 HostArray ramp(const TensorType& type, int64_t first) {
   HostArray array(type.dtype, type.shape);

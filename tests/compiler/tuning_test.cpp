@@ -12,18 +12,19 @@
 #include <map>
 
 #include "cairn/base/error.h"
-#include "cairn/compiler/fuse.h"
 #include "cairn/core/dispatch.h"
-#include "cairn/graph/parse.h"
 #include "cairn/runtime/cpu/cpu_backend.h"
 #include "cairn/runtime/cpu/group_tuner.h"
 #include "cairn/runtime/ref/ref_backend.h"
 #include "cairn/tile/builder.h"
+#include "tests/compiler/group_of_text.h"
 #include "tests/io/temporary_folder.h"
 
 namespace cairn {
 namespace {
 
+using test::Group;
+using test::group_of_text;
 namespace fs = std::filesystem;
 using io::TemporaryFolder;
 using ::testing::ElementsAre;
@@ -144,20 +145,6 @@ TEST_F(Tuning, DamagedTimesAreIgnored) {
 }
 
 // --- groups --------------------------------------------------------------------------------------
-
-struct Group {
-  Graph graph;
-  LaunchGroup launch;
-};
-Group group_of_text(std::string_view text) {
-  Group result{parse_graph(text).value(), {}};
-  std::vector<std::pair<Tensor, Tensor>> none;
-  Schedule schedule = make_schedule(result.graph, none);
-  fuse(result.graph, none, schedule);
-  EXPECT_EQ(schedule.launches.size(), 1u) << text;
-  result.launch = schedule.launches.at(0);
-  return result;
-}
 
 // One of each kind, with sizes that no block divides.
 const std::vector<std::string_view> kGroups = {

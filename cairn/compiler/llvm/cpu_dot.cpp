@@ -288,9 +288,14 @@ void CpuFunction::dot_squares(Dot& dot, const std::vector<ValueId>& loads) {
     loop_over(i64(0), whole, length, [&](llvm::Value* k) {
       std::vector<std::vector<llvm::Value*>> squares;
       if (in_words)
-        squares.push_back(word_square(dot, k, column));
+        squares.push_back(transposed_square(dot, k, column, [&](const Coordinates& down) {
+          return load_words(*definition(dot.in.operands[1]), down, pack_type());
+        }));
       else
-        for (const ValueId load : loads) squares.push_back(transposed_square(dot, load, k, column));
+        for (const ValueId load : loads)
+          squares.push_back(transposed_square(dot, k, column, [&](const Coordinates& down) {
+            return as_vector(evaluate(load, down));
+          }));
       const auto element = [&](int64_t i) {
         const Coordinates here = {Lanes::uniform(b_.CreateAdd(k, i64(i))),
                                   Lanes::affine(column, i64(1))};
@@ -323,16 +328,17 @@ void CpuFunction::dot_squares(Dot& dot, const std::vector<ValueId>& loads) {
   });
 }
 
-// A square of y from row k and that column on, in its rows, loaded down its columns.
-std::vector<llvm::Value*> CpuFunction::transposed_square(const Dot& dot, ValueId load,
-                                                         llvm::Value* k, llvm::Value* column) {
+// A square of y from row k and that column on, in its rows; `load` gives what lies down a column.
+std::vector<llvm::Value*> CpuFunction::transposed_square(
+    const Dot& dot, llvm::Value* k, llvm::Value* column,
+    const std::function<llvm::Value*(const Coordinates&)>& load) {
   std::vector<llvm::Value*> square;
   for (int64_t c = 0; c < static_cast<int64_t>(lanes_); ++c) {
     memo_.clear();
     const Coordinates down = {Lanes::affine(k, i64(1)),
                               Lanes::uniform(b_.CreateAdd(column, i64(c)))};
     if (dot.y_mask.value >= 0) assume_terms(dot.y_mask.value, down, dot.y_mask.bounded);
-    square.push_back(as_vector(evaluate(load, down)));
+    square.push_back(load(down));
   }
   transpose_square(square);
   return square;

@@ -208,21 +208,6 @@ llvm::Value* CpuFunction::load_words(const Instruction& load, const Coordinates&
   return b_.CreateAlignedLoad(words, from, llvm::Align(size_of(type(load.results[0]).dtype)));
 }
 
-// Words of y from row k and that column on, by word down the rows.
-std::vector<llvm::Value*> CpuFunction::word_square(const Dot& dot, llvm::Value* k,
-                                                   llvm::Value* column) {
-  std::vector<llvm::Value*> square;
-  for (int64_t c = 0; c < static_cast<int64_t>(lanes_); ++c) {
-    memo_.clear();
-    const Coordinates down = {Lanes::affine(k, i64(1)),
-                              Lanes::uniform(b_.CreateAdd(column, i64(c)))};
-    if (dot.y_mask.value >= 0) assume_terms(dot.y_mask.value, down, dot.y_mask.bounded);
-    square.push_back(load_words(*definition(dot.in.operands[1]), down, pack_type()));
-  }
-  transpose_square(square);
-  return square;
-}
-
 // --- products of words ---------------------------------------------------------------------------
 
 // Upper bits of bytes. Hidden from LLVM, which would flip those of x before they are spread over a

@@ -227,8 +227,9 @@ class CpuFunction {
   llvm::Value* left_element(const Dot& dot, llvm::Value* row, llvm::Value* k);
   // Of a y whose neighbours in memory are down its columns: `loads` as transposed_loads() says.
   void dot_squares(Dot& dot, const std::vector<ValueId>& loads);
-  std::vector<llvm::Value*> transposed_square(const Dot& dot, ValueId load, llvm::Value* k,
-                                              llvm::Value* column);
+  std::vector<llvm::Value*> transposed_square(
+      const Dot& dot, llvm::Value* k, llvm::Value* column,
+      const std::function<llvm::Value*(const Coordinates&)>& load);
 
   // --- cpu_dot_words.cpp
   // --------------------------------------------------------------------------
@@ -249,7 +250,6 @@ class CpuFunction {
   llvm::Value* zero_pack();
   bool can_load_words(const Dot& dot, ValueId v);
   llvm::Value* load_words(const Instruction& load, const Coordinates& along, llvm::Type* words);
-  std::vector<llvm::Value*> word_square(const Dot& dot, llvm::Value* k, llvm::Value* column);
   llvm::Value* hidden_flip();
   llvm::Value* as_factor(const Dot& dot, llvm::Value* words);
   llvm::Value* multiply_words(const Dot& dot, llvm::Value* x, llvm::Value* y, llvm::Value* sum);
