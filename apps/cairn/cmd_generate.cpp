@@ -115,7 +115,7 @@ int run(const Options& options, Session& session) {
   const StopFlag::TakeOver take_over(session.stop);
   Generator generator(*runtime, *model.transformer,
                       prompt_size + std::min(context - prompt_size, options.max_tokens),
-                      session.precision());
+                      {.precision = session.precision()});
   // Planning is no part of a speed.
   generator.prepare(prompt.size());
   const double start = monotonic_seconds();

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <vector>
 
 namespace cairn {
 namespace {
@@ -159,6 +160,20 @@ Result<std::string> read_file(const std::string& path, uint64_t limit) {
   }
   text.resize(size);
   return text;
+}
+
+Status read_file_in_parts(const std::string& path,
+                          const std::function<void(std::span<const std::byte>)>& use) {
+  const Descriptor file(open_retrying(path, O_RDONLY));
+  if (file.get() < 0) return file_error("open", path, errno);
+  std::vector<std::byte> part(size_t{1} << 20);
+  for (;;) {
+    const ssize_t n = ::read(file.get(), part.data(), part.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return file_error("read", path, errno);
+    if (n == 0) return Nothing{};
+    use(std::span(part).first(static_cast<size_t>(n)));
+  }
 }
 
 Result<SharedBytes> map_file(const std::string& path) {

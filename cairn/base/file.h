@@ -55,6 +55,11 @@ Error file_error(std::string_view action, const std::string& path, int error_num
 // The whole file (or pipe, or device). More than `limit` bytes is an error.
 Result<std::string> read_file(const std::string& path, uint64_t limit = UINT64_MAX);
 
+// Calls `use` with the bytes of the file in order, a part at a time, each good until it returns:
+// what a whole file is needed for once, without its size in memory.
+Status read_file_in_parts(const std::string& path,
+                          const std::function<void(std::span<const std::byte>)>& use);
+
 // A regular file mapped read-only; pages are read when touched, so a file may be larger than
 // memory. Shrinking the file while it is mapped ends the process with SIGBUS when the lost part is
 // read: replace files by renaming, as write_file_atomically does. An empty file maps to no bytes.

@@ -62,7 +62,7 @@ struct Generator::State {
   Runtime& runtime;
   Transformer& model;
   int64_t capacity;
-  DType precision;
+  GeneratorOptions options;
   std::vector<Tensor> cache;  // keys and values of layer 0, of layer 1, ...
   int64_t length = 0;
   Tensor logits;  // (V) of the last token
@@ -100,10 +100,12 @@ struct Generator::State {
     types.push_back({DType::i32, {1, chunk}});
     types.insert(types.end(), 2, {DType::i32, {}});
     donated.resize(types.size(), false);
-    const Graph graph = trace(
-        with_precision([this](std::span<const Tensor> args) { return build(args); }, precision),
-        types);
-    const Hoisted hoisted = hoist(simplify(graph), runtime.backend().packs_weights());
+    const Graph graph =
+        trace(with_precision([this](std::span<const Tensor> args) { return build(args); },
+                             options.precision),
+              types);
+    const Hoisted hoisted =
+        hoist(simplify(graph), options.pack_weights && runtime.backend().packs_weights());
     const std::vector<Tensor> leaves = leaves_of(hoisted.graph);
     size_t held = 0;
     for (const Tensor& t : cache) held += t.type().bytes();
@@ -134,8 +136,9 @@ struct Generator::State {
   }
 };
 
-Generator::Generator(Runtime& runtime, Transformer& model, int64_t capacity, DType precision)
-    : state_(new State{runtime, model, capacity, precision, {}, 0, {}}) {
+Generator::Generator(Runtime& runtime, Transformer& model, int64_t capacity,
+                     GeneratorOptions options)
+    : state_(new State{runtime, model, capacity, options, {}, 0, {}}) {
   if (model.config().position == PositionKind::learned && capacity > model.config().context)
     throw_error(fmt::format("a cache of {} tokens does not fit the model's context of {}", capacity,
                             model.config().context));

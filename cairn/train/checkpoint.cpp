@@ -21,9 +21,13 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 Result<std::string> checksum(const fs::path& file) {
-  auto bytes = map_file(file.string());
-  if (!bytes) return bytes.error();
-  return fmt::format("{:016x}", XXH3_64bits(bytes.value().data(), bytes.value().size()));
+  XXH3_state_t state;
+  XXH3_64bits_reset(&state);
+  const Status read = read_file_in_parts(file.string(), [&](std::span<const std::byte> part) {
+    XXH3_64bits_update(&state, part.data(), part.size());
+  });
+  if (!read) return read.error();
+  return fmt::format("{:016x}", XXH3_64bits_digest(&state));
 }
 
 // Makes the rename of a folder durable.

@@ -166,7 +166,8 @@ class LanguageTask : public Task {
   }
 
   std::string sample(Runtime& runtime) override {
-    Generator generator(runtime, *model_, config_.model.context);
+    // Beside the optimizer's state, so without packed weights.
+    Generator generator(runtime, *model_, config_.model.context, {.pack_weights = false});
     // Begin as the training text does.
     std::vector<int32_t> ids{tokens_[0]};
     SamplingOptions options;
