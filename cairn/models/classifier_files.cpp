@@ -73,9 +73,12 @@ Result<std::unique_ptr<Classifier>> load_classifier(const fs::path& folder) {
 }
 
 Status save_classifier(const fs::path& folder, Classifier& model) {
-  std::vector<io::NamedArray> tensors;
-  for (const Field& field : fields(model)) tensors.push_back({field.path, field.tensor->host()});
-  if (auto status = io::write_safetensors((folder / "model.safetensors").string(), tensors);
+  std::vector<io::SafetensorsSource> tensors;
+  for (const Field& field : fields(model))
+    tensors.push_back({field.path, field.tensor->dtype(), field.tensor->shape(),
+                       [tensor = field.tensor] { return tensor->host(); }});
+  if (auto status =
+          io::write_safetensors((folder / "model.safetensors").string(), std::move(tensors));
       !status)
     return status;
   const ClassifierConfig& c = model.config();

@@ -145,13 +145,13 @@ Result<LanguageModel> load_language_model(const fs::path& path) {
 Status save_language_model(const fs::path& folder, Transformer& transformer,
                            const text::Tokenizer* tokenizer) {
   const std::vector<Field> all = fields(transformer);
-  std::vector<HostArray> values;
-  for (const Field& f : all) values.push_back(f.tensor->host());
+  std::vector<Tensor> values;
+  for (const Field& f : all) values.push_back(*f.tensor);
   const TransformerConfig& config = transformer.config();
-  const auto tensors = file_tensors(all, values, hf_names(config));
   // The format that transformers asks for.
-  if (auto status = io::write_safetensors((folder / "model.safetensors").string(), tensors,
-                                          {{"format", "pt"}});
+  if (auto status =
+          io::write_safetensors((folder / "model.safetensors").string(),
+                                file_tensors(all, values, hf_names(config)), {{"format", "pt"}});
       !status)
     return status;
   const int bos = tokenizer && tokenizer->bos() ? *tokenizer->bos() : -1;

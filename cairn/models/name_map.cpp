@@ -68,21 +68,35 @@ Status load_fields(Module& module, const io::SafetensorsFile& file, const NameMa
   return Nothing{};
 }
 
-std::vector<io::NamedArray> file_tensors(std::span<const Field> fields,
-                                         std::span<const HostArray> values, const NameMap& map) {
-  std::vector<io::NamedArray> tensors;
-  std::map<std::string, size_t> by_name;
+std::vector<io::SafetensorsSource> file_tensors(std::span<const Field> fields,
+                                                std::span<const Tensor> values,
+                                                const NameMap& map) {
+  struct Part {
+    Tensor value;
+    FilePlace place;
+  };
+  std::map<std::string, std::vector<Part>> parts;
   for (size_t i = 0; i < fields.size(); ++i) {
     const FilePlace place = map(fields[i].path);
-    const auto [at, fresh] = by_name.try_emplace(place.name, tensors.size());
-    if (fresh)
-      tensors.push_back({place.name, HostArray(DType::f32, file_shape(values[i].shape(), place))});
-    float* out = tensors[at->second].array.mutable_span<float>().data();
-    const auto in = values[i].span<float>();
-    const Window window(values[i].shape(), place);
-    for (int64_t r = 0; r < window.rows; ++r)
-      for (int64_t c = 0; c < window.columns; ++c)
-        out[window.at(r, c, place.transposed)] = in[static_cast<size_t>(r * window.columns + c)];
+    parts[place.name].push_back({values[i], place});
+  }
+  std::vector<io::SafetensorsSource> tensors;
+  for (auto& [name, of] : parts) {
+    const Shape shape = file_shape(of.front().value.shape(), of.front().place);
+    tensors.push_back({name, DType::f32, shape, [shape, of = std::move(of)] {
+                         HostArray joined(DType::f32, shape);
+                         float* out = joined.mutable_span<float>().data();
+                         for (const auto& [value, place] : of) {
+                           const HostArray array = value.host();
+                           const auto in = array.span<float>();
+                           const Window window(array.shape(), place);
+                           for (int64_t r = 0; r < window.rows; ++r)
+                             for (int64_t c = 0; c < window.columns; ++c)
+                               out[window.at(r, c, place.transposed)] =
+                                   in[static_cast<size_t>(r * window.columns + c)];
+                         }
+                         return joined;
+                       }});
   }
   return tensors;
 }

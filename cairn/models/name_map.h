@@ -25,8 +25,9 @@ using NameMap = std::function<FilePlace(const std::string& field_path)>;
 // wrong shape or type. Tensors of the file that no field asks for are ignored.
 Status load_fields(Module& module, const io::SafetensorsFile& file, const NameMap& map);
 
-// The tensors of a file for these fields and values (one per field, f32), joined and transposed.
-std::vector<io::NamedArray> file_tensors(std::span<const Field> fields,
-                                         std::span<const HostArray> values, const NameMap& map);
+// The tensors of a file for these fields and values (one per field, f32), joined and transposed
+// when their turn comes.
+std::vector<io::SafetensorsSource> file_tensors(std::span<const Field> fields,
+                                                std::span<const Tensor> values, const NameMap& map);
 
 }  // namespace cairn

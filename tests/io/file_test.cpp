@@ -39,6 +39,24 @@ class FileSizeLimit {
   void (*handler_)(int);
 };
 
+TEST(ReadFile, InParts) {
+  TemporaryFolder folder;
+  std::string text(3'000'000, 'x');
+  for (size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>(i * i / 7);
+  write_bytes(folder / "a", text);
+  std::string joined;
+  size_t largest = 0;
+  const auto use = [&](std::span<const std::byte> part) {
+    joined.append(reinterpret_cast<const char*>(part.data()), part.size());
+    largest = std::max(largest, part.size());
+  };
+  ASSERT_TRUE(read_file_in_parts(folder / "a", use).ok());
+  EXPECT_EQ(joined, text);
+  EXPECT_LT(largest, text.size());
+  EXPECT_THAT(read_file_in_parts(folder / "none", use).error().what(), HasSubstr("none"));
+  EXPECT_THAT(read_file_in_parts(folder / ".", use).error().what(), HasSubstr("is a folder"));
+}
+
 TEST(ReadFile, WholeFileEmptyFileAndLimit) {
   TemporaryFolder folder;
   const std::string text(100'000, 'x');

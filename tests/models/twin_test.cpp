@@ -69,12 +69,11 @@ TEST_P(Twin, EveryGradient) {
   std::vector<Tensor> parameters;
   for (const Field& f : all) parameters.push_back(*f.tensor);
   const std::vector<Tensor> g = eval(runtime, gradients(loss(ctx, ids()), parameters));
-  std::vector<HostArray> values;
-  for (const Tensor& t : g) values.push_back(t.host());
   int compared = 0;
-  for (const auto& [name, array] :
-       file_tensors(all, values, hf_names(model.transformer->config()))) {
-    EXPECT_LT(relative_error(array, reference.read("grad." + name).value()), kTolerance) << name;
+  for (const auto& tensor : file_tensors(all, g, hf_names(model.transformer->config()))) {
+    EXPECT_LT(relative_error(tensor.load(), reference.read("grad." + tensor.name).value()),
+              kTolerance)
+        << tensor.name;
     ++compared;
   }
   EXPECT_GE(compared, static_cast<int>(all.size()) / 2);
