@@ -2,7 +2,8 @@
 # the text on which `cairn demo` trains when it is not run from a clone.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
-set_target_properties(cairn PROPERTIES INSTALL_RPATH "$ORIGIN")
+# The same in the build tree: what cmake adds there for later has the loader look in the current folder.
+set_target_properties(cairn PROPERTIES INSTALL_RPATH "$ORIGIN" BUILD_WITH_INSTALL_RPATH ON)
 install(TARGETS cairn EXPORT cairn-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/cairn DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
         FILES_MATCHING PATTERN "*.h" PATTERN "*.def" PATTERN "compiler/llvm" EXCLUDE)
