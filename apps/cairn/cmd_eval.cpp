@@ -40,7 +40,7 @@ int run_logits(const LogitsOptions& options, Session& session) {
     if (id >= config.vocabulary)
       throw_error(
           fmt::format("token {} is not in the model's vocabulary of {}", id, config.vocabulary));
-  if (config.position == PositionKind::learned && static_cast<int64_t>(ids.size()) > config.context)
+  if (!config.rotary && static_cast<int64_t>(ids.size()) > config.context)
     throw_error(
         fmt::format("{} ids do not fit the model's context of {}", ids.size(), config.context));
   Tensor hidden;

@@ -133,8 +133,7 @@ int run(const Options& options, Session& session) {
       break;
     }
     const int32_t id = generator.sample(sampling);
-    const bool eos = id == model.eos || (model.tokenizer && model.tokenizer->eos() == id);
-    if (eos && !options.ignore_eos) {
+    if (model.is_end(id) && !options.ignore_eos) {
       reason = "eos";
       break;
     }

@@ -14,7 +14,7 @@ LanguageModel load_language_model_for(const std::string& path,
   if (!tokenizer) return model;
   model.tokenizer = tokenizer_of_file(*tokenizer);
   model.bos = model.tokenizer->bos().value_or(model.bos);
-  model.eos = model.tokenizer->eos().value_or(model.eos);
+  if (const auto eos = model.tokenizer->eos()) model.ends = {*eos};
   return model;
 }
 

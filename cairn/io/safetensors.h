@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "cairn/io/bytes.h"
+#include "cairn/io/tensor_file.h"
 
 namespace cairn::io {
 
@@ -29,7 +30,7 @@ struct SafetensorsEntry {
   uint64_t end = 0;
 };
 
-class SafetensorsFile {
+class SafetensorsFile : public TensorFile {
  public:
   // Maps the file and checks the whole header; tensors' bytes are not read.
   static Result<SafetensorsFile> open(const std::string& path);
@@ -41,9 +42,10 @@ class SafetensorsFile {
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   // Null when there is no such tensor.
   const SafetensorsEntry* find(std::string_view name) const;
+  bool has(std::string_view name) const override { return find(name) != nullptr; }
   // A view of the file's bytes. An error when the name is unknown, or when cairn has no such
   // dtype (U16, U64, F4, ...) or rank.
-  Result<HostArray> read(std::string_view name) const;
+  Result<HostArray> read(std::string_view name) const override;
   Result<HostArray> read(const SafetensorsEntry& entry) const;
 
  private:

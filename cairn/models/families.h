@@ -8,11 +8,17 @@
 
 namespace cairn {
 
-// From config.json's text; model_type gpt2 or llama. The Error names the key or the family.
-Result<TransformerConfig> parse_hf_config(std::string_view json);
+// What a config.json describes.
+struct HfConfig {
+  TransformerConfig transformer;
+  std::string left_out;  // parts that cairn does not run ("vision"), beside the text part
+};
+// The Error names the key or the family.
+Result<HfConfig> parse_hf_config(std::string_view json);
 // What transformers loads. bos, eos: token ids, -1 for none.
 std::string to_hf_config(const TransformerConfig& config, int bos, int eos);
-// Names of the family's tensors in model.safetensors.
-NameMap hf_names(const TransformerConfig& config);
+// Names of the family's tensors in model.safetensors. `prefix` stands before those of the decoder:
+// "model." as a rule, more where it is a part of a larger model.
+NameMap hf_names(const TransformerConfig& config, const std::string& prefix = "model.");
 
 }  // namespace cairn

@@ -124,7 +124,8 @@ struct Generator::State {
     const auto layers = static_cast<size_t>(model.config().layers);
     const Tensor& length = args[args.size() - 2];
     std::vector<KvCache> caches;
-    for (size_t i = 0; i < layers; ++i) caches.push_back({args[2 * i], args[2 * i + 1], length});
+    for (size_t i = 0; i < layers; ++i)
+      caches.push_back({args[2 * i], args[2 * i + 1], length, capacity});
     Context ctx;
     const Tensor h = model.hidden(ctx, args[args.size() - 3], &caches);  // (1, T, C)
     const Operand starts[] = {0, args.back(), 0};
@@ -139,7 +140,7 @@ struct Generator::State {
 Generator::Generator(Runtime& runtime, Transformer& model, int64_t capacity,
                      GeneratorOptions options)
     : state_(new State{runtime, model, capacity, options, {}, 0, {}}) {
-  if (model.config().position == PositionKind::learned && capacity > model.config().context)
+  if (!model.config().rotary && capacity > model.config().context)
     throw_error(fmt::format("a cache of {} tokens does not fit the model's context of {}", capacity,
                             model.config().context));
   double bytes = 0;

@@ -6,6 +6,7 @@
 
 #include "cairn/base/file.h"
 #include "cairn/io/llama2c.h"
+#include "cairn/io/safetensors_folder.h"
 #include "cairn/models/families.h"
 
 namespace cairn {
@@ -13,14 +14,41 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A token id of config.json: a number, the first of a list, or -1.
-int token_id(const nlohmann::json& config, const char* key) {
+// Token ids at `key`: a number, or a list of them.
+std::vector<int> token_ids(const nlohmann::json& config, const char* key) {
+  std::vector<int> ids;
   const auto found = config.find(key);
-  if (found == config.end()) return -1;
-  if (found->is_number_integer()) return found->get<int>();
-  if (found->is_array() && !found->empty() && (*found)[0].is_number_integer())
-    return (*found)[0].get<int>();
-  return -1;
+  if (found == config.end()) return ids;
+  const auto add = [&ids](const nlohmann::json& id) {
+    if (id.is_number_integer()) ids.push_back(id.get<int>());
+  };
+  if (!found->is_array())
+    add(*found);
+  else
+    for (const auto& id : *found) add(id);
+  return ids;
+}
+
+// generation_config.json says more than config.json, where there is one.
+Status read_token_ids(const fs::path& folder, nlohmann::json config, LanguageModel& model) {
+  std::error_code ignored;
+  if (const fs::path path = folder / "generation_config.json"; fs::exists(path, ignored)) {
+    auto text = read_file(path.string(), 1 << 24);
+    if (!text) return text.error();
+    const auto more = nlohmann::json::parse(text.value(), nullptr, false);
+    if (!more.is_object()) return Error(fmt::format("'{}' is no JSON object", path.string()));
+    config.update(more);
+  }
+  if (const auto bos = token_ids(config, "bos_token_id"); !bos.empty()) model.bos = bos.front();
+  model.ends = token_ids(config, "eos_token_id");
+  return Nothing{};
+}
+
+// What stands before the names of the decoder's tensors.
+std::string decoder_prefix(const io::TensorFile& file) {
+  for (const char* prefix : {"language_model.model.", "model.language_model."})
+    if (file.has(std::string(prefix) + "embed_tokens.weight")) return prefix;
+  return "model.";
 }
 
 Result<LanguageModel> load_hf(const fs::path& folder) {
@@ -28,25 +56,25 @@ Result<LanguageModel> load_hf(const fs::path& folder) {
   if (!text) return text.error();
   auto config = parse_hf_config(text.value());
   if (!config) return Error(fmt::format("{}: {}", folder.string(), config.error().what()));
-  const fs::path weights = folder / "model.safetensors";
-  auto file = io::SafetensorsFile::open(weights.string());
+  const auto file = io::SafetensorsFolder::open(folder);
   if (!file) return file.error();
   // Before a model of as many layers is built: the last of them must be in the file.
-  const NameMap names = hf_names(config.value());
+  const TransformerConfig& c = config.value().transformer;
+  const NameMap names = hf_names(c, decoder_prefix(file.value()));
   const std::string last =
-      names(fmt::format("blocks.{}.attention_norm.weight", config.value().layers - 1)).name;
-  if (!file.value().find(last))
+      names(fmt::format("blocks.{}.attention.output.weight", c.layers - 1)).name;
+  if (!file.value().has(last))
     return Error(
         fmt::format("{}: tensor '{}' is missing from the file, and config.json says that "
                     "there are {} layers",
-                    weights.string(), last, config.value().layers));
+                    folder.string(), last, c.layers));
   LanguageModel model;
-  model.transformer = std::make_unique<Transformer>(config.value());
+  model.left_out = config.value().left_out;
+  model.transformer = std::make_unique<Transformer>(c);
   if (auto status = load_fields(*model.transformer, file.value(), names); !status)
-    return Error(fmt::format("{}: {}", weights.string(), status.error().what()));
-  const auto json = nlohmann::json::parse(text.value());
-  model.bos = token_id(json, "bos_token_id");
-  model.eos = token_id(json, "eos_token_id");
+    return Error(fmt::format("{}: {}", folder.string(), status.error().what()));
+  if (auto status = read_token_ids(folder, nlohmann::json::parse(text.value()), model); !status)
+    return status.error();
   bool has_tokenizer = false;
   for (const char* name : {"tokenizer.json", "vocab.json", "encoder.json"})
     has_tokenizer |= fs::exists(folder / name);
@@ -54,6 +82,8 @@ Result<LanguageModel> load_hf(const fs::path& folder) {
     auto tokenizer = text::load_tokenizer(folder);
     if (!tokenizer) return tokenizer.error();
     model.tokenizer = std::move(tokenizer).value();
+    if (const auto eos = model.tokenizer->eos(); eos && !model.is_end(*eos))
+      model.ends.push_back(*eos);
   }
   return model;
 }
@@ -75,7 +105,7 @@ Result<LanguageModel> load_llama2c(const fs::path& path) {
   c.head_width = from.head_size();
   c.hidden = from.hidden_dim;
   c.norm_epsilon = 1e-5;
-  c.rope_interleaved = true;
+  c.rotary = Rotary{.interleaved = true};
   c.tied = from.shared_classifier;
   LanguageModel model;
   model.transformer = std::make_unique<Transformer>(c);
@@ -110,7 +140,7 @@ Result<LanguageModel> load_llama2c(const fs::path& path) {
     *field.tensor = Tensor(HostArray(DType::f32, shape, all.owner(), first)).named(field.path);
   }
   model.bos = 1;
-  model.eos = 2;
+  model.ends = {2};
   std::error_code ignored;
   for (const auto& entry :
        fs::directory_iterator(path.parent_path().empty() ? "." : path.parent_path(), ignored)) {

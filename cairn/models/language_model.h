@@ -1,8 +1,11 @@
 // A language model with its tokenizer, from the files people have, and back.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "cairn/models/transformer.h"
 #include "cairn/text/tokenizer.h"
@@ -12,10 +15,14 @@ namespace cairn {
 struct LanguageModel {
   std::unique_ptr<Transformer> transformer;
   std::unique_ptr<text::Tokenizer> tokenizer;  // null when there is none beside the weights
-  int bos = -1, eos = -1;                      // ids, -1 for none
+  int bos = -1;                                // an id, -1 for none
+  std::vector<int> ends;                       // ids after which a text is at its end
+  std::string left_out;                        // parts of the files that are not run: "vision"
+  bool is_end(int id) const { return std::ranges::find(ends, id) != ends.end(); }
 };
 
-// A Hugging Face folder (config.json, model.safetensors, tokenizer) or a llama2.c .bin (with a
+// A Hugging Face folder (config.json, generation_config.json, model.safetensors or its shards,
+// tokenizer) or a llama2.c .bin (with a
 // tok*.bin beside it). Weights become f32. The Error names the file and what is wrong with it.
 Result<LanguageModel> load_language_model(const std::filesystem::path& path);
 

@@ -17,12 +17,11 @@ struct Window {
   Window(const Shape& field, const FilePlace& place) {
     rows = field.rank() > 1 ? field[0] : 1;
     columns = rows ? field.elements() / rows : 0;
-    const int64_t r = place.transposed ? columns : rows;
     const int64_t c = place.transposed ? rows : columns;
     const bool side_by_side = place.transposed || field.rank() == 1;
-    file_columns = side_by_side ? c * place.parts : c;
-    first_row = side_by_side ? 0 : r * place.part;
-    first_column = side_by_side ? c * place.part : 0;
+    file_columns = side_by_side && place.total ? place.total : c;
+    first_row = side_by_side ? 0 : place.first;
+    first_column = side_by_side ? place.first : 0;
   }
   int64_t at(int64_t row, int64_t column, bool transposed) const {
     const int64_t r = transposed ? column : row;
@@ -34,16 +33,16 @@ struct Window {
 Shape file_shape(const Shape& field, const FilePlace& place) {
   Shape shape = field;
   if (place.transposed) std::swap(shape[0], shape[1]);
-  shape[place.transposed ? shape.rank() - 1 : 0] *= place.parts;
+  if (place.total) shape[place.transposed ? shape.rank() - 1 : 0] = place.total;
   return shape;
 }
 
 }  // namespace
 
-Status load_fields(Module& module, const io::SafetensorsFile& file, const NameMap& map) {
+Status load_fields(Module& module, const io::TensorFile& file, const NameMap& map) {
   for (const Field& field : fields(module)) {
     const FilePlace place = map(field.path);
-    if (!file.find(place.name))
+    if (!file.has(place.name))
       return Error(
           fmt::format("tensor '{}' (for {}) is missing from the file", place.name, field.path));
     auto array = file.read(place.name);
@@ -56,12 +55,14 @@ Status load_fields(Module& module, const io::SafetensorsFile& file, const NameMa
     HostArray values(DType::f32, shape);
     float* out = values.mutable_span<float>().data();
     const Window window(shape, place);
+    const auto added = static_cast<float>(place.added);
     visit_dtype(array.value().dtype(), [&](auto tag) {
       using T = typename decltype(tag)::type;
       const T* in = static_cast<const T*>(array.value().data());
       for (int64_t r = 0; r < window.rows; ++r)
         for (int64_t c = 0; c < window.columns; ++c)
-          out[r * window.columns + c] = cast_element<float>(in[window.at(r, c, place.transposed)]);
+          out[r * window.columns + c] =
+              cast_element<float>(in[window.at(r, c, place.transposed)]) + added;
     });
     *field.tensor = Tensor(values).named(field.path);
   }
@@ -90,10 +91,11 @@ std::vector<io::SafetensorsSource> file_tensors(std::span<const Field> fields,
                            const HostArray array = value.host();
                            const auto in = array.span<float>();
                            const Window window(array.shape(), place);
+                           const auto added = static_cast<float>(place.added);
                            for (int64_t r = 0; r < window.rows; ++r)
                              for (int64_t c = 0; c < window.columns; ++c)
                                out[window.at(r, c, place.transposed)] =
-                                   in[static_cast<size_t>(r * window.columns + c)];
+                                   in[static_cast<size_t>(r * window.columns + c)] - added;
                          }
                          return joined;
                        }});

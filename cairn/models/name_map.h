@@ -11,19 +11,20 @@
 
 namespace cairn {
 
-// Where a field stands in a file. A file tensor of `parts` > 1 holds as many fields side by side
-// along the output axis, which is the last of a transposed matrix and the first otherwise.
+// Where a field stands in a file. A file tensor with a `total` holds several fields side by side
+// along the output axis, which is the last of a transposed matrix and the first otherwise: so many
+// in all, this one from `first` on.
 struct FilePlace {
   std::string name;
   bool transposed = false;
-  int part = 0;
-  int parts = 1;
+  int64_t first = 0, total = 0;
+  double added = 0;  // to each number of the file
 };
 using NameMap = std::function<FilePlace(const std::string& field_path)>;
 
 // Fills every field from the file, as f32. The Error names the tensor that is missing, or of the
 // wrong shape or type. Tensors of the file that no field asks for are ignored.
-Status load_fields(Module& module, const io::SafetensorsFile& file, const NameMap& map);
+Status load_fields(Module& module, const io::TensorFile& file, const NameMap& map);
 
 // The tensors of a file for these fields and values (one per field, f32), joined and transposed
 // when their turn comes.

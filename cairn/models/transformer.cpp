@@ -19,16 +19,41 @@ OneOf<LayerNorm, RmsNorm> make_norm(const TransformerConfig& c) {
   return RmsNorm(c.width, c.norm_epsilon);
 }
 
-OneOf<Mlp, SwiGlu> make_feed_forward(const TransformerConfig& c) {
-  if (c.activation == ActivationKind::silu_gated) return SwiGlu(c.width, c.hidden, c.biases);
-  const bool approximate = c.activation == ActivationKind::gelu_tanh;
-  const auto activation = [approximate](Operand x) { return gelu(x, approximate); };
-  return Mlp(c.width, c.hidden, c.width, activation, c.biases);
+Activation make_activation(ActivationKind kind) {
+  if (kind == ActivationKind::silu) return silu;
+  return
+      [approximate = kind == ActivationKind::gelu_tanh](Operand x) { return gelu(x, approximate); };
 }
 
-std::optional<Rotary> make_rotary(const TransformerConfig& c) {
-  if (c.position != PositionKind::rotary) return std::nullopt;
-  return Rotary{c.rope_theta, c.rope_interleaved};
+OneOf<Mlp, GatedMlp> make_feed_forward(const TransformerConfig& c) {
+  const Activation activation = make_activation(c.activation);
+  if (c.gated) return GatedMlp(c.width, c.hidden, activation, c.feed_forward_biases);
+  return Mlp(c.width, c.hidden, c.width, activation, c.feed_forward_biases);
+}
+
+int64_t window_of(const TransformerConfig& c, size_t layer) {
+  return c.windows.empty() ? 0 : c.windows[layer];
+}
+
+AttentionConfig attention_config(const TransformerConfig& c, size_t layer) {
+  return {.width = c.width,
+          .heads = c.heads,
+          .kv_heads = c.kv_heads,
+          .head_width = c.head_width,
+          .biases = c.qkv_biases,
+          .output_bias = c.output_bias,
+          .qk_norm = c.qk_norm,
+          .norm_epsilon = c.norm_epsilon,
+          .rotary = window_of(c, layer) && c.window_rotary ? c.window_rotary : c.rotary};
+}
+
+AttentionOptions attention_options(const TransformerConfig& c, size_t layer) {
+  AttentionOptions options;
+  options.causal = true;
+  options.scale = c.attention_scale;
+  options.window = static_cast<int>(window_of(c, layer));
+  options.soft_cap = c.attention_cap;
+  return options;
 }
 
 // GPT-2's: matrices normal, biases 0. What is added to the residual stream is smaller by the root
@@ -67,47 +92,75 @@ void check(const TransformerConfig& c) {
   if (c.heads % c.kv_heads)
     throw_error(fmt::format("model.heads ({}) must be a multiple of model.kv_heads ({})", c.heads,
                             c.kv_heads));
-  if (c.position == PositionKind::rotary && c.head_width % 2)
-    throw_error(fmt::format("the head width {} must be even for rotary positions", c.head_width));
+  if (!c.windows.empty() && std::ssize(c.windows) != c.layers)
+    throw_error(fmt::format("{} windows are given for {} layers", std::ssize(c.windows), c.layers));
+  for (const int64_t window : c.windows)
+    if (window < 0 || window > kTokens)
+      throw_error(fmt::format("a window of {} tokens; it must be at least 0 and at most {}", window,
+                              kTokens));
+  for (const auto& rotary : {c.rotary, c.window_rotary}) {
+    if (!rotary) continue;
+    if (rotary->width < 0 || rotary->width > c.head_width)
+      throw_error(fmt::format("rotary positions turn {} elements of a head of {}", rotary->width,
+                              c.head_width));
+    rotary_table(*rotary, rotary->width ? rotary->width : c.head_width, 1);
+  }
 }
 
-Block::Block(const TransformerConfig& c)
-    : attention_norm(make_norm(c)),
-      feed_forward_norm(make_norm(c)),
-      attention({.width = c.width,
-                 .heads = c.heads,
-                 .kv_heads = c.kv_heads,
-                 .head_width = c.head_width,
-                 .biases = c.biases,
-                 .rotary = make_rotary(c)}),
+Block::Block(const TransformerConfig& c, size_t layer)
+    : attention(attention_config(c, layer)),
       feed_forward(make_feed_forward(c)),
-      dropout{c.dropout} {}
+      options(attention_options(c, layer)),
+      dropout{c.dropout},
+      scale(c.residual_scale),
+      parallel(c.parallel) {
+  if (c.norm_place != NormPlace::after) {
+    attention_norm = make_norm(c);
+    if (!parallel) feed_forward_norm = make_norm(c);
+  }
+  if (c.norm_place != NormPlace::before)
+    attention_post_norm = make_norm(c), feed_forward_post_norm = make_norm(c);
+}
 
 void Block::visit(Visitor& v) {
-  v.module("attention_norm", attention_norm);
+  const auto norm = [&](std::string_view name, Norm& n) {
+    if (n) v.module(name, *n);
+  };
+  norm("attention_norm", attention_norm);
   v.module("attention", attention);
-  v.module("feed_forward_norm", feed_forward_norm);
+  norm("attention_post_norm", attention_post_norm);
+  norm("feed_forward_norm", feed_forward_norm);
   v.module("feed_forward", feed_forward);
+  norm("feed_forward_post_norm", feed_forward_post_norm);
 }
 
-Tensor Block::forward(Context& ctx, const Tensor& x, const AttentionOptions& options,
-                      KvCache* cache) const {
-  Tensor y = attention_norm.forward(ctx, x);
+Tensor Block::forward(Context& ctx, const Tensor& x, const Tensor& segments, KvCache* cache) const {
+  const auto normed = [&](const Norm& norm, const Tensor& t) {
+    return norm ? norm->forward(ctx, t) : t;
+  };
+  const auto added = [&](const Tensor& to, const Norm& norm, const Tensor& part) {
+    const Tensor t = dropout.forward(ctx, normed(norm, part));
+    return to + (scale == 1 ? t : t * scale);
+  };
+  const Tensor in = normed(attention_norm, x);
+  Tensor y;
   {
     const Scope scope("attention");
-    y = x + dropout.forward(ctx, attention.forward(ctx, y, options, cache));
+    AttentionOptions all = options;
+    all.query_segments = all.key_segments = segments;
+    y = added(x, attention_post_norm, attention.forward(ctx, in, all, cache));
   }
-  const Tensor z = feed_forward_norm.forward(ctx, y);
+  const Tensor z = parallel ? in : normed(feed_forward_norm, y);
   const Scope scope("feed_forward");
-  return y + dropout.forward(ctx, feed_forward.forward(ctx, z));
+  return added(y, feed_forward_post_norm, feed_forward.forward(ctx, z));
 }
 
 Transformer::Transformer(const TransformerConfig& config)
     : config_((check(config), config)),
       tokens_(config.vocabulary, config.width),
       final_norm_(make_norm(config)) {
-  if (config.position == PositionKind::learned) positions_.emplace(config.context, config.width);
-  for (int64_t i = 0; i < config.layers; ++i) blocks_.emplace_back(config);
+  if (!config.rotary) positions_.emplace(config.context, config.width);
+  for (int64_t i = 0; i < config.layers; ++i) blocks_.emplace_back(config, static_cast<size_t>(i));
   if (!config.tied) head_.emplace(config.width, config.vocabulary, false);
   set_initialisers(*this);
 }
@@ -130,6 +183,7 @@ Tensor Transformer::hidden(Context& ctx, const Tensor& ids, std::vector<KvCache>
     throw_error(
         fmt::format("[transformer] {} tokens do not fit the context of {}", T, config_.context));
   Tensor x = tokens_.forward(ctx, ids);
+  if (config_.embedding_scale != 1) x = x * config_.embedding_scale;
   if (positions_) {
     Tensor positions = arange(T);
     if (cache) positions = positions + cache->front().length;
@@ -138,19 +192,19 @@ Tensor Transformer::hidden(Context& ctx, const Tensor& ids, std::vector<KvCache>
     x = x + positions_->forward(ctx, positions);
   }
   x = Dropout{config_.dropout}.forward(ctx, x);
-  AttentionOptions options;
-  options.causal = true;
-  options.query_segments = options.key_segments = segments;
   for (size_t i = 0; i < blocks_.size(); ++i) {
     const Scope scope(fmt::format("blocks.{}", i));
-    x = blocks_[i].forward(ctx, x, options, cache ? &(*cache)[i] : nullptr);
+    x = blocks_[i].forward(ctx, x, segments, cache ? &(*cache)[i] : nullptr);
   }
   return final_norm_.forward(ctx, x);
 }
 
 Tensor Transformer::logits(Context& ctx, const Tensor& hidden) {
   const Scope scope("head");
-  return head_ ? head_->forward(ctx, hidden) : matmul(hidden, transpose(tokens_.weight));
+  Tensor x = head_ ? head_->forward(ctx, hidden) : matmul(hidden, transpose(tokens_.weight));
+  if (config_.logit_scale != 1) x = x * config_.logit_scale;
+  if (config_.logit_cap != 0) x = tanh(x / config_.logit_cap) * config_.logit_cap;
+  return x;
 }
 
 std::vector<KvCache> Transformer::empty_cache(int64_t batch, int64_t capacity) const {

@@ -16,12 +16,9 @@
 namespace cairn {
 
 enum class NormKind : uint8_t { layer, rms };
-enum class PositionKind : uint8_t { learned, rotary };
-enum class ActivationKind : uint8_t {
-  gelu_tanh,
-  gelu,
-  silu_gated
-};  // gated: silu(gate x) * (up x)
+// Norms stand before each part (attention, feed-forward), after it, or both.
+enum class NormPlace : uint8_t { before, after, around };
+enum class ActivationKind : uint8_t { gelu_tanh, gelu, silu };
 
 struct TransformerConfig {
   std::string family = "llama";
@@ -34,31 +31,44 @@ struct TransformerConfig {
   int64_t head_width = 0;  // usually width / heads
   int64_t hidden = 0;      // width of the feed-forward part
   NormKind norm = NormKind::rms;
+  NormPlace norm_place = NormPlace::before;
   double norm_epsilon = 1e-5;
-  PositionKind position = PositionKind::rotary;
-  double rope_theta = 10000;
-  bool rope_interleaved = false;
-  ActivationKind activation = ActivationKind::silu_gated;
-  bool biases = false;
+  std::optional<Rotary> rotary = Rotary{};  // nothing: positions are learned, up to `context`
+  // One for each layer: keys older than this many positions are not seen; 0, or none: all are.
+  std::vector<int64_t> windows = {};
+  std::optional<Rotary> window_rotary =
+      std::nullopt;  // of layers with a window; nothing: as others
+  QkNorm qk_norm = QkNorm::none;
+  bool qkv_biases = false, output_bias = false, feed_forward_biases = false;
+  ActivationKind activation = ActivationKind::silu;
+  bool gated = true;      // GatedMlp, else Mlp
+  bool parallel = false;  // attention and feed-forward read the same normalised x
+  std::optional<double> attention_scale = std::nullopt;  // of scores; nothing: 1 / sqrt(head_width)
+  double attention_cap = 0, logit_cap = 0;               // cap * tanh(x / cap); 0: none
+  double embedding_scale = 1, residual_scale = 1, logit_scale = 1;
   bool tied = true;  // the output projection is the embedding
   double dropout = 0;
   double initial_deviation = 0.02;  // of weights; residual projections get it / sqrt(2 layers)
+  bool operator==(const TransformerConfig&) const = default;
 };
 
 // Throws Error naming the field when the sizes do not fit each other.
 void check(const TransformerConfig& config);
 
-// Pre-norm: x + attention(norm(x)), then that + feed_forward(norm(that)).
+// x + attention(norm(x)), then that + feed_forward(norm(that)), with the norms that there are.
 struct Block : Module {
-  OneOf<LayerNorm, RmsNorm> attention_norm, feed_forward_norm;
+  using Norm = std::optional<OneOf<LayerNorm, RmsNorm>>;
+  Norm attention_norm, attention_post_norm, feed_forward_norm, feed_forward_post_norm;
   Attention attention;
-  OneOf<Mlp, SwiGlu> feed_forward;
+  OneOf<Mlp, GatedMlp> feed_forward;
+  AttentionOptions options;
   Dropout dropout;  // of what each part adds
-  explicit Block(const TransformerConfig& config);
+  double scale;     // the same
+  bool parallel;
+  Block(const TransformerConfig& config, size_t layer);
   void visit(Visitor& v) override;
-  // x (B, T, C) → the same; options and cache as in Attention.
-  Tensor forward(Context& ctx, const Tensor& x, const AttentionOptions& options,
-                 KvCache* cache) const;
+  // x (B, T, C) → the same; `segments` (B, T) or undefined, cache as in Attention.
+  Tensor forward(Context& ctx, const Tensor& x, const Tensor& segments, KvCache* cache) const;
 };
 
 class Transformer : public Module {

@@ -25,23 +25,50 @@ AttentionConfig completed(AttentionConfig c) {
           fmt::format("[attention] a width of {} does not divide into {} heads", c.width, c.heads));
     c.head_width = c.width / c.heads;
   }
+  if (!c.output_bias) c.output_bias = c.biases;
   return c;
 }
 
+std::optional<OneOf<RmsNorm, HeadNorms>> make_norm(const AttentionConfig& c, int64_t heads) {
+  switch (c.qk_norm) {
+    case QkNorm::none: break;
+    case QkNorm::head: return RmsNorm(c.head_width, c.norm_epsilon);
+    case QkNorm::width: return RmsNorm(heads * c.head_width, c.norm_epsilon);
+    case QkNorm::each_head: return HeadNorms(heads, c.head_width, c.norm_epsilon);
+  }
+  return std::nullopt;
+}
+
 }  // namespace
+
+HeadNorms::HeadNorms(int64_t heads, int64_t width, double epsilon) {
+  for (int64_t i = 0; i < heads; ++i) norms.emplace_back(width, epsilon, false);
+}
+
+void HeadNorms::visit(Visitor& v) { v.modules("norms", norms); }
+
+Tensor HeadNorms::forward(Context&, const Tensor& x) const {
+  std::vector<Tensor> weights;
+  for (const LayerNorm& norm : norms) weights.push_back(norm.weight);
+  return layer_norm(x, {}, {}, norms.front().epsilon) * expand_dims(stack(weights), 1);
+}
 
 Attention::Attention(const AttentionConfig& given)
     : config(completed(given)),
       query(config.width, config.heads * config.head_width, config.biases),
       key(config.width, config.kv_heads * config.head_width, config.biases),
       value(config.width, config.kv_heads * config.head_width, config.biases),
-      output(config.heads * config.head_width, config.width, config.biases) {}
+      output(config.heads * config.head_width, config.width, *config.output_bias),
+      query_norm(make_norm(config, config.heads)),
+      key_norm(make_norm(config, config.kv_heads)) {}
 
 void Attention::visit(Visitor& v) {
   v.module("query", query);
   v.module("key", key);
   v.module("value", value);
   v.module("output", output);
+  if (query_norm) v.module("query_norm", *query_norm);
+  if (key_norm) v.module("key_norm", *key_norm);
 }
 
 Tensor Attention::forward(Context& ctx, const Tensor& x, AttentionOptions options,
@@ -53,14 +80,22 @@ Tensor Attention::forward(Context& ctx, const Tensor& x, AttentionOptions option
   const auto split = [&](const Tensor& t, int64_t heads) {  // (B, T, H * D) → (B, H, T, D)
     return transpose(reshape(t, {B, T, heads, config.head_width}), {0, 2, 1, 3});
   };
-  Tensor q = split(query.forward(ctx, x), config.heads);
-  Tensor k = split(key.forward(ctx, x), config.kv_heads);
+  const bool by_width = config.qk_norm == QkNorm::width;
+  const auto projected = [&](const Linear& linear, const auto& norm, int64_t heads) {
+    Tensor t = linear.forward(ctx, x);
+    if (norm && by_width) t = norm->forward(ctx, t);
+    t = split(t, heads);
+    return norm && !by_width ? norm->forward(ctx, t) : t;
+  };
+  Tensor q = projected(query, query_norm, config.heads);
+  Tensor k = projected(key, key_norm, config.kv_heads);
   Tensor v = split(value.forward(ctx, x), config.kv_heads);
   if (config.rotary) {
     Tensor positions = arange(T);
     if (cache) positions = positions + cache->length;
-    q = rotary_embedding(q, positions, config.rotary->theta, config.rotary->interleaved);
-    k = rotary_embedding(k, positions, config.rotary->theta, config.rotary->interleaved);
+    const int64_t reach = !cache ? T : cache->reach ? cache->reach : cache->keys.size(2);
+    q = rotate(q, positions, *config.rotary, reach);
+    k = rotate(k, positions, *config.rotary, reach);
   }
   if (cache) {
     if (T > cache->keys.size(2))

@@ -5,6 +5,8 @@
 #include <optional>
 
 #include "cairn/nn/layers.h"
+#include "cairn/nn/norms.h"
+#include "cairn/nn/rotary.h"
 #include "cairn/ops/nn.h"
 
 namespace cairn {
@@ -14,26 +16,41 @@ namespace cairn {
 struct KvCache {
   Tensor keys, values;  // [B, kv_heads, capacity, head_width]
   Tensor length;        // i32, 0-d
+  int64_t reach = 0;    // tokens it is meant for (see rotary_table); 0: its capacity
 };
 
-// Queries and keys are turned by their positions (rotary_embedding in ops/nn.h).
-struct Rotary {
-  double theta = 10000;
-  bool interleaved = false;
+// Norms of queries and keys before they are turned.
+enum class QkNorm : uint8_t {
+  none,
+  head,       // RMS norm over each head, one weight for all heads
+  width,      // RMS norm over all heads together
+  each_head,  // layer norm without bias over each head, a weight for each
+};
+
+// x (B, heads, T, width): a LayerNorm of its own for each head.
+struct HeadNorms : Module {
+  std::vector<LayerNorm> norms;
+  HeadNorms(int64_t heads, int64_t width, double epsilon);
+  void visit(Visitor& v) override;
+  Tensor forward(Context& ctx, const Tensor& x) const;
 };
 
 struct AttentionConfig {
-  int64_t width = 0;       // of the tokens that go in and come out
-  int64_t heads = 1;       // of queries
-  int64_t kv_heads = 0;    // a divisor of heads; 0: as many
-  int64_t head_width = 0;  // 0: width / heads
-  bool biases = true;
-  std::optional<Rotary> rotary = std::nullopt;
+  int64_t width = 0;                               // of the tokens that go in and come out
+  int64_t heads = 1;                               // of queries
+  int64_t kv_heads = 0;                            // a divisor of heads; 0: as many
+  int64_t head_width = 0;                          // 0: width / heads
+  bool biases = true;                              // of queries, keys and values
+  std::optional<bool> output_bias = std::nullopt;  // nothing: as those
+  QkNorm qk_norm = QkNorm::none;
+  double norm_epsilon = 1e-6;
+  std::optional<Rotary> rotary = std::nullopt;  // queries and keys are turned by their positions
 };
 
 struct Attention : Module {
   AttentionConfig config;  // no size is 0 any more
   Linear query, key, value, output;
+  std::optional<OneOf<RmsNorm, HeadNorms>> query_norm, key_norm;
   // Throws Error when heads do not divide into groups or the width into heads.
   explicit Attention(const AttentionConfig& config);
   void visit(Visitor& v) override;

@@ -14,15 +14,18 @@ Tensor Mlp::forward(Context& ctx, const Tensor& x) const {
   return down.forward(ctx, activation(up.forward(ctx, x)));
 }
 
-SwiGlu::SwiGlu(int64_t width, int64_t hidden, bool biases)
-    : gate(width, hidden, biases), up(width, hidden, biases), down(hidden, width, biases) {}
-void SwiGlu::visit(Visitor& v) {
+GatedMlp::GatedMlp(int64_t width, int64_t hidden, Activation activation_, bool biases)
+    : gate(width, hidden, biases),
+      up(width, hidden, biases),
+      down(hidden, width, biases),
+      activation(std::move(activation_)) {}
+void GatedMlp::visit(Visitor& v) {
   v.module("gate", gate);
   v.module("up", up);
   v.module("down", down);
 }
-Tensor SwiGlu::forward(Context& ctx, const Tensor& x) const {
-  return down.forward(ctx, silu(gate.forward(ctx, x)) * up.forward(ctx, x));
+Tensor GatedMlp::forward(Context& ctx, const Tensor& x) const {
+  return down.forward(ctx, activation(gate.forward(ctx, x)) * up.forward(ctx, x));
 }
 
 }  // namespace cairn

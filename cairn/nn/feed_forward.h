@@ -20,10 +20,12 @@ struct Mlp : Module {
   Tensor forward(Context& ctx, const Tensor& x) const;
 };
 
-// down(silu(gate(x)) * up(x)), Shazeer 2020: (..., width) → (..., hidden) → (..., width).
-struct SwiGlu : Module {
+// down(activation(gate(x)) * up(x)), Shazeer 2020: (..., width) → (..., hidden) → (..., width).
+// With silu it is SwiGLU, with gelu GeGLU.
+struct GatedMlp : Module {
   Linear gate, up, down;
-  SwiGlu(int64_t width, int64_t hidden, bool biases = false);
+  Activation activation;
+  GatedMlp(int64_t width, int64_t hidden, Activation activation = silu, bool biases = false);
   void visit(Visitor& v) override;
   Tensor forward(Context& ctx, const Tensor& x) const;
 };

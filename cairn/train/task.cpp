@@ -208,15 +208,16 @@ class LanguageTask : public Task {
       c.hidden = m.hidden.empty() ? 4 * m.width : m.hidden[0];
       c.norm = NormKind::layer;
       c.norm_epsilon = m.norm_epsilon > 0 ? m.norm_epsilon : 1e-5;
-      c.position = PositionKind::learned;
+      c.rotary = std::nullopt;
       c.activation = ActivationKind::gelu_tanh;
-      c.biases = true;
+      c.gated = false;
+      c.qkv_biases = c.output_bias = c.feed_forward_biases = true;
     } else {
       // Two thirds of 4 x width in a multiple of 32, as Llama: as many parameters as an ungated
       // part.
       c.hidden = m.hidden.empty() ? (8 * m.width / 3 + 31) / 32 * 32 : m.hidden[0];
       c.norm_epsilon = m.norm_epsilon > 0 ? m.norm_epsilon : 1e-6;
-      c.rope_theta = m.rope_theta;
+      c.rotary = Rotary{.theta = m.rope_theta};
     }
     return c;
   }

@@ -27,9 +27,10 @@ TransformerConfig config(const std::string& family) {
   c.hidden = 24;
   if (family == "gpt") {
     c.norm = NormKind::layer;
-    c.position = PositionKind::learned;
+    c.rotary = std::nullopt;
     c.activation = ActivationKind::gelu_tanh;
-    c.biases = true;
+    c.gated = false;
+    c.qkv_biases = c.output_bias = c.feed_forward_biases = true;
   }
   c.tied = family == "gpt";
   return c;

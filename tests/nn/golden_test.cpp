@@ -78,7 +78,7 @@ Made make(const std::string& module, const Json& o) {
   if (module == "mlp")
     return made<Mlp>(size(o, "in"), size(o, "hidden"), size(o, "out"),
                      activation(o["activation"].get<std::string>()));
-  if (module == "swiglu") return made<SwiGlu>(size(o, "width"), size(o, "hidden"));
+  if (module == "swiglu") return made<GatedMlp>(size(o, "width"), size(o, "hidden"));
   if (module == "attention") {
     AttentionConfig config{
         .width = size(o, "width"), .heads = size(o, "heads"), .kv_heads = size(o, "kv_heads")};

@@ -75,9 +75,9 @@ TEST(ModuleGradients, Convolutions) {
 
 TEST(ModuleGradients, FeedForward) {
   check(Mlp(4, 5, 3, [](Operand x) { return gelu(x); }), {2, 3, 4}, "mlp");
-  check(SwiGlu(4, 6), {2, 3, 4}, "swiglu");
-  check(SwiGlu(4, 6, true), {4}, "swiglu with biases");
-  check(OneOf<Mlp, SwiGlu>(SwiGlu(3, 5)), {2, 3}, "one of");
+  check(GatedMlp(4, 6), {2, 3, 4}, "swiglu");
+  check(GatedMlp(4, 6, silu, true), {4}, "swiglu with biases");
+  check(OneOf<Mlp, GatedMlp>(GatedMlp(3, 5)), {2, 3}, "one of");
 }
 
 TEST(ModuleGradients, Attention) {

@@ -43,7 +43,7 @@ TEST(Layers, MlpAppliesTheActivationBetween) {
   set(mlp, "down.weight", {1, -1});
   set(mlp, "down.bias", {5});
   EXPECT_EQ(value(mlp.forward(ctx, leaf({3}, {1, 1}))), std::vector<double>{9 - 49 + 5});
-  SwiGlu gated(1, 1);
+  GatedMlp gated(1, 1);
   set(gated, "gate.weight", {2});
   set(gated, "up.weight", {3});
   set(gated, "down.weight", {4});
@@ -212,7 +212,7 @@ TEST(Visitor, NamesEachFieldOnce) {
   EXPECT_EQ(parameter_count(net), 18 + 2 + 2 + 2 + 4 + 2 + 4 + 2 + 4 * 4);
 
   const Mlp mlp(1, 1, 1);
-  const SwiGlu gated(1, 1);
+  const GatedMlp gated(1, 1);
   const auto paths = [](auto module) {
     std::vector<std::string> list;
     for (const Field& f : fields(module)) list.push_back(f.path);
