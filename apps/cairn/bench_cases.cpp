@@ -137,16 +137,18 @@ double attention_flops(const Shape& s) {
 }
 double attention_grad_flops(const Shape& s) { return 3.5 * attention_flops(s); }
 
-// --- Convolutions: BATCH x CHANNELS x SIDE x FILTERS x KERNEL x STRIDE, padded by KERNEL / 2
-// -------
+// --- Convolutions: BATCH x CHANNELS x SIDE x FILTERS x KERNEL x STRIDE, padded by KERNEL / 2; or
+// with x GROUPS
 
+int64_t groups_of(const Shape& s) { return s.rank() > 6 ? s[6] : 1; }
 TensorFunction convolution_of(const Shape& s) {
   return [s](Tensors x) {
-    return std::vector{convolution(x[0], x[1], {}, {.stride = {s[5]}, .padding = {s[4] / 2}})};
+    return std::vector{convolution(
+        x[0], x[1], {}, {.stride = {s[5]}, .padding = {s[4] / 2}, .groups = groups_of(s)})};
   };
 }
 std::vector<TensorType> convolution_types(DType t, const Shape& s) {
-  return {{t, {s[0], s[1], s[2], s[2]}}, {t, {s[3], s[1], s[4], s[4]}}};
+  return {{t, {s[0], s[1], s[2], s[2]}}, {t, {s[3], s[1] / groups_of(s), s[4], s[4]}}};
 }
 BenchGraph convolution_graph(DType t, const Shape& s) {
   return traced(convolution_of(s), convolution_types(t, s));
@@ -157,7 +159,7 @@ BenchGraph convolution_grad_graph(DType t, const Shape& s) {
 double convolution_flops(const Shape& s) {
   const int64_t side = (s[2] + 2 * (s[4] / 2) - s[4]) / s[5] + 1;
   return 2 * static_cast<double>(s[0] * s[3] * side * side) *
-         static_cast<double>(s[1] * s[4] * s[4]);
+         static_cast<double>(s[1] / groups_of(s) * s[4] * s[4]);
 }
 double convolution_grad_flops(const Shape& s) { return 3 * convolution_flops(s); }
 
@@ -228,6 +230,13 @@ constexpr Row kRows[] = {
     {"conv2d", "8x64x56x64x3x1 8x128x28x128x3x1 8x256x14x1024x1x1 8x3x224x64x7x2 8x512x7x512x3x1"},
     {"conv2d_grad",
      "8x64x56x64x3x1 8x128x28x128x3x1 8x256x14x1024x1x1 8x3x224x64x7x2 8x512x7x512x3x1"},
+    {"conv2d", "8x256x14x256x3x1 8x128x56x128x3x2 8x256x56x512x1x2"},
+    {"conv2d_grad", "8x256x14x256x3x1 8x128x56x128x3x2 8x256x56x512x1x2"},
+    // Depthwise, of MobileNet; of ResNeXt.
+    {"conv2d", "8x32x112x32x3x1x32 8x144x56x144x3x2x144 8x384x14x384x3x1x384"},
+    {"conv2d", "8x960x7x960x3x1x960 8x128x56x128x3x1x32"},
+    {"conv2d_grad", "8x32x112x32x3x1x32 8x144x56x144x3x2x144 8x384x14x384x3x1x384"},
+    {"conv2d_grad", "8x960x7x960x3x1x960 8x128x56x128x3x1x32"},
 };
 
 const BenchOp* find_op(std::string_view name) {

@@ -49,17 +49,18 @@ def attention(q, k, v):
 
 
 def convolution(sizes):
-    _, _, _, _, kernel, stride = sizes
+    _, _, _, _, kernel, stride, *groups = sizes
     pad = kernel // 2
-    return lambda x, w: jax.lax.conv_general_dilated(x, w, (stride, stride), ((pad, pad), (pad, pad)))
+    return lambda x, w: jax.lax.conv_general_dilated(x, w, (stride, stride), ((pad, pad), (pad, pad)),
+                                                     feature_group_count=(groups or [1])[0])
 
 
 def attention_inputs(t, heads, tokens, width):
     return [random(t, 1, tokens, heads, width) for _ in range(3)]  # its layout
 
 
-def convolution_inputs(t, batch, channels, side, filters, kernel, stride):
-    return [random(t, batch, channels, side, side), random(t, filters, channels, kernel, kernel)]
+def convolution_inputs(t, batch, channels, side, filters, kernel, stride, groups=1):
+    return [random(t, batch, channels, side, side), random(t, filters, channels // groups, kernel, kernel)]
 
 
 UNARY = {"exp": jnp.exp, "gelu": lambda x: jax.nn.gelu(x, approximate=False), "silu": jax.nn.silu,

@@ -110,9 +110,9 @@ def attention_grad(t, *sizes):
     return with_backward(causal, *attention_inputs(t, *sizes))
 
 
-def convolution(t, batch, channels, side, filters, kernel, stride):
-    x, w = random(t, batch, channels, side, side), random(t, filters, channels, kernel, kernel)
-    return (lambda x, w: F.conv2d(x, w, stride=stride, padding=kernel // 2)), x, w
+def convolution(t, batch, channels, side, filters, kernel, stride, groups=1):
+    x, w = random(t, batch, channels, side, side), random(t, filters, channels // groups, kernel, kernel)
+    return (lambda x, w: F.conv2d(x, w, stride=stride, padding=kernel // 2, groups=groups)), x, w
 
 
 def conv2d(t, *sizes):

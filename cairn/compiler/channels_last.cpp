@@ -48,10 +48,33 @@ Tensor reshaped(const Tensor& x, const Shape& shape) {
   return make(Op::reshape, {x}, {{Attr::shape, Ints(shape)}});
 }
 
+// The axis as `first` times what is left.
+Shape split(Shape shape, int axis, int64_t first) {
+  shape[axis] /= first;
+  shape.insert(axis, first);
+  return shape;
+}
+
+// All axes, that one at the end.
+Ints with_last(int rank, int64_t last) {
+  Ints order = behind(0, rank);
+  order.erase(static_cast<int>(last));
+  order.push_back(last);
+  return order;
+}
+
 Tensor with_axis(const Tensor& x, int at) {
   Shape shape = x.shape();
   shape.insert(at, 1);
   return reshaped(x, shape);
+}
+
+// An axis of one element that is none of `axes`, at the end if there is none.
+int64_t free_axis(Tensor& x, const Ints& axes) {
+  int axis = 0;
+  while (axis < x.shape().rank() && (x.shape()[axis] != 1 || axes.contains(axis))) ++axis;
+  if (axis == x.shape().rank()) x = with_axis(x, axis);
+  return axis;
 }
 
 // A transpose, as one with what is transposed; a reshape where only axes of one element move.
@@ -96,18 +119,13 @@ std::vector<Tensor> ChannelsLast::operator()(const Node& node, std::span<const T
 
 // --- convolutions --------------------------------------------------------------------------------
 
-// Through transposes, reshapes that only add or drop axes of one element, and perhaps reversals.
-ChannelsLast::View ChannelsLast::view(const Tensor& x, bool may_reverse) {
+ChannelsLast::View ChannelsLast::followed(const Tensor& x, bool may_reverse, int rank) const {
   Tensor at = x;
   // For each axis of x that moves, the axis of `at`; -1 for one of one element.
   std::vector<int64_t> places;
   for (int i = 0; i < x.shape().rank(); ++i) places.push_back(x.shape()[i] == 1 ? -1 : i);
   std::vector<bool> is_reversed(places.size());
-  const auto found = [&] {
-    const auto twin = twins_.find(at);
-    return twin != twins_.end() && at.shape().rank() == x.shape().rank();
-  };
-  while (!found()) {
+  while (at.shape().rank() != rank || !twins_.contains(at)) {
     const Node& node = at.node();
     if (node.op() == Op::reverse && may_reverse) {
       for (size_t i = 0; i < places.size(); ++i)
@@ -133,24 +151,74 @@ ChannelsLast::View ChannelsLast::view(const Tensor& x, bool may_reverse) {
     }
     at = node.input(0);
   }
-  if (at.shape().rank() != x.shape().rank()) return {x, behind(0, x.shape().rank())};
   View result{at, {}};
+  for (const int64_t place : places) result.axes.push_back(place);
   for (size_t i = 0; i < places.size(); ++i)
     if (is_reversed[i]) result.reversed.push_back(static_cast<int64_t>(i));
-  if (found()) {
-    result.storage = twins_.at(at).value;
-    for (int64_t& place : places)
-      if (place >= 0) place = place_in_last(place, at.shape().rank());
+  return result;
+}
+
+// Through transposes, reshapes that only add or drop axes of one element, and perhaps reversals.
+ChannelsLast::View ChannelsLast::view(const Tensor& x, bool may_reverse) {
+  const int rank = x.shape().rank();
+  View result = followed(x, may_reverse, rank);
+  if (result.storage.shape().rank() != rank) return {x, behind(0, rank)};
+  if (const auto twin = twins_.find(result.storage); twin != twins_.end()) {
+    result.storage = twin->second.value;
+    for (int64_t& place : result.axes)
+      if (place >= 0) place = place_in_last(place, rank);
   }
   // Axes of one element may be any of those.
-  for (const int64_t place : places) result.axes.push_back(place);
-  for (int64_t& place : result.axes) {
-    if (place >= 0) continue;
-    place = 0;
-    while (std::ranges::count(result.axes, place) > 1 ||
-           result.storage.shape()[static_cast<int>(place)] != 1)
-      ++place;
+  for (int64_t& place : result.axes)
+    if (place < 0) place = free_axis(result.storage, result.axes);
+  return result;
+}
+
+ChannelsLast::View ChannelsLast::split_view(const Tensor& x, bool may_reverse) {
+  const int rank = x.shape().rank() - 1;
+  View result = followed(x, may_reverse, rank);
+  Tensor& at = result.storage;
+  if (const auto twin = twins_.find(at); twin != twins_.end() && at.shape().rank() == rank) {
+    at = twin->second.value;
+    for (int64_t& place : result.axes)
+      if (place >= 0) place = place_in_last(place, rank);
+    return result;
   }
+  if (at.node().op() != Op::reshape || at.shape().rank() != rank + 1) return result;
+  // Channels that lie last are split there.
+  const Tensor& whole = at.node().input(0);
+  const auto twin = twins_.find(whole);
+  if (twin == twins_.end() || split(whole.shape(), 1, at.shape()[1]) != at.shape()) return result;
+  const Tensor& last = twin->second.value;
+  for (int64_t& place : result.axes)
+    if (place > 0) place = place < 3 ? place + rank - 2 : place - 2;
+  at = reshaped(last, split(last.shape(), rank - 1, at.shape()[1]));
+  return result;
+}
+
+ChannelsLast::View ChannelsLast::view_by_groups(const Tensor& x, int64_t groups) {
+  const int rank = x.shape().rank();
+  const Shape apart = split(x.shape(), 1, groups);
+  const Node& node = x.node();
+  const bool is_joined = node.op() == Op::reshape && node.input(0).shape() == apart;
+  View result = split_view(is_joined ? node.input(0) : reshaped(x, apart), false);
+  Tensor& storage = result.storage;
+  // Images in the graph's order are put in the other, which more than this node may read.
+  if (storage.shape().rank() == rank && result.axes[1] == 1) {
+    storage = last(storage);
+    for (int64_t& place : result.axes)
+      if (place >= 0) place = place_in_last(place, rank);
+  }
+  const Ints order = with_last(storage.shape().rank(), result.axes[1]);
+  storage = transposed(storage, order);
+  for (int64_t& place : result.axes)
+    if (place >= 0) place = std::ranges::find(order, place) - order.begin();
+  // [N, groups, C/groups, S...] to [N, C/groups, S..., groups]; places have windows, so they are
+  // axes of the storage.
+  result.axes.push_back(result.axes[1]);
+  result.axes.erase(1);
+  for (int i = 2; i < rank; ++i)
+    if (result.axes[i] < 0) result.axes[i] = free_axis(storage, result.axes);
   return result;
 }
 
@@ -187,52 +255,61 @@ Tensor ChannelsLast::padded(const Tensor& x, Ints& low, Ints& high, const Ints& 
   return paddings_.back();
 }
 
-Tensor ChannelsLast::windowed(const View& x, const Tensor& w, Attrs attrs) {
+Tensor ChannelsLast::weights(const Tensor& w, int64_t groups, bool are_groups_last) {
   const int rank = w.shape().rank();
-  Ints low(rank, 0), high(rank, 0), interior(rank, 0);
+  if (groups > 1 && !are_groups_last) {
+    // [O, C, K...] to [groups, C, K..., O/groups].
+    Ints order = behind(2, rank + 1);
+    order.insert(0, 0);
+    order.push_back(1);
+    return transposed(reshaped(w, split(w.shape(), 0, groups)), order);
+  }
+  // [O, C, K...] to [C, K..., O], or [groups, O/groups, C, K...] to [O/groups, C, K..., groups].
+  const Shape shape = are_groups_last ? split(w.shape(), 0, groups) : w.shape();
+  const View from = are_groups_last ? split_view(reshaped(w, shape), true) : view(w, true);
+  const Ints order = with_last(shape.rank(), 0);
+  Ints axes;
+  for (const int64_t axis : order)
+    if (from.axes[static_cast<int>(axis)] >= 0) axes.push_back(from.axes[static_cast<int>(axis)]);
+  for (int i = 0; i < from.storage.shape().rank(); ++i)
+    if (!axes.contains(i)) axes.push_back(i);  // of one element
+  Tensor result = reshaped(transposed(from.storage, axes), permuted(shape, order));
+  Ints reversed;
+  for (int i = 0; i < shape.rank(); ++i)
+    if (from.reversed.contains(order[i])) reversed.push_back(i);
+  if (!reversed.empty()) result = make(Op::reverse, {result}, {{Attr::axes, reversed}});
+  return are_groups_last ? result : with_axis(result, 0);
+}
+
+Tensor ChannelsLast::windowed(const View& x, const Tensor& w, Attrs attrs) {
+  const int rank = w.shape().rank(), storage_rank = x.storage.shape().rank();
+  const bool are_groups_last = x.axes.size() > rank;
+  Ints low(storage_rank, 0), high(storage_rank, 0), interior(storage_rank, 0);
   const auto place = [&](int i) { return static_cast<int>(x.axes[i + 2]); };
   for (int i = 0; i + 2 < rank; ++i) {
     low[place(i)] = attrs.ints(Attr::low)[i];
     high[place(i)] = attrs.ints(Attr::high)[i];
     interior[place(i)] = attrs.ints(Attr::lhs_dilation)[i] - 1;
   }
-  const Tensor around = padded(x.storage, low, high, interior);
+  Tensor around = padded(x.storage, low, high, interior);
   Ints cut_low, cut_high;
   for (int i = 0; i + 2 < rank; ++i) {
     cut_low.push_back(low[place(i)]);
     cut_high.push_back(high[place(i)]);
   }
+  Ints axes = x.axes;
+  for (int64_t& axis : axes)
+    if (axis < 0) axis = free_axis(around, axes);
   attrs.set(Attr::low, cut_low);
   attrs.set(Attr::high, cut_high);
   attrs.set(Attr::lhs_dilation, Ints(rank - 2, 1));
-  attrs.set(Attr::axes, x.axes);
-  const int64_t groups = attrs.integer(Attr::groups);
-  // [O, C, K...] to [groups, C, K..., O/groups].
-  Tensor right;
-  if (groups == 1) {
-    const View weights = view(w, true);
-    Ints order = behind(1, rank);
-    order.push_back(0);
-    right = transposed(weights.storage, permuted(weights.axes, order));
-    Ints reversed;
-    for (int i = 0; i < rank; ++i)
-      if (weights.reversed.contains(order[i])) reversed.push_back(i);
-    if (!reversed.empty()) right = make(Op::reverse, {right}, {{Attr::axes, reversed}});
-    right = with_axis(right, 0);
-  } else {
-    Shape split = w.shape();
-    split[0] /= groups;
-    split.insert(0, groups);
-    Ints order = behind(2, rank + 1);
-    order.insert(0, 0);
-    order.push_back(1);
-    right = transposed(reshaped(w, split), order);
-  }
+  attrs.set(Attr::axes, axes);
+  const Tensor right = weights(w, attrs.integer(Attr::groups), are_groups_last);
   const Tensor result = make(Op::convolution, {around, right}, attrs);
-  // [groups, N, S..., O/groups] to [N, S..., O].
+  // [groups, N, S..., O/groups] or [O/groups, N, S..., groups] to [N, S..., O].
   Ints back = behind(1, rank);
-  back.push_back(0);
-  back.push_back(rank);
+  back.push_back(are_groups_last ? rank : 0);
+  back.push_back(are_groups_last ? 0 : rank);
   Shape joined = permuted(result.shape(), back);
   joined[rank - 1] *= joined[rank];
   joined.pop_back();
@@ -278,12 +355,13 @@ Tensor ChannelsLast::by_phases(const View& x, const Tensor& w, const Attrs& attr
     phases.push_back(phase);
   }
   // One padding serves all.
-  Ints low(spatial + 2, 0), high(spatial + 2, 0);
+  const Ints none(x.storage.shape().rank(), 0);
+  Ints low = none, high = none;
   for (int i = 0; i < spatial; ++i) {
     low[static_cast<int>(x.axes[i + 2])] = most_low[i];
     high[static_cast<int>(x.axes[i + 2])] = most_high[i];
   }
-  padded(x.storage, low, high, Ints(spatial + 2, 0));
+  padded(x.storage, low, high, none);
   std::vector<Tensor> parts;
   for (const Phase& phase : phases) {
     Shape shape = {result[0]};
@@ -341,8 +419,12 @@ Tensor ChannelsLast::by_phases(const View& x, const Tensor& w, const Attrs& attr
 }
 
 std::vector<Tensor> ChannelsLast::convolution(const Node& node, const Tensor& x, const Tensor& w) {
-  const View from = view(x, false);
   const Attrs& attrs = node.attrs();
+  // Results of a group fill a vector, or groups do.
+  constexpr int64_t kFewResults = 8;
+  const int64_t groups = attrs.integer(Attr::groups);
+  const bool are_groups_last = groups >= kFewResults && w.shape()[0] / groups < kFewResults;
+  const View from = are_groups_last ? view_by_groups(x, groups) : view(x, false);
   const auto all_one = [&](Attr key) {
     return std::ranges::all_of(attrs.ints(key), [](int64_t n) { return n == 1; });
   };

@@ -4,6 +4,7 @@
 
 #include "cairn/compiler/node_class.h"
 #include "cairn/compiler/panels.h"
+#include "cairn/graph/infer.h"
 
 namespace cairn {
 
@@ -21,13 +22,14 @@ Shape shape_of(GroupKind kind, const Node& anchor) {
     case GroupKind::pointwise: return squeezed(anchor.output().shape);
     case GroupKind::product: {
       if (anchor.op() == Op::convolution) {
+        // Groups, or results of a group where groups are last.
         const Shape& result = anchor.output().shape;
-        const int64_t groups = result[0], n = result.back();
+        const int64_t batch = result[0], n = result.back();
         Shape shape;
-        if (groups != 1) shape.push_back(groups);
-        shape.push_back(result.elements() / groups / n);
+        if (batch != 1) shape.push_back(batch);
+        shape.push_back(result.elements() / batch / n);
         shape.push_back(n);
-        shape.push_back(anchor.input(1).elements() / groups / n);
+        shape.push_back(anchor.input(1).elements() / batch / n);
         return shape;
       }
       const Shape& x = anchor.input(0).shape();
@@ -162,7 +164,7 @@ AxisMap map_of_operand(const Node& node, int operand, const Domain& domain) {
   }
   if (node.op() != Op::convolution)
     return map_of(shape, part_of_operand(node, operand, domain), domain);
-  // Weights [groups, C, taps..., O]: channels and taps are K.
+  // Weights [groups, C, taps..., O] or [O, C, taps..., groups]: channels and taps are K.
   CAIRN_ASSERT(!reads_windows(node, operand) && !reads_panels(node, operand));
   const std::vector<int> axes = axes_of(Part::rhs, domain);
   AxisMap map(static_cast<size_t>(shape.rank()));
@@ -291,10 +293,11 @@ std::vector<std::vector<int64_t>> GroupBinding::tables(const LaunchGroup& group)
   };
   const auto stride_of = [&](int i) { return strides[static_cast<int>(axes[i])]; };
   const Shape &result = node.output().shape, &w = node.input(1).shape();
-  std::vector<Axis> rows = {{result[0], w[1] * stride_of(1)}, {result[1], stride_of(0)}};
+  std::vector<Axis> rows = {{result[1], stride_of(0)}};
+  if (!has_groups_last(node)) rows.insert(rows.begin(), {result[0], w[1] * stride_of(1)});
   std::vector<Axis> steps = {{w[1], stride_of(1)}};
   int64_t first = 0;  // elements before the first window are cut off
-  for (int i = 0; i + 2 < axes.size(); ++i) {
+  for (int i = 0; i < node.attrs().ints(Attr::low).size(); ++i) {
     first -= stride_of(i + 2) * node.attrs().ints(Attr::low)[i];
     rows.push_back({result[i + 2], stride_of(i + 2) * node.attrs().ints(Attr::strides)[i]});
     steps.push_back({w[i + 2], stride_of(i + 2) * node.attrs().ints(Attr::rhs_dilation)[i]});

@@ -82,6 +82,8 @@ struct GroupBinding {
   bool is_strided = false;
   // Of a product whose second operand is in panels (panels.h): elements that lie together there.
   int64_t panel_elements = 0;
+  // It is a convolution whose columns are groups (by_groups.cpp).
+  bool is_by_groups = false;
   // What an element costs, in units of about 0.3 ns: as much as copying it.
   int64_t cost = 1;
   // Slices, reversals and pads whose operand's size and start are parameters; places in the group's
@@ -105,8 +107,9 @@ struct GroupBinding {
   // The sizes of the axes; empty when the group has the structure but does not fit (sizes that were
   // equal by coincidence are not).
   std::optional<Ints> sizes(const LaunchGroup& group) const;
-  // Of a convolution: where in x the window of each row of each group begins, and where in it each
-  // of the K elements lies, from there. They take the place of divisions in the kernel.
+  // Of a convolution: where in x the window of each row of each group (or of the first, where
+  // groups are last) begins, and where in it each of the K elements lies, from there. They take the
+  // place of divisions in the kernel.
   std::vector<std::vector<int64_t>> tables(const LaunchGroup& group) const;
   // Size and start of each step.
   std::vector<int64_t> step_values(const LaunchGroup& group) const;

@@ -30,4 +30,10 @@ void product_forms(const GroupBinding& binding, const GroupForm& usual,
                    std::span<const int64_t> sizes, const AddForm& add);
 GroupWork product_work(const GroupForm& form, std::span<const int64_t> sizes);
 
+// A convolution whose groups are last.
+void write_by_groups(GroupWriter& writer, const GroupForm& form);
+GroupForm by_groups_form(std::span<const int64_t> sizes);
+void by_groups_forms(const GroupForm& usual, const AddForm& add);
+GroupWork by_groups_work(const GroupForm& form, std::span<const int64_t> sizes);
+
 }  // namespace cairn::detail

@@ -11,7 +11,9 @@ namespace cairn {
 GroupForm form_of(const GroupBinding& binding, std::span<const int64_t> sizes) {
   switch (binding.kind) {
     case GroupKind::pointwise: return detail::pointwise_form(binding);
-    case GroupKind::product: return detail::product_form(binding, sizes);
+    case GroupKind::product:
+      return binding.is_by_groups ? detail::by_groups_form(sizes)
+                                  : detail::product_form(binding, sizes);
     default: return detail::reduction_form(binding, sizes);
   }
 }
@@ -20,7 +22,9 @@ GroupWork work_of(const GroupBinding& binding, const GroupForm& form,
                   std::span<const int64_t> sizes) {
   switch (binding.kind) {
     case GroupKind::pointwise: return detail::pointwise_work(form, sizes);
-    case GroupKind::product: return detail::product_work(form, sizes);
+    case GroupKind::product:
+      return binding.is_by_groups ? detail::by_groups_work(form, sizes)
+                                  : detail::product_work(form, sizes);
     default: return detail::reduction_work(binding, form, sizes);
   }
 }
@@ -33,7 +37,12 @@ std::vector<GroupForm> forms_of(const GroupBinding& binding, std::span<const int
   };
   switch (binding.kind) {
     case GroupKind::pointwise: detail::pointwise_forms(binding, sizes, add); break;
-    case GroupKind::product: detail::product_forms(binding, usual, sizes, add); break;
+    case GroupKind::product:
+      if (binding.is_by_groups)
+        detail::by_groups_forms(usual, add);
+      else
+        detail::product_forms(binding, usual, sizes, add);
+      break;
     default: detail::reduction_forms(binding, usual, sizes, add);
   }
   return forms;
@@ -66,7 +75,12 @@ GroupKernel make_group_kernel(const LaunchGroup& group, const std::optional<Grou
   const GroupForm form = asked ? *asked : form_of(writer.binding(), *sizes);
   switch (writer.binding().kind) {
     case GroupKind::pointwise: detail::write_pointwise(writer, form); break;
-    case GroupKind::product: detail::write_product(writer, form); break;
+    case GroupKind::product:
+      if (writer.binding().is_by_groups)
+        detail::write_by_groups(writer, form);
+      else
+        detail::write_product(writer, form);
+      break;
     default: detail::write_reduction(writer, form);
   }
   return {writer.builder().finish(), std::move(writer.binding()), form};

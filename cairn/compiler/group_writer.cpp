@@ -6,6 +6,7 @@
 
 #include "cairn/compiler/node_class.h"
 #include "cairn/compiler/panels.h"
+#include "cairn/graph/infer.h"
 
 namespace cairn {
 
@@ -135,8 +136,9 @@ void GroupWriter::merge_axes() {
     merged_of_.push_back(static_cast<int>(binding_.axes.size()) - 1);
   }
   if (domain_.reduced >= 0) binding_.reduced = merged(domain_.reduced);
-  if (const Node& node = *group_.nodes[static_cast<size_t>(binding_.anchor)]; reads_panels(node, 1))
-    binding_.panel_elements = panel_elements(node.input(1).dtype());
+  const Node& anchor = *group_.nodes[static_cast<size_t>(binding_.anchor)];
+  if (reads_panels(anchor, 1)) binding_.panel_elements = panel_elements(anchor.input(1).dtype());
+  binding_.is_by_groups = anchor.op() == Op::convolution && has_groups_last(anchor);
   // Of a product the columns are written together.
   const int last_axis = domain_.kind == GroupKind::product ? rank - 2 : rank - 1;
   const int last = last_axis >= 0 ? merged(last_axis) : -1;
@@ -318,7 +320,14 @@ Tile GroupWriter::windows(const Node& convolution, const Tile& row, const Tile& 
                           const Tile& inside) {
   const size_t input = index_of(group_.inputs, root_of(convolution.input(0)));
   const int m = rank() - 3;
-  const Tile begin = builder_.load(window_begins_, m ? indices_[0].at * size(m) + row : row);
+  const bool has_batch = m && !binding_.is_by_groups;
+  const Tile begin =
+      builder_.load(window_begins_, has_batch ? indices_[0].at * size(m) + row : row);
+  if (binding_.is_by_groups) {
+    const Index& group = indices_[static_cast<size_t>(m + 1)];
+    return builder_.load(inputs_[input], begin + builder_.load(window_steps_, step) + group.at,
+                         broadcast_to(group.inside, common_shape(row.shape(), group.at.shape())));
+  }
   const Tile offset = begin + builder_.load(window_steps_, step, inside);
   return builder_.load(inputs_[input], offset, inside);
 }

@@ -44,7 +44,8 @@ class GroupWriter {
   // What a node computes, and what it reads as operand i, at the indices.
   tile::Tile value(const Node& node);
   tile::Tile operand(const Node& node, int i);
-  // Elements of a convolution's x: of the window of each row, those steps.
+  // Elements of a convolution's x: of the window of each row, those steps; where groups are last
+  // that one step, of the groups at the index of columns.
   tile::Tile windows(const Node& convolution, const tile::Tile& row, const tile::Tile& step,
                      const tile::Tile& inside);
   // A matrix in panels (panels.h): so many columns from `first` on, which lie in one panel, and

@@ -36,8 +36,11 @@ bool is_reduction(const Node& node) {
 // dilation of x are nodes of their own (channels_last.h).
 bool is_plain_convolution(const Node& node) {
   const Attrs& attrs = node.attrs();
-  return attrs.has(Attr::axes) &&
-         std::ranges::all_of(attrs.ints(Attr::low), [](int64_t n) { return n <= 0; }) &&
+  if (!attrs.has(Attr::axes)) return false;
+  const Shape& x = node.input(0).shape();
+  if (has_groups_last(node) && x.strides()[static_cast<int>(attrs.ints(Attr::axes).back())] != 1)
+    return false;
+  return std::ranges::all_of(attrs.ints(Attr::low), [](int64_t n) { return n <= 0; }) &&
          std::ranges::all_of(attrs.ints(Attr::high), [](int64_t n) { return n <= 0; }) &&
          std::ranges::all_of(attrs.ints(Attr::lhs_dilation), [](int64_t n) { return n == 1; }) &&
          node.output().shape.elements() > 0;

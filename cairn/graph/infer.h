@@ -25,4 +25,7 @@ std::string locate(const std::source_location& location);
 DType default_accumulate(DType operand);
 DType default_product_dtype(DType a, DType b);
 
+// Whether a convolution with `axes` has its groups last (ops.def).
+bool has_groups_last(const Node& convolution);
+
 }  // namespace cairn

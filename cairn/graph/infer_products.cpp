@@ -19,6 +19,11 @@ DType default_product_dtype(DType a, DType b) {
   return default_accumulate(a);
 }
 
+bool has_groups_last(const Node& convolution) {
+  return convolution.attrs().has(Attr::axes) &&
+         convolution.input(0).shape().rank() == convolution.input(1).shape().rank();
+}
+
 namespace detail {
 namespace {
 
@@ -114,18 +119,27 @@ Types infer_convolution(const InferContext& c) {
   Shape x = c.shape(0);
   Shape w = c.shape(1);
   const DType dtype = product_dtype(c);
-  const int spatial = x.rank() - 2;
   const int64_t groups = c.attrs.integer(Attr::groups);
   const bool has_axes = c.attrs.has(Attr::axes);
+  const bool are_groups_last = has_axes && x.rank() == w.rank();
   if (has_axes) {
-    // As the other form has them.
+    // As the form without axes has them.
     const Ints& axes = c.axes(x.rank());
-    if (axes.size() != x.rank() || w.rank() != x.rank() + 1 || w[0] != groups)
-      c.fail("with axes takes one of them per axis of x and w[groups, C/groups, K..., O/groups]");
+    if (axes.size() != x.rank() || w.rank() != x.rank() + !are_groups_last || w.rank() < 4 ||
+        (are_groups_last ? w.back() : w[0]) != groups)
+      c.fail(
+          "with axes takes one of them per axis of x and w[groups, C/groups, K..., O/groups], or "
+          "w[O/groups, C/groups, K..., groups] for an x whose groups are an axis");
     for (int i = 0; i < axes.size(); ++i) x[i] = c.shape(0)[static_cast<int>(axes[i])];
+    if (are_groups_last) {
+      if (x.back() != groups) c.fail(fmt::format("x has {} groups, not {}", x.back(), groups));
+      x[1] = c.size(__int128{x[1]} * x.back());
+      x.pop_back();
+    }
     w[0] = c.size(__int128{w[0]} * w.back());
     w.pop_back();
   }
+  const int spatial = x.rank() - 2;
   if (spatial < 1 || w.rank() != x.rank())
     c.fail("takes x[N, C, S...] and w[O, C/groups, K...] of one rank");
   for (const Attr key :
@@ -147,8 +161,8 @@ Types infer_convolution(const InferContext& c) {
   }
   if (has_axes) {
     out.erase(1);
-    out.insert(0, groups);
-    out.push_back(w[0] / groups);
+    out.insert(0, are_groups_last ? w[0] / groups : groups);
+    out.push_back(are_groups_last ? groups : w[0] / groups);
   }
   return {c.result(dtype, out)};
 }

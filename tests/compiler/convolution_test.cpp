@@ -58,7 +58,7 @@ class NetworkMaker {
 
   Graph make() {
     spatial_ = static_cast<int>(random_.between(1, 3));
-    Shape shape = {random_.between(1, 3), 2 * random_.between(1, 4)};
+    Shape shape = {random_.between(1, 3), 2 * random_.between(1, random_.one_in(3) ? 11 : 4)};
     for (int i = 0; i < spatial_; ++i) shape.push_back(random_.between(3, spatial_ == 3 ? 6 : 11));
     Tensor x = input(shape);
     for (int64_t layers = random_.between(1, 4); layers > 0; --layers) x = layer(x);
@@ -240,9 +240,9 @@ TEST_F(Convolutions, SumsInOrderOfChannelsAndTaps) {
 
 TEST_F(Convolutions, APictureAloneHasTheBitsItHasInABatch) {
   Runtime runtime({.device = "cpu", .threads = 2});
-  const Tensor x = runtime.upload(values_for({DType::f32, {5, 6, 13, 11}}, 3, false));
-  for (const int64_t groups : {1, 2, 6}) {
-    const Tensor w = runtime.upload(values_for({DType::f32, {12, 6 / groups, 3, 3}}, 4, false));
+  const Tensor x = runtime.upload(values_for({DType::f32, {5, 12, 13, 11}}, 3, false));
+  for (const int64_t groups : {1, 2, 12}) {
+    const Tensor w = runtime.upload(values_for({DType::f32, {12, 12 / groups, 3, 3}}, 4, false));
     const auto layer = [&](const Tensor& t) {
       return max_pool(maximum(convolution(t, w, {}, {.padding = {1}, .groups = groups}), 0), {2});
     };
@@ -301,6 +301,77 @@ TEST_F(Convolutions, AxesSayWhereXStands) {
   }
 }
 
+TEST_F(Convolutions, GroupsMayBeLast) {
+  const std::string attrs =
+      "strides=[2,1], low=[-1,0], high=[0,-1], lhs_dilation=[1,1], rhs_dilation=[1,2], groups=19";
+  const Graph plain = parse_graph(fmt::format(R"(graph (%x: f64[9,7,3,2,19], %w: f64[3,2,3,2,19]) {{
+      %0 = transpose(%x) {{axes=[2,4,3,1,0]}}
+      %1 = reshape(%0) {{shape=[3,38,7,9]}}
+      %2 = transpose(%w) {{axes=[4,0,1,2,3]}}
+      %3 = reshape(%2) {{shape=[57,2,3,2]}}
+      %4 = convolution(%1, %3) {{{}}}
+      return %4
+    }})",
+                                              attrs))
+                          .value();
+  const Graph groups_last =
+      parse_graph(fmt::format(R"(graph (%x: f64[9,7,3,2,19], %w: f64[3,2,3,2,19]) {{
+      %0 = convolution(%x, %w) {{{}, axes=[2,3,1,0,4]}}
+      %1 = transpose(%0) {{axes=[1,4,0,2,3]}}
+      return %1
+    }})",
+                              attrs))
+          .value();
+  for (const std::string device : {"ref", "cpu"}) {
+    Runtime runtime({.device = device, .threads = 1});
+    const HostArray want = run_on(runtime, plain, false, true)[0];
+    const HostArray got = run_on(runtime, groups_last, false, true)[0];
+    EXPECT_TRUE(std::ranges::equal(want.span<double>(), got.span<double>())) << device;
+  }
+}
+
+// One chain of fused multiply-adds over taps, whatever lies along the vectors; of the gradient of
+// the weights over pictures and places.
+TEST_F(Convolutions, DepthwiseSumsInOrderOfTapsAndPlaces) {
+  constexpr int64_t kBatch = 2, kChannels = 21, kSize = 7, kPlaces = kSize - 2;
+  Runtime runtime({.device = "cpu", .threads = 1});
+  const HostArray x = values_for({DType::f32, {kBatch, kChannels, kSize, kSize}}, 1, false);
+  const HostArray w = values_for({DType::f32, {kChannels, 1, 3, 3}}, 2, false);
+  const HostArray ct = values_for({DType::f32, {kBatch, kChannels, kPlaces, kPlaces}}, 3, false);
+  const Tensor primals[] = {runtime.upload(x), runtime.upload(w)};
+  Vjp result = vjp(
+      [](std::span<const Tensor> args) {
+        return std::vector{convolution(args[0], args[1], {}, {.groups = kChannels})};
+      },
+      primals);
+  const Tensor cotangent = runtime.upload(ct);
+  const HostArray y = eval(runtime, result.outputs[0]).host();
+  const HostArray dw = eval(runtime, result.pullback(std::span(&cotangent, 1))[1]).host();
+  const auto at = [](const HostArray& array, std::initializer_list<int64_t> index) {
+    int64_t place = 0;
+    for (int i = 0; const int64_t each : index) place = place * array.shape()[i++] + each;
+    return array.span<float>()[static_cast<size_t>(place)];
+  };
+  for (int64_t c = 0; c < kChannels; ++c) {
+    for (int64_t i = 0; i < kPlaces; ++i)
+      for (int64_t j = 0; j < kPlaces; ++j) {
+        float sum = 0;
+        for (int64_t tap = 0; tap < 9; ++tap)
+          sum = std::fma(at(x, {1, c, i + tap / 3, j + tap % 3}), at(w, {c, 0, tap / 3, tap % 3}),
+                         sum);
+        ASSERT_EQ(at(y, {1, c, i, j}), sum);
+      }
+    for (int64_t tap = 0; tap < 9; ++tap) {
+      float sum = 0;
+      for (int64_t n = 0; n < kBatch; ++n)
+        for (int64_t i = 0; i < kPlaces; ++i)
+          for (int64_t j = 0; j < kPlaces; ++j)
+            sum = std::fma(at(x, {n, c, i + tap / 3, j + tap % 3}), at(ct, {n, c, i, j}), sum);
+      ASSERT_EQ(at(dw, {c, 0, tap / 3, tap % 3}), sum);
+    }
+  }
+}
+
 // The operations of each launch, without those that are indices.
 std::vector<std::string> launches(std::string_view text) {
   const Graph graph = prepare(parse_graph(text).value());
@@ -338,6 +409,22 @@ TEST_F(Convolutions, TakeBiasActivationAndResidualWithThem) {
           }})",
           kPlain)),
       ElementsAre("transpose", "convolution add exp", "transpose", "convolution add", "transpose"));
+}
+
+TEST_F(Convolutions, DepthwiseReadsAndWritesChannelsLast) {
+  // Between two layers nothing is put in another order.
+  EXPECT_THAT(launches(fmt::format(
+                  R"(graph (%x: f32[2,16,9,9], %w: f32[16,1,3,3], %b: f32[16], %v: f32[16,1,3,3]) {{
+            %0 = convolution(%x, %w) {{{0}}}
+            %1 = broadcast(%b) {{shape=[2,16,7,7], axes=[1]}}
+            %2 = add(%0, %1)
+            %3 = convolution(%2, %v) {{{0}}}
+            return %3
+          }})",
+                  "strides=[1,1], low=[0,0], high=[0,0], lhs_dilation=[1,1], rhs_dilation=[1,1], "
+                  "groups=16")),
+              ElementsAre("transpose", "transpose", "convolution add", "transpose", "convolution",
+                          "transpose"));
 }
 
 TEST_F(Convolutions, PaddingIsOneLaunchAndPoolingJoinsIt) {

@@ -145,7 +145,8 @@ const Case kCases[] = {
     {"%r = convolution(%image, %filter) {strides=[1], low=[0], high=[0], lhs_dilation=[1], "
      "rhs_dilation=[1], groups=1, axes=[0,1,2]}",
      "[convolution] with axes takes one of them per axis of x and w[groups, C/groups, K..., "
-     "O/groups]; operands: f32[1,4,9] 'image' f32[8,3,3] 'filter'"},
+     "O/groups], or w[O/groups, C/groups, K..., groups] for an x whose groups are an axis; "
+     "operands: f32[1,4,9] 'image' f32[8,3,3] 'filter'"},
 
     {"%r = reshape(%x) {shape=[7]}",
      "[reshape] 6 elements do not fill shape [7]; operands: f32[2,3] 'x'"},

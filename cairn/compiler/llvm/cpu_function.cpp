@@ -19,13 +19,6 @@ using tile::TileOp;
 using tile::TileType;
 using tile::ValueId;
 
-namespace {
-
-// Tiles of at most so many packs are unrolled: what they carry through a loop stays in registers.
-constexpr int64_t kFewPacks = 8;
-
-}  // namespace
-
 CpuFunction::CpuFunction(const tile::Kernel& kernel, const CpuFeatures& features,
                          const KernelVersion& version, llvm::Module& module)
     : kernel_(kernel),
@@ -309,14 +302,14 @@ void CpuFunction::loop_nest(const std::vector<llvm::Value*>& counts, Coordinates
   when(b_.CreateICmpSGT(rest, i64(0)), [&] { pack(full, first_lanes(rest)); });
 }
 
-bool CpuFunction::is_few_packs(const Shape& shape) const {
+bool CpuFunction::is_few_packs(const Shape& shape, int64_t most) const {
   if (shape.rank() == 0) return true;
   const int64_t lanes = lanes_;
-  return shape[shape.rank() - 1] % lanes == 0 && shape.elements() / lanes <= kFewPacks;
+  return shape[shape.rank() - 1] % lanes == 0 && shape.elements() / lanes <= most;
 }
 
-void CpuFunction::for_tile(const Shape& shape, const PackBody& body) {
-  if (!is_few_packs(shape) || shape.rank() == 0) return for_packs(sizes_of(shape), body);
+void CpuFunction::for_tile(const Shape& shape, const PackBody& body, int64_t most) {
+  if (!is_few_packs(shape, most) || shape.rank() == 0) return for_packs(sizes_of(shape), body);
   const int64_t lanes = lanes_;
   const Ints strides = shape.strides();
   for (int64_t first = 0; first < shape.elements(); first += lanes) {
@@ -419,8 +412,8 @@ Lanes CpuFunction::read(const Stored& from, const Coordinates& at) {
                                         align, mask, llvm::Constant::getNullValue(packed))));
 }
 
-void CpuFunction::copy_into(const Stored& to, ValueId v) {
-  for_tile(type(v).shape, [&](const Coordinates& at) { write(to, at, evaluate(v, at)); });
+void CpuFunction::copy_into(const Stored& to, ValueId v, int64_t few) {
+  for_tile(type(v).shape, [&](const Coordinates& at) { write(to, at, evaluate(v, at)); }, few);
 }
 
 void CpuFunction::hold(ValueId v) {
@@ -463,11 +456,14 @@ void CpuFunction::emit_loop(const Instruction& in) {
   llvm::Value* end = scalar(in.operands[1]);
   llvm::Value* step = scalar(in.operands[2]);
   const size_t carried = in.results.size();
+  // One tile that is carried may have most of the registers.
+  const int64_t few =
+      carried == 1 ? std::max<int64_t>(kUnrolledPacks, lanes_ == 16 ? 20 : 12) : kUnrolledPacks;
   // Where the carried values are between iterations; a scalar's is promoted to a register by LLVM.
   std::vector<Stored> places;
   for (size_t i = 0; i < carried; ++i) {
     places.push_back(reserve(type(in.results[i])));
-    copy_into(places[i], in.operands[i + 3]);
+    copy_into(places[i], in.operands[i + 3], few);
   }
   const auto read_scalars = [&](const std::vector<ValueId>& values, size_t first) {
     for (size_t i = 0; i < carried; ++i)
@@ -500,7 +496,7 @@ void CpuFunction::emit_loop(const Instruction& in) {
   for (size_t i = 0; i < carried; ++i) {
     const auto held = stored_.find(body.yields[i]);
     const bool in_place = held != stored_.end() && held->second.base == places[i].base;
-    if (!next[i].base && !in_place) copy_into(places[i], body.yields[i]);
+    if (!next[i].base && !in_place) copy_into(places[i], body.yields[i], few);
   }
   for (size_t i = 0; i < carried; ++i)
     if (next[i].base)

@@ -83,13 +83,15 @@ class CpuFunction {
   using PackBody = std::function<void(const Coordinates&)>;
   void for_packs(const std::vector<llvm::Value*>& counts, const PackBody& body);
   void loop_nest(const std::vector<llvm::Value*>& counts, Coordinates& at, const PackBody& body);
+  // Tiles of at most so many packs are unrolled: what they carry through a loop stays in registers.
+  static constexpr int64_t kUnrolledPacks = 8;
   // for_packs() over a whole tile; unrolled when it is a few packs, so that LLVM keeps what they
   // write to a Stored in registers.
-  void for_tile(const Shape& shape, const PackBody& body);
+  void for_tile(const Shape& shape, const PackBody& body, int64_t most = kUnrolledPacks);
   std::vector<llvm::Value*> sizes_of(const Shape& shape);
   // The same one element at a time.
   void for_elements(const Shape& shape, const PackBody& body);
-  bool is_few_packs(const Shape& shape) const;
+  bool is_few_packs(const Shape& shape, int64_t most) const;
   Stored reserve(const tile::TileType& type);
   llvm::Value* stack(llvm::Type* type, const char* name);  // a variable of the whole function
   void write(const Stored& to, const Coordinates& at, const Lanes& value);
@@ -101,7 +103,7 @@ class CpuFunction {
   // statements need it, or one needs each element several times.
   bool is_better_held(ValueId v) const;
   bool is_long(ValueId v) const;
-  void copy_into(const Stored& to, ValueId v);
+  void copy_into(const Stored& to, ValueId v, int64_t few = kUnrolledPacks);
 
   // --- cpu_store.cpp: what is written
   // -----------------------------------------------------------------------

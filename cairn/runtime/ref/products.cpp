@@ -101,8 +101,8 @@ void grouped_matmul(const KernelArgs& args) {
 
 namespace {
 
-// The order of the axes of x, w and the result in which they are [N, C, S...], [groups, O/groups,
-// C, K...] and [N, groups, O/groups, S...].
+// The order of the axes of x, w and the result in which they are [N, C, S...] or [N, groups,
+// C/groups, S...], [groups, O/groups, C, K...] and [N, groups, O/groups, S...].
 struct ConvolutionAxes {
   Ints x, w, result;
 };
@@ -112,6 +112,12 @@ ConvolutionAxes convolution_axes(const Node& node) {
   axes.x = node.attrs().ints(Attr::axes);
   axes.w = {0, last};
   axes.result = {1, 0, last};
+  if (has_groups_last(node)) {
+    axes.x.insert(1, axes.x.back());
+    axes.x.pop_back();
+    axes.w = {last, 0};
+    axes.result = {1, last, 0};
+  }
   for (int i = 1; i < last; ++i) axes.w.push_back(i);
   for (int i = 2; i < last; ++i) axes.result.push_back(i);
   return axes;
@@ -156,7 +162,11 @@ void convolution(const KernelArgs& args) {
     y_data = reorder(y, axes.result, node.output().dtype, nullptr);
     x_data = reorder(x, axes.x, node.input(0).dtype(), x_data);
     w_data = reorder(w, axes.w, node.input(1).dtype(), w_data);
-    // [O, C/groups, K...] and [N, O, S...].
+    // [N, C, S...], [O, C/groups, K...] and [N, O, S...].
+    if (has_groups_last(node)) {
+      x[1] *= x[2];
+      x.erase(2);
+    }
     w[1] *= w[0];
     w.erase(0);
     y[1] *= y[2];
