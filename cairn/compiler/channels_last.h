@@ -43,6 +43,8 @@ class ChannelsLast {
   View split_view(const Tensor& x, bool may_reverse);
   // [N, C/groups, S..., groups] of x[N, C, S...], the groups side by side in memory.
   View view_by_groups(const Tensor& x, int64_t groups);
+  // Whether the convolution reads its x faster when that has its channels last.
+  bool is_better_last(const Node& node) const;
   std::vector<Tensor> convolution(const Node& node, const Tensor& x, const Tensor& w);
   std::vector<Tensor> elementwise(const Node& node, std::span<const Tensor> inputs);
   std::vector<Tensor> movement(const Node& node, std::span<const Tensor> inputs);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cairn/compiler/channels_last.h"
 #include "cairn/compiler/node_class.h"
 #include "cairn/compiler/panels.h"
 #include "cairn/compiler/schedule.h"
@@ -34,7 +35,9 @@ class Hoist {
           std::vector<Tensor> operands(inputs.begin(), inputs.end());
           for (size_t i = 0; i < operands.size(); ++i)
             if (const Tensor& t = node.input(static_cast<int>(i)); is_constant(t.node()))
-              operands[i] = is_packed(node, static_cast<int>(i)) ? panels(t) : used(t);
+              operands[i] = is_packed(node, static_cast<int>(i))    ? panels(t)
+                            : is_ordered(node, static_cast<int>(i)) ? filters_last(t)
+                                                                    : used(t);
           Attrs attrs = node.attrs();
           if (is_packed(node, 1)) attrs.set(Attr::columns, node.output().shape[1]);
           return rebuild(node, std::move(operands), std::move(attrs));
@@ -106,6 +109,27 @@ class Hoist {
     if (const Tensor* known = find(packed_, matrix)) return *known;
     const Origin origin(matrix.node().scope(), matrix.node().location());
     return keep(packed_, matrix, in_panels(matrix));
+  }
+
+  // Weights of a convolution, which its kernel reads with the filters last (channels_last.h).
+  bool is_ordered(const Node& node, int operand) const {
+    return packs_ && operand == 1 && is_lowered_convolution(node) &&
+           node.attrs().integer(Attr::groups) == 1 && !is_constant(node.input(0).node()) &&
+           is_worth_keeping(node.input(1));
+  }
+  Tensor filters_last(const Tensor& w) {
+    const int rank = w.shape().rank();
+    Ints last, first = {rank - 1};
+    for (int i = 0; i + 1 < rank; ++i) {
+      last.push_back(i + 1);
+      first.push_back(i);
+    }
+    last.push_back(0);
+    const auto transposed = [](const Tensor& x, const Ints& axes) {
+      return make(Op::transpose, {x}, {{Attr::axes, axes}});
+    };
+    const Tensor* known = find(packed_, w);
+    return transposed(known ? *known : keep(packed_, w, transposed(w, last)), first);
   }
 
   using Known = TensorMap<Tensor>;

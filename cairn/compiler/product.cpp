@@ -90,7 +90,7 @@ int64_t fitting(int64_t n, std::initializer_list<int64_t> sizes) {
 
 constexpr int64_t kFewRows = 16;
 constexpr std::initializer_list<int64_t> kFew = {16, 12, 8, 6, 4, 2, 1};
-constexpr std::initializer_list<int64_t> kMany = {48, 66, 36, 24, 12, 6, 4, 2, 1};
+constexpr std::initializer_list<int64_t> kMany = {48, 66, 54, 36, 24, 12, 6};
 
 // With few rows y comes from memory and is used at once, so it is read in an order that memory
 // likes: as pieces of rows of 4 KB, eight at a time, while the sums of all of their columns stay in

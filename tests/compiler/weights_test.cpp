@@ -103,6 +103,23 @@ TEST_P(PackedProduct, HasTheBitsOfThePlainOne) {
   }
 }
 
+TEST_F(Weights, OfConvolutionsAreOnceInTheOrderOfTheirKernel) {
+  Runtime runtime({.threads = 2});
+  const Tensor x = random_leaf(runtime, DType::f32, {2, 5, 9, 8}, 1);
+  const Tensor w = random_leaf(runtime, DType::f32, {70, 5, 3, 3}, 2);
+  Function layer([&](std::span<const Tensor> args) {
+    return std::vector{convolution(args[0], w, {}, {.padding = {1}})};
+  });
+  Function with_weights([](std::span<const Tensor> args) {
+    return std::vector{convolution(args[0], args[1], {}, {.padding = {1}})};
+  });
+  const HostArray want = with_weights(runtime, {x, w})[0].host();
+  EXPECT_TRUE(test::same_values(layer(runtime, {x})[0].host(), want));
+  // What is left puts the result in order.
+  EXPECT_EQ(operations(*with_weights.last_plan(), Op::transpose), 2);
+  EXPECT_EQ(operations(*layer.last_plan(), Op::transpose), 1);
+}
+
 INSTANTIATE_TEST_SUITE_P(
     All, PackedProduct,
     ::testing::Combine(::testing::Values(Types{DType::f32, DType::f32},
