@@ -1,6 +1,7 @@
 #include "cairn/core/block_format.h"
 
-#include <array>
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -10,109 +11,232 @@
 namespace cairn {
 namespace {
 
-// name, elements, bytes, bits, offset, scale, minimum, high bits, codes
-constexpr std::array<BlockFormat, 5> kFormats = {{
-    {"q8_0", 32, 34, 8, 0, 0, -1, -1, 2},
-    {"q4_0", 32, 18, 4, -8, 0, -1, -1, 2},
-    {"q4_1", 32, 20, 4, 0, 0, 2, -1, 4},
-    {"q5_0", 32, 22, 5, -16, 0, -1, 2, 6},
-    {"q5_1", 32, 24, 5, 0, 0, 2, 4, 8},
-}};
-
 float read_f16(const uint8_t* p) {
   Float16 value;
   std::memcpy(&value.bits, p, 2);
   return static_cast<float>(value);
 }
-float write_f16(uint8_t* p, float value) {
+void write_f16(uint8_t* p, float value) {
   const Float16 half(value);
   std::memcpy(p, &half.bits, 2);
-  return static_cast<float>(half);
 }
 
-// Code i of a block, as the unsigned number stored (for 8 bits: signed).
-int read_code(const BlockFormat& f, const uint8_t* block, int i) {
-  if (f.bits == 8) return static_cast<int8_t>(block[f.codes_byte + i]);
-  const int half = f.block_elements / 2;
-  const uint8_t byte = block[f.codes_byte + i % half];
-  int code = i < half ? byte & 15 : byte >> 4;
-  if (f.high_bits_byte >= 0) {
-    uint32_t high;
-    std::memcpy(&high, block + f.high_bits_byte, 4);
-    code |= static_cast<int>((high >> i) & 1) << 4;
+constexpr int kE8m0Bias = 128;
+float from_e8m0(int exponent) { return std::ldexp(1.0f, exponent - kE8m0Bias); }
+int to_e8m0(float value) {
+  if (!(value > 0)) return 0;
+  if (std::isinf(value)) return 255;
+  return std::clamp(std::ilogb(value) + kE8m0Bias, 0, 255);
+}
+
+// visit(number, byte, shift) for each number of a field, in order.
+template <class F>
+void for_each_number(const BitField& field, F&& visit) {
+  const auto& [first, second, third] = field.axes;
+  int i = 0;
+  for (int c = 0; c < third.size; ++c) {
+    for (int b = 0; b < second.size; ++b) {
+      const int start = field.bit + c * third.stride + b * second.stride;
+      // Most fields go from byte to byte: their shift is then one for the loop.
+      if (first.stride == 8) {
+        const int byte = start / 8, shift = start % 8;
+        for (int a = 0; a < first.size; ++a) visit(i + a, byte + a, shift);
+      } else {
+        for (int a = 0; a < first.size; ++a)
+          visit(i + a, (start + a * first.stride) / 8, (start + a * first.stride) % 8);
+      }
+      i += first.size;
+    }
   }
-  return code;
 }
 
-void write_code(const BlockFormat& f, uint8_t* block, int i, int code) {
-  if (f.bits == 8) {
-    block[f.codes_byte + i] = static_cast<uint8_t>(static_cast<int8_t>(code));
+void unpack(const PackedNumbers& numbers, const uint8_t* bytes, int16_t* out) {
+  const int low_mask = (1 << numbers.low.width) - 1;
+  const int offset = numbers.offset;
+  if (numbers.is_signed && numbers.width() == 8) {
+    for_each_number(numbers.low,
+                    [&](int i, int byte, int) { out[i] = static_cast<int8_t>(bytes[byte]); });
     return;
   }
-  const int half = f.block_elements / 2;
-  uint8_t& byte = block[f.codes_byte + i % half];
-  byte = static_cast<uint8_t>(byte | ((code & 15) << (i < half ? 0 : 4)));
-  if (f.high_bits_byte >= 0)
-    block[f.high_bits_byte + i / 8] |= static_cast<uint8_t>(((code >> 4) & 1) << (i % 8));
+  for_each_number(numbers.low, [&](int i, int byte, int shift) {
+    out[i] = static_cast<int16_t>(((bytes[byte] >> shift) & low_mask) + offset);
+  });
+  if (numbers.high.width == 0) return;
+  const int high_mask = (1 << numbers.high.width) - 1;
+  const int above = numbers.low.width;
+  for_each_number(numbers.high, [&](int i, int byte, int shift) {
+    out[i] = static_cast<int16_t>(out[i] + (((bytes[byte] >> shift) & high_mask) << above));
+  });
+}
+
+void pack(const PackedNumbers& numbers, const int16_t* in, uint8_t* bytes) {
+  const auto put = [&](const BitField& field, int right) {
+    const int mask = (1 << field.width) - 1;
+    for_each_number(field, [&](int i, int byte, int shift) {
+      const int bits = numbers.is_signed ? in[i] : in[i] - numbers.offset;
+      bytes[byte] = static_cast<uint8_t>(bytes[byte] | (((bits >> right) & mask) << shift));
+    });
+  };
+  put(numbers.low, 0);
+  if (numbers.high.width > 0) put(numbers.high, numbers.low.width);
+}
+
+// The code whose level is nearest to x; NaN gets the smallest code.
+int nearest_code(const BlockFormat& format, float x) {
+  if (format.codebook.empty()) {
+    // Codes of eight bits are symmetric, as ggml has them: -128 is not used.
+    const bool symmetric = format.codes.is_signed;
+    const int smallest = symmetric ? -format.codes.largest() : format.codes.smallest();
+    const int largest = format.codes.largest();
+    const float code = std::nearbyintf(x);
+    if (!(code > static_cast<float>(smallest))) return smallest;
+    return code > static_cast<float>(largest) ? largest : static_cast<int>(code);
+  }
+  int best = 0;
+  float best_distance = std::numeric_limits<float>::infinity();
+  for (size_t i = 0; i < format.codebook.size(); ++i) {
+    const float distance = std::fabs(x - static_cast<float>(format.codebook[i]));
+    if (!(distance < best_distance)) continue;
+    best = static_cast<int>(i);
+    best_distance = distance;
+  }
+  return best;
+}
+
+// Scale and minimum of a group from its extremes. A NaN is passed over: std::min and max keep what
+// they have.
+GroupFactors from_extremes(const BlockFormat& format, const float* in) {
+  float low = std::numeric_limits<float>::infinity();
+  float high = -low;
+  for (int i = 0; i < format.elements_of_group(); ++i) {
+    low = std::min(low, in[i]);
+    high = std::max(high, in[i]);
+  }
+  if (low > high) low = high = 0;  // nothing but NaN
+  const float extreme = std::fabs(low) > std::fabs(high) ? low : high;
+  if (format.has_minimum()) {
+    if (format.subtracts_minimum) low = std::min(low, 0.0f);  // stored ones are not negative
+    return {(high - low) / static_cast<float>(format.codes.largest()), low};
+  }
+  if (format.scale_type == ScaleType::e8m0) {
+    // The largest power of two below which the extreme's exponent has a level.
+    const int8_t largest = *std::max_element(format.codebook.begin(), format.codebook.end());
+    return {std::fabs(extreme) / static_cast<float>(std::bit_floor(static_cast<unsigned>(largest))),
+            0};
+  }
+  if (!format.codebook.empty()) {
+    const int8_t widest = *std::max_element(format.codebook.begin(), format.codebook.end(),
+                                            [](int a, int b) { return std::abs(a) < std::abs(b); });
+    return {extreme / static_cast<float>(widest), 0};
+  }
+  if (format.codes.is_signed)
+    return {std::fabs(extreme) / static_cast<float>(format.codes.largest()), 0};
+  // The extreme takes the code that has no opposite (ggml's convention).
+  return {extreme / static_cast<float>(format.codes.smallest()), 0};
+}
+
+// Fills the scales, or minimums, of groups with the nearest to `values`, and returns what one of
+// them is multiplied with.
+float encode_factors(const PackedNumbers& numbers, std::span<const float> values, int16_t* out) {
+  const float extreme = *std::max_element(
+      values.begin(), values.end(), [](float a, float b) { return std::fabs(a) < std::fabs(b); });
+  const int widest = numbers.smallest() < 0 ? numbers.smallest() : numbers.largest();
+  const float unit = round_scale(ScaleType::f16, extreme / static_cast<float>(widest));
+  const float inverse = unit != 0 ? 1.0f / unit : 0.0f;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const float number = std::nearbyintf(values[i] * inverse);
+    out[i] = static_cast<int16_t>(
+        !(number > static_cast<float>(numbers.smallest())) ? numbers.smallest()
+        : number > static_cast<float>(numbers.largest())   ? numbers.largest()
+                                                           : static_cast<int>(number));
+  }
+  return unit;
 }
 
 }  // namespace
 
-std::span<const BlockFormat> block_formats() { return kFormats; }
+float round_scale(ScaleType type, float value) {
+  if (type == ScaleType::e8m0) return from_e8m0(to_e8m0(value));
+  return static_cast<float>(Float16(value));
+}
 
-const BlockFormat* find_block_format(std::string_view name) {
-  for (const BlockFormat& f : kFormats)
-    if (f.name == name) return &f;
-  return nullptr;
+void unpack_block(const BlockFormat& f, const uint8_t* bytes, UnpackedBlock& block) {
+  block.scale = f.scale_type == ScaleType::e8m0 ? from_e8m0(bytes[f.scale_byte])
+                                                : read_f16(bytes + f.scale_byte);
+  block.minimum = f.has_minimum() ? read_f16(bytes + f.minimum_byte) : 0.0f;
+  unpack(f.codes, bytes, block.codes.data());
+  if (f.group_scales.present()) unpack(f.group_scales, bytes, block.group_scales.data());
+  if (f.group_minimums.present()) unpack(f.group_minimums, bytes, block.group_minimums.data());
+}
+
+void pack_block(const BlockFormat& f, const UnpackedBlock& block, uint8_t* bytes) {
+  std::memset(bytes, 0, static_cast<size_t>(f.block_bytes));
+  if (f.scale_type == ScaleType::e8m0)
+    bytes[f.scale_byte] = static_cast<uint8_t>(to_e8m0(block.scale));
+  else
+    write_f16(bytes + f.scale_byte, block.scale);
+  if (f.has_minimum()) write_f16(bytes + f.minimum_byte, block.minimum);
+  pack(f.codes, block.codes.data(), bytes);
+  if (f.group_scales.present()) pack(f.group_scales, block.group_scales.data(), bytes);
+  if (f.group_minimums.present()) pack(f.group_minimums, block.group_minimums.data(), bytes);
+}
+
+GroupFactors group_factors(const BlockFormat& f, const UnpackedBlock& block, int group) {
+  const auto g = static_cast<size_t>(group);
+  GroupFactors factors = {block.scale, block.minimum};
+  if (f.group_scales.present()) factors.scale *= static_cast<float>(block.group_scales[g]);
+  if (f.group_minimums.present()) factors.minimum *= static_cast<float>(block.group_minimums[g]);
+  if (f.subtracts_minimum) factors.minimum = -factors.minimum;
+  return factors;
 }
 
 void decode_blocks(const BlockFormat& f, const uint8_t* bytes, int64_t blocks, float* out) {
-  for (int64_t b = 0; b < blocks; ++b, bytes += f.block_bytes, out += f.block_elements) {
-    const float scale = read_f16(bytes + f.scale_byte);
-    const float minimum = f.minimum_byte >= 0 ? read_f16(bytes + f.minimum_byte) : 0.0f;
-    for (int i = 0; i < f.block_elements; ++i) {
-      const float product = scale * static_cast<float>(read_code(f, bytes, i) + f.offset);
-      out[i] = f.minimum_byte >= 0 ? product + minimum : product;
+  UnpackedBlock block;
+  const int n = f.elements_of_group();
+  for (int64_t b = 0; b < blocks; ++b, bytes += f.block_bytes) {
+    unpack_block(f, bytes, block);
+    const int16_t* codes = block.codes.data();
+    for (int g = 0; g < f.groups(); ++g, codes += n, out += n) {
+      const GroupFactors factors = group_factors(f, block, g);
+      if (!f.codebook.empty()) {
+        const int8_t* levels = f.codebook.data();
+        for (int i = 0; i < n; ++i) out[i] = factors.scale * static_cast<float>(levels[codes[i]]);
+      } else if (f.has_minimum()) {
+        for (int i = 0; i < n; ++i)
+          out[i] = factors.scale * static_cast<float>(codes[i]) + factors.minimum;
+      } else {
+        for (int i = 0; i < n; ++i) out[i] = factors.scale * static_cast<float>(codes[i]);
+      }
     }
   }
 }
 
 void encode_blocks(const BlockFormat& f, const float* in, int64_t blocks, uint8_t* bytes) {
-  const int levels = 1 << f.bits;
+  UnpackedBlock block;
+  std::array<float, kMaxBlockGroups> scales = {}, minimums = {};
+  const int n = f.elements_of_group();
+  const auto groups = static_cast<size_t>(f.groups());
   for (int64_t b = 0; b < blocks; ++b, bytes += f.block_bytes, in += f.block_elements) {
-    std::memset(bytes, 0, static_cast<size_t>(f.block_bytes));
-    // A NaN is passed over: std::min and max keep what they have.
-    float low = std::numeric_limits<float>::infinity();
-    float high = -low;
-    for (int i = 0; i < f.block_elements; ++i) {
-      low = std::min(low, in[i]);
-      high = std::max(high, in[i]);
+    for (size_t g = 0; g < groups; ++g) {
+      const GroupFactors wanted = from_extremes(f, in + static_cast<int>(g) * n);
+      scales[g] = wanted.scale;
+      minimums[g] = f.subtracts_minimum ? -wanted.minimum : wanted.minimum;
     }
-    if (low > high) low = high = 0;  // nothing but NaN
-    float minimum = 0;
-    float scale;
-    if (f.minimum_byte >= 0) {
-      minimum = write_f16(bytes + f.minimum_byte, low);
-      scale = (high - low) / static_cast<float>(levels - 1);
-    } else if (f.bits == 8) {
-      scale = std::max(std::fabs(low), std::fabs(high)) / 127.0f;
-    } else {
-      // The extreme of larger magnitude takes the code that has no opposite (ggml's convention).
-      scale = (std::fabs(low) > std::fabs(high) ? low : high) / static_cast<float>(f.offset);
+    block.scale = f.group_scales.present() ? encode_factors(f.group_scales, {scales.data(), groups},
+                                                            block.group_scales.data())
+                                           : round_scale(f.scale_type, scales[0]);
+    if (f.has_minimum())
+      block.minimum = f.group_minimums.present()
+                          ? encode_factors(f.group_minimums, {minimums.data(), groups},
+                                           block.group_minimums.data())
+                          : round_scale(ScaleType::f16, minimums[0]);
+    for (size_t g = 0; g < groups; ++g) {
+      const GroupFactors factors = group_factors(f, block, static_cast<int>(g));
+      const float inverse = factors.scale != 0 ? 1.0f / factors.scale : 0.0f;
+      for (size_t i = 0, e = g * static_cast<size_t>(n); i < static_cast<size_t>(n); ++i, ++e)
+        block.codes[e] = static_cast<int16_t>(nearest_code(f, (in[e] - factors.minimum) * inverse));
     }
-    scale = write_f16(bytes + f.scale_byte, scale);
-    const float inverse = scale != 0 ? 1.0f / scale : 0.0f;
-    const int smallest = f.bits == 8 ? -127 : 0;
-    const int largest = f.bits == 8 ? 127 : levels - 1;
-    for (int i = 0; i < f.block_elements; ++i) {
-      const float code =
-          std::nearbyintf((in[i] - minimum) * inverse) - static_cast<float>(f.offset);
-      // The comparison sends NaN to the smallest code.
-      const int clamped = !(code > static_cast<float>(smallest)) ? smallest
-                          : code > static_cast<float>(largest)   ? largest
-                                                                 : static_cast<int>(code);
-      write_code(f, bytes, i, clamped);
-    }
+    pack_block(f, block, bytes);
   }
 }
 

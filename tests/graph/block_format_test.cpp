@@ -53,9 +53,9 @@ const Range kRanges[] = {
 
 bool has_minimum(const std::string& name) { return name.back() == '1'; }
 
-TEST(BlockFormat, AllFormatsAreTested) {
-  EXPECT_EQ(block_formats().size(), std::size(kRanges));
-  for (const Range& range : kRanges) ASSERT_NE(find_block_format(range.name), nullptr);
+TEST(BlockFormat, IsFoundByName) {
+  for (const BlockFormat& format : block_formats())
+    EXPECT_EQ(find_block_format(format.name), &format);
   EXPECT_EQ(find_block_format("q9_9"), nullptr);
 }
 
@@ -137,6 +137,51 @@ TEST(BlockFormat, ErrorOfEncodingIsHalfAStep) {
         const bool clipped = range.offset < 0 && std::fabs(x[i]) > largest - 1.5f * d;
         EXPECT_LE(std::fabs(x[i] - y[i]), clipped ? bound + 0.5f * d : bound)
             << range.name << " element " << i;
+      }
+    }
+  }
+}
+
+// Any format: half a gap between levels, what is cut off at the end that has fewer levels, and what
+// rounding the scale and minimum of a group moves.
+TEST(BlockFormat, ErrorOfEncodingIsBoundedByTheStepsOfEveryFormat) {
+  std::mt19937 random(13);
+  std::normal_distribution<float> normal(0.1f, 1.0f);
+  for (const BlockFormat& format : block_formats()) {
+    SCOPED_TRACE(format.name);
+    std::vector<float> levels;
+    if (format.codebook.empty()) {
+      for (int code = format.codes.smallest(); code <= format.codes.largest(); ++code)
+        levels.push_back(static_cast<float>(code));
+    } else {
+      levels.assign(format.codebook.begin(), format.codebook.end());
+    }
+    std::sort(levels.begin(), levels.end());
+    float gap = 0;
+    for (size_t i = 1; i < levels.size(); ++i) gap = std::max(gap, levels[i] - levels[i - 1]);
+    const float widest = std::max(-levels.front(), levels.back());
+    // A power of two as scale leaves extremes up to twice the level of that exponent.
+    const float cut = format.scale_type == ScaleType::e8m0 ? 16 - widest
+                      : format.has_minimum()               ? 0
+                                             : widest - std::min(-levels.front(), levels.back());
+    const auto size = static_cast<size_t>(format.block_elements);
+    for (int round = 0; round < 100; ++round) {
+      std::vector<float> x(size), y(size);
+      for (float& value : x) value = normal(random);
+      std::vector<uint8_t> bytes(static_cast<size_t>(format.block_bytes));
+      encode_blocks(format, x.data(), 1, bytes.data());
+      decode_blocks(format, bytes.data(), 1, y.data());
+      UnpackedBlock block;
+      unpack_block(format, bytes.data(), block);
+      float unit = 0;
+      if (format.group_scales.present()) unit += 0.5f * std::fabs(block.scale) * widest;
+      if (format.group_minimums.present()) unit += 0.5f * std::fabs(block.minimum);
+      for (size_t i = 0; i < size; ++i) {
+        const auto group = static_cast<int>(i) / format.elements_of_group();
+        const float step = std::fabs(group_factors(format, block, group).scale);
+        const float roundings = 2 * 0x1p-11f * (widest * (step + std::fabs(block.scale)) + 4);
+        EXPECT_LE(std::fabs(x[i] - y[i]), std::max(0.5f * gap, cut) * step + unit + roundings)
+            << "element " << i;
       }
     }
   }
