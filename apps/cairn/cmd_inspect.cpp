@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <filesystem>
 #include <map>
 
@@ -10,6 +12,7 @@
 #include "apps/cairn/inspect.h"
 #include "cairn/base/file.h"
 #include "cairn/base/names.h"
+#include "cairn/core/block_format.h"
 #include "cairn/io/npy.h"
 #include "cairn/io/probe.h"
 
@@ -64,10 +67,8 @@ Subject open_subject(const std::string& path) {
       return probe.kind == FileKind::json ? open_json(path, bytes, probe.gzip)
                                           : open_text(path, bytes, probe.gzip);
     case FileKind::gguf:
-      throw_error(
-          fmt::format("'{}' is a GGUF file; a later version of cairn reads them. What this one "
-                      "reads of models: Hugging Face folders, safetensors, llama2.c",
-                      path));
+      if (!probe.gzip) return open_gguf(path);
+      break;
     case FileKind::zip:
       throw_error(
           fmt::format("'{}' is a zip archive, as PyTorch writes them; a later version of cairn "
@@ -211,6 +212,31 @@ int show(const Subject& subject, const Options& options, Session& session) {
   return 0;
 }
 
+// Numbers of a tensor of blocks that are NaN or infinite. Decoded block by block: as f32 the whole
+// tensor would take up to twelve times its bytes.
+int64_t not_finite_in_blocks(const BlockFormat& format, const HostArray& bytes) {
+  const uint8_t* block = bytes.span<uint8_t>().data();
+  std::array<float, kMaxBlockElements> values;
+  int64_t count = 0;
+  for (int64_t i = 0; i < bytes.elements(); i += format.block_bytes) {
+    decode_blocks(format, block + i, 1, values.data());
+    count += std::count_if(values.begin(), values.begin() + format.block_elements,
+                           [](float value) { return !std::isfinite(value); });
+  }
+  return count;
+}
+
+// A tensor as f32, decoded where it is blocks.
+HostArray tensor_as_f32(const Subject& subject, const TensorEntry& tensor) {
+  const HostArray array = subject.read(tensor);
+  const BlockFormat* format = find_block_format(tensor.dtype);
+  if (!format) return to_f32(array);
+  HostArray decoded(DType::f32, Shape(Ints(tensor.shape)));
+  decode_blocks(*format, array.span<uint8_t>().data(), array.elements() / format->block_bytes,
+                decoded.mutable_span<float>().data());
+  return decoded;
+}
+
 int verify(const Subject& subject, const Options& options, Session& session) {
   Progress progress = session.progress();
   int64_t not_finite = 0;
@@ -224,6 +250,10 @@ int verify(const Subject& subject, const Options& options, Session& session) {
     });
     bytes += tensor.bytes;
     if (streamed) continue;
+    if (const BlockFormat* format = find_block_format(tensor.dtype)) {
+      not_finite += not_finite_in_blocks(*format, subject.read(tensor));
+      continue;
+    }
     const bool known =
         parse_dtype(tensor.dtype) && tensor.shape.size() <= static_cast<size_t>(kMaxRank);
     if (!known) {
@@ -260,7 +290,7 @@ int extract(const Subject& subject, const Options& options, Session& session) {
   for (const TensorEntry& tensor : subject.tensors) {
     names.push_back(tensor.name);
     if (tensor.name != *options.tensor) continue;
-    const HostArray array = to_f32(subject.read(tensor));
+    const HostArray array = tensor_as_f32(subject, tensor);
     io::write_npy(*options.out, array).value();
     if (session.common.json) {
       print_json(session.out, {{"name", tensor.name},

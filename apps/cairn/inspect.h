@@ -29,8 +29,8 @@ struct Subject {
   Json memory = Json::object();
   // For a terminal: what the file looks like.
   std::function<std::string(const plot::TerminalStyle&)> picture = nullptr;
-  // One of the tensors. Throws Error for bytes that are damaged or of a type that cairn does not
-  // have.
+  // One of the tensors; where its dtype is a block format, its bytes (u8). Throws Error for bytes
+  // that are damaged or of a type that cairn does not have.
   std::function<HostArray(const TensorEntry&)> read = nullptr;
   // What is to be decoded apart from the tensors. Throws Error.
   std::function<void()> verify = nullptr;
@@ -46,6 +46,7 @@ inline uint64_t verify_limit(uint64_t file_bytes) { return 2 * file_bytes + (uin
 // The kinds, each in its file. `bytes` is the size of the file.
 Subject open_model_folder(const std::string& path);  // inspect_models.cpp
 Subject open_safetensors(const std::string& path, uint64_t bytes);
+Subject open_gguf(const std::string& path);  // inspect_gguf.cpp
 Subject open_llama2c(const std::string& path, uint64_t bytes);
 Subject open_npy(const std::string& path, uint64_t bytes);  // inspect_arrays.cpp
 Subject open_npz(const std::string& path, uint64_t bytes);

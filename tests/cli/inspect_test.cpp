@@ -111,13 +111,44 @@ TEST_F(InspectTest, Llama2c) {
   EXPECT_EQ(json["kind"], "llama2c");
   EXPECT_EQ(json["family"], "llama");
   EXPECT_EQ(json["metadata"]["layers"], 5);
-  EXPECT_TRUE(
-      fails(run({"inspect", data_path("checkpoints/stories260K/tinyllamas-stories-260k-f32.gguf")}),
-            1, "GGUF"));
   EXPECT_TRUE(fails(run({"inspect", data_path("checkpoints/mnist-burn/mnist.pt")}), 1,
                     "zip archive, as PyTorch writes"));
   EXPECT_TRUE(fails(run({"inspect", data_path("checkpoints/resnet-cifar10/resnet20-12fca82f.th")}),
                     1, "pickle"));
+}
+
+TEST_F(InspectTest, Gguf) {
+  const std::string every = test::golden_path("files/every_kind.gguf").string();
+  const auto json = inspect(every);
+  EXPECT_EQ(json["kind"], "gguf");
+  EXPECT_EQ(json["family"], "test");
+  EXPECT_EQ(json["metadata"]["one.i32"], -2000000000);
+  EXPECT_EQ(json["metadata"]["one.u64"], (uint64_t{1} << 63) + 1);
+  EXPECT_EQ(json["metadata"]["some.text"], (nlohmann::json{"a", "", "b\u00e9c"}));
+  EXPECT_EQ(json["metadata"]["some.bool"], (nlohmann::json{true, false, true}));
+  EXPECT_EQ(json["memory"]["bytes_by_type"]["q4_k"], 288);
+  EXPECT_EQ(json["tensors"].back()["dtype"], "iq2_xxs");
+  EXPECT_EQ(json["tensors"].back()["shape"], (nlohmann::json{2, 256}));
+  const auto verified = run({"inspect", every, "--verify", "--json"}).json();
+  EXPECT_EQ(verified["verified"], true);
+  EXPECT_EQ(verified["not_decoded"], nlohmann::json{"block.IQ2_XXS (iq2_xxs)"});
+
+  ASSERT_EQ(run({"inspect", every, "--tensor", "block.Q4_K", "--out", "q.npy"}).status, 0);
+  const HostArray q = io::read_npy(path("q.npy")).value();
+  EXPECT_EQ(q.shape(), Shape({2, 256}));
+  EXPECT_EQ(q.dtype(), DType::f32);
+  EXPECT_TRUE(fails(run({"inspect", every, "--tensor", "block.IQ2_XXS", "--out", "q.npy"}), 1,
+                    "element type IQ2_XXS"));
+  const auto parts = inspect(test::golden_path("files/split-00002-of-00002.gguf").string());
+  EXPECT_EQ(parts["metadata"]["gguf.parts"], 2);
+  EXPECT_EQ(parts["tensors"].size(), 3u);
+
+  CAIRN_REQUIRE_DATA("checkpoints/stories260K/tinyllamas-stories-260k-f32.gguf");
+  const auto stories =
+      inspect(data_path("checkpoints/stories260K/tinyllamas-stories-260k-f32.gguf"));
+  EXPECT_EQ(stories["family"], "llama");
+  EXPECT_EQ(stories["metadata"]["tokenizer.ggml.tokens"]["count"], 512);
+  EXPECT_EQ(stories["memory"]["kv_cache_bytes_per_token"], 4 * 5 * 4 * (8 + 8));
 }
 
 TEST_F(InspectTest, OneTensorAsF32) {

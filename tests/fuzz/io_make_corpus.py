@@ -63,6 +63,13 @@ def main():
     put("safetensors", "nested", safetensors(
         b'{"__metadata__":{"a":"b"},"x":{"dtype":"U8","more":[1,{"y":[]}],"shape":[2],"data_offsets":[0,2]}}', b"ab"))
 
+    copy("gguf", "every_kind.gguf", "big.gguf", "split-00001-of-00002.gguf")
+    for version, length in ((1, "<I"), (2, "<Q")):
+        text = lambda word: struct.pack(length, len(word)) + word
+        put("gguf", f"version{version}", b"GGUF" + struct.pack("<I", version) + struct.pack(length, 1) + struct.pack(length, 1) + text(b"k")
+            + struct.pack("<II", 9, 8) + struct.pack(length, 2) + text(b"a") + text(b"") + text(b"x") + struct.pack("<I", 1)
+            + struct.pack(length, 2) + struct.pack("<IQ", 25, 0) + b"\0" * 64)
+
     copy("npy", "f4.npy", "f8_big.npy", "bool.npy", "fortran.npy", "version2.npy", "scalar.npy", "empty.npy", "u2.npy")
     copy("npz", "stored.npz", "deflated.npz")
 
