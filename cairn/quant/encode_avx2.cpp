@@ -1,0 +1,11 @@
+// encode_kernels.inc for CpuTarget::avx2.
+#include "cairn/quant/encode_kernels.h"
+
+namespace cairn::detail {
+namespace {
+#include "cairn/quant/encode_kernels.inc"
+}  // namespace
+
+void encode_batch_avx2(const EncoderSpec& spec, EncoderBatch& batch) { encode_batch(spec, batch); }
+
+}  // namespace cairn::detail

@@ -1,0 +1,13 @@
+// encode_kernels.inc for CpuTarget::baseline.
+#include "cairn/quant/encode_kernels.h"
+
+namespace cairn::detail {
+namespace {
+#include "cairn/quant/encode_kernels.inc"
+}  // namespace
+
+void encode_batch_baseline(const EncoderSpec& spec, EncoderBatch& batch) {
+  encode_batch(spec, batch);
+}
+
+}  // namespace cairn::detail
