@@ -53,9 +53,11 @@ void for_each_number(const BitField& field, F&& visit) {
 void unpack(const PackedNumbers& numbers, const uint8_t* bytes, int16_t* out) {
   const int low_mask = (1 << numbers.low.width) - 1;
   const int offset = numbers.offset;
-  if (numbers.is_signed && numbers.width() == 8) {
-    for_each_number(numbers.low,
-                    [&](int i, int byte, int) { out[i] = static_cast<int8_t>(bytes[byte]); });
+  if (numbers.is_signed) {  // a byte each
+    for_each_number(numbers.low, [&](int i, int byte, int) {
+      const int bits = bytes[byte];
+      out[i] = static_cast<int16_t>(bits < 128 ? bits : bits - 256);
+    });
     return;
   }
   for_each_number(numbers.low, [&](int i, int byte, int shift) {

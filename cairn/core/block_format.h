@@ -38,7 +38,7 @@ struct BitField {
 };
 
 // Small integers whose lower and higher bits may stand apart. A number is its bits as an unsigned
-// number + offset, or its bits in two's complement.
+// number + offset, or a byte in two's complement.
 struct PackedNumbers {
   BitField low;
   BitField high = {};

@@ -70,6 +70,12 @@ def main():
             + struct.pack("<II", 9, 8) + struct.pack(length, 2) + text(b"a") + text(b"") + text(b"x") + struct.pack("<I", 1)
             + struct.pack(length, 2) + struct.pack("<IQ", 25, 0) + b"\0" * 64)
 
+    entry = lambda name, *values: struct.pack("<i", len(name)) + name + struct.pack(f"<ii{len(values)}f", 2, len(values), *values)
+    put("imatrix", "older", struct.pack("<i", 2) + entry(b"a.weight", 1, 2, 3) + entry(b"b.weight", 0))
+    tensor = lambda name, size, offset: (struct.pack("<Q", len(name)) + name + struct.pack("<IQIQ", 1, size, 0, offset))
+    header = b"GGUF" + struct.pack("<IQQ", 3, 2, 0) + tensor(b"a.in_sum2", 2, 0) + tensor(b"a.counts", 1, 32)
+    put("imatrix", "gguf", header + b"\0" * (-len(header) % 32) + struct.pack("<2f24xf", 1, 2, 2))
+
     copy("npy", "f4.npy", "f8_big.npy", "bool.npy", "fortran.npy", "version2.npy", "scalar.npy", "empty.npy", "u2.npy")
     copy("npz", "stored.npz", "deflated.npz")
 

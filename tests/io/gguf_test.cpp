@@ -202,7 +202,7 @@ TEST(Gguf, PartsThatAreMissingMisnamedOrWrong) {
   write_bytes(folder / "m-00002-of-00002.gguf", first);
   EXPECT_THAT(error("m-00001-of-00002.gguf"), HasSubstr("should be part 2 of 2"));
   std::string twice = second;
-  twice[twice.find("c", twice.find("split.tensors.count") + 20)] = 'a';
+  twice[twice.find('c', twice.find("split.tensors.count") + 20)] = 'a';
   write_bytes(folder / "m-00002-of-00002.gguf", twice);
   EXPECT_THAT(error("m-00001-of-00002.gguf"), HasSubstr("tensor 'a' twice"));
   write_bytes(folder / "m-00002-of-00002.gguf", second);
