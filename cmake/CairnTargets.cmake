@@ -10,6 +10,7 @@ find_package(ZLIB REQUIRED)
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 find_path(XXHASH_INCLUDE xxhash.h REQUIRED)
 
 # LLVM compiles the kernels (cairn/compiler/llvm is the only folder that includes it). Without it, cairn

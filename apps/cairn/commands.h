@@ -10,6 +10,7 @@ void add_train(const Command& program);
 void add_generate(const Command& program);
 void add_eval(const Command& program);
 void add_tokenize(const Command& program);
+void add_template(const Command& program);
 void add_inspect(const Command& program);
 void add_data(const Command& program);
 void add_graph(const Command& program);
@@ -24,6 +25,7 @@ inline void add_commands(const Command& program) {
   add_generate(program);
   add_eval(program);
   add_tokenize(program);
+  add_template(program);
   add_inspect(program);
   add_data(program);
   add_graph(program);
@@ -33,7 +35,7 @@ inline void add_commands(const Command& program) {
   add_bench(program);
   // In CLI.md, and not in this version.
   for (const char* name :
-       {"chat", "template", "quantize", "convert", "serve", "finetune", "plan", "play", "embed"})
+       {"chat", "quantize", "convert", "serve", "finetune", "plan", "play", "embed"})
     program.later(name);
 }
 

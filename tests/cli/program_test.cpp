@@ -271,9 +271,9 @@ const std::vector<std::string> kCommands = {"",
                                             "trace",
                                             "bench",
                                             "bench ops"};
-const std::vector<std::string> kLater = {"bench llm",   "chat",  "template render", "quantize a b",
-                                         "convert a b", "serve", "finetune",        "plan",
-                                         "play",        "embed", "data pull a/b"};
+const std::vector<std::string> kLater = {"bench llm", "chat",         "quantize a b", "convert a b",
+                                         "serve",     "finetune",     "plan",         "play",
+                                         "embed",     "data pull a/b"};
 
 class CommandLineTest : public CliTest {};
 
