@@ -87,6 +87,44 @@ Tensor transposed(const Tensor& x, const Ints& axes) {
   return transposed(x.node().input(0), permuted(x.node().attrs().ints(Attr::axes), axes));
 }
 
+// Images [N, Q0, Q1, ..., C], one for each of d0 x d1 x ..., as [N, Q0, d0, Q1, d1, ..., C]: one
+// launch that reads each where its elements are, where concatenations would be several.
+Tensor interleaved(std::vector<Tensor> parts, const Ints& dilation) {
+  const Shape& part = parts[0].shape();
+  Shape shape = {part[0]};
+  Ints axes = {0};
+  for (int i = 0; i < dilation.size(); ++i) {
+    axes.push_back(shape.rank());
+    shape.push_back(part[i + 1]);
+    shape.push_back(dilation[i]);
+  }
+  axes.push_back(shape.rank());
+  shape.push_back(part.back());
+  for (Tensor& t : parts)
+    t = make(Op::broadcast, {t}, {{Attr::shape, Ints(shape)}, {Attr::axes, axes}});
+  for (int i = dilation.size(); i-- > 0;) {
+    if (dilation[i] == 1) continue;
+    const Tensor place =
+        make(Op::iota, {},
+             {{Attr::dtype, DType::i32}, {Attr::shape, Ints(shape)}, {Attr::axis, 2 * i + 2}});
+    const auto d = static_cast<size_t>(dilation[i]);
+    std::vector<Tensor> joined;
+    for (size_t first = 0; first < parts.size(); first += d) {
+      Tensor value = parts[first + d - 1];
+      for (size_t r = d - 1; r-- > 0;) {
+        const Tensor end = make(Op::full, {},
+                                {{Attr::value, Number(static_cast<int64_t>(r + 1))},
+                                 {Attr::dtype, DType::i32},
+                                 {Attr::shape, Ints(shape)}});
+        value = make(Op::select, {make(Op::less, {place, end}, {}), parts[first + r], value});
+      }
+      joined.push_back(value);
+    }
+    parts = std::move(joined);
+  }
+  return parts[0];
+}
+
 bool is_compiled_float(DType dtype) { return is_float(dtype) && !is_float8(dtype); }
 
 }  // namespace
@@ -386,31 +424,13 @@ Tensor ChannelsLast::by_phases(const View& x, const Tensor& w, const Attrs& attr
       own.set(Attr::lhs_dilation, Ints(spatial, 1));
       parts.push_back(windowed(x, taps, own));
     }
-    // [N, Q0, 1, Q1, 1, ..., C]
-    Shape apart = {result[0]};
-    for (const int64_t n : counts) {
-      apart.push_back(n);
-      apart.push_back(1);
-    }
-    apart.push_back(result[1]);
-    parts.back() = reshaped(parts.back(), apart);
-  }
-  for (int i = spatial; i-- > 0;) {
-    std::vector<Tensor> joined;
-    for (size_t at = 0; at < parts.size(); at += static_cast<size_t>(dilation[i])) {
-      const auto begin = parts.begin() + static_cast<std::ptrdiff_t>(at);
-      joined.push_back(dilation[i] == 1 ? *begin
-                                        : make(Op::concatenate, {begin, begin + dilation[i]},
-                                               {{Attr::axis, int64_t{2 * i + 2}}}));
-    }
-    parts = std::move(joined);
   }
   Shape whole = {result[0]};
   for (int i = 0; i < spatial; ++i) whole.push_back(counts[i] * dilation[i]);
   whole.push_back(result[1]);
   Ints stop = whole;
   for (int i = 0; i < spatial; ++i) stop[i + 1] = result[i + 2];
-  const Tensor side_by_side = reshaped(parts[0], whole);
+  const Tensor side_by_side = reshaped(interleaved(std::move(parts), dilation), whole);
   if (stop == whole) return side_by_side;
   return make(Op::slice, {side_by_side},
               {{Attr::start, Ints(spatial + 2, 0)},

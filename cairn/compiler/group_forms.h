@@ -12,7 +12,7 @@ namespace cairn::detail {
 using AddForm = std::function<void(const GroupForm&)>;
 
 void write_pointwise(GroupWriter& writer, const GroupForm& form);
-GroupForm pointwise_form(const GroupBinding& binding);
+GroupForm pointwise_form(const GroupBinding& binding, std::span<const int64_t> sizes);
 void pointwise_forms(const GroupBinding& binding, std::span<const int64_t> sizes,
                      const AddForm& add);
 GroupWork pointwise_work(const GroupForm& form, std::span<const int64_t> sizes);

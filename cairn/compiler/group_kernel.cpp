@@ -10,7 +10,7 @@ namespace cairn {
 
 GroupForm form_of(const GroupBinding& binding, std::span<const int64_t> sizes) {
   switch (binding.kind) {
-    case GroupKind::pointwise: return detail::pointwise_form(binding);
+    case GroupKind::pointwise: return detail::pointwise_form(binding, sizes);
     case GroupKind::product:
       return binding.is_by_groups ? detail::by_groups_form(sizes)
                                   : detail::product_form(binding, sizes);

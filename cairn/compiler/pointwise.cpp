@@ -11,17 +11,21 @@ using tile::Tile;
 namespace {
 
 // Elements of a program. Of one axis: 4 KB of f32, so that the loop's start is lost in it. Of two:
-// as many, in rows long enough for several packs; where a transposed value is read, squares that
-// use whole cache lines of it while they are in the first cache.
+// as many, in rows long enough for several packs; where a transposed value is read, blocks that
+// use whole cache lines of it, and many in a row of what lies further apart: longer rows are
+// further apart where they are written, longer columns where they are read (12.8 MB in images: 2.9
+// and 2.3 ms with blocks of 64 x 16, 1.9 and 1.7).
 constexpr ProductBlock kRow = {1, 1024, 0};
-constexpr ProductBlock kRows = {8, 256, 0}, kSquares = {64, 16, 0};
+constexpr ProductBlock kRows = {8, 256, 0}, kTall = {128, 16, 0}, kWide = {16, 128, 0};
 
 }  // namespace
 
-GroupForm pointwise_form(const GroupBinding& binding) {
+GroupForm pointwise_form(const GroupBinding& binding, std::span<const int64_t> sizes) {
   GroupForm form;
-  if (binding.axes.size() == 1) form.block = kRow;
-  if (binding.axes.size() > 1) form.block = binding.is_strided ? kSquares : kRows;
+  if (sizes.size() == 1) form.block = kRow;
+  if (sizes.size() < 2) return form;
+  form.block = kRows;
+  if (binding.is_strided) form.block = sizes[sizes.size() - 2] > sizes.back() ? kTall : kWide;
   return form;
 }
 
@@ -31,7 +35,8 @@ void pointwise_forms(const GroupBinding& binding, std::span<const int64_t> sizes
   if (sizes.size() == 1)
     blocks = {{1, 512, 0}, {1, 2048, 0}, {1, 4096, 0}, {1, 16384, 0}};
   else if (sizes.size() > 1 && binding.is_strided)
-    blocks = {{16, 16, 0}, {32, 32, 0}, {16, 64, 0}, {64, 64, 0}, {128, 16, 0}};
+    blocks = {{16, 16, 0}, {32, 32, 0},  {16, 64, 0}, {64, 16, 0},
+              {64, 64, 0}, {128, 16, 0}, {16, 128, 0}};
   else if (sizes.size() > 1)
     blocks = {{1, 1024, 0}, {4, 512, 0}, {16, 128, 0}, {8, 1024, 0}, {64, 64, 0}};
   for (const ProductBlock& block : blocks) {
