@@ -11,6 +11,8 @@ void add_generate(const Command& program);
 void add_eval(const Command& program);
 void add_tokenize(const Command& program);
 void add_template(const Command& program);
+void add_quantize(const Command& program);
+void add_convert(const Command& program);
 void add_inspect(const Command& program);
 void add_data(const Command& program);
 void add_graph(const Command& program);
@@ -26,6 +28,8 @@ inline void add_commands(const Command& program) {
   add_eval(program);
   add_tokenize(program);
   add_template(program);
+  add_quantize(program);
+  add_convert(program);
   add_inspect(program);
   add_data(program);
   add_graph(program);
@@ -34,8 +38,7 @@ inline void add_commands(const Command& program) {
   add_trace(program);
   add_bench(program);
   // In CLI.md, and not in this version.
-  for (const char* name :
-       {"chat", "quantize", "convert", "serve", "finetune", "plan", "play", "embed"})
+  for (const char* name : {"chat", "serve", "finetune", "plan", "play", "embed"})
     program.later(name);
 }
 

@@ -29,54 +29,59 @@ int to_e8m0(float value) {
   return std::clamp(std::ilogb(value) + kE8m0Bias, 0, 255);
 }
 
-// visit(number, byte, shift) for each number of a field, in order.
+// visit(number, byte, shift, count) for each run of numbers that stand in as many bytes one after
+// the other, all at the same shift; in order. Numbers that do not are runs of one.
 template <class F>
-void for_each_number(const BitField& field, F&& visit) {
+void for_each_run(const BitField& field, F&& visit) {
   const auto& [first, second, third] = field.axes;
   int i = 0;
   for (int c = 0; c < third.size; ++c) {
     for (int b = 0; b < second.size; ++b) {
       const int start = field.bit + c * third.stride + b * second.stride;
-      // Most fields go from byte to byte: their shift is then one for the loop.
       if (first.stride == 8) {
-        const int byte = start / 8, shift = start % 8;
-        for (int a = 0; a < first.size; ++a) visit(i + a, byte + a, shift);
+        visit(i, start / 8, start % 8, first.size);
       } else {
         for (int a = 0; a < first.size; ++a)
-          visit(i + a, (start + a * first.stride) / 8, (start + a * first.stride) % 8);
+          visit(i + a, (start + a * first.stride) / 8, (start + a * first.stride) % 8, 1);
       }
       i += first.size;
     }
   }
 }
 
+// The loops below become vectors of bytes; __restrict says that they may.
+void read_run(const uint8_t* __restrict bytes, int count, int shift, int mask, int above,
+              int16_t* __restrict out) {
+  for (int a = 0; a < count; ++a)
+    out[a] = static_cast<int16_t>(out[a] + (((bytes[a] >> shift) & mask) << above));
+}
+void write_run(const int16_t* __restrict in, int count, int offset, int above, int mask, int shift,
+               uint8_t* __restrict bytes) {
+  for (int a = 0; a < count; ++a)
+    bytes[a] = static_cast<uint8_t>(bytes[a] | ((((in[a] - offset) >> above) & mask) << shift));
+}
+
 void unpack(const PackedNumbers& numbers, const uint8_t* bytes, int16_t* out) {
-  const int low_mask = (1 << numbers.low.width) - 1;
-  const int offset = numbers.offset;
-  if (numbers.is_signed) {  // a byte each
-    for_each_number(numbers.low, [&](int i, int byte, int) {
-      const int bits = bytes[byte];
-      out[i] = static_cast<int16_t>(bits < 128 ? bits : bits - 256);
+  const auto add = [&](const BitField& field, int above) {
+    const int mask = (1 << field.width) - 1;
+    for_each_run(field, [&](int i, int byte, int shift, int count) {
+      read_run(bytes + byte, count, shift, mask, above, out + i);
     });
-    return;
-  }
-  for_each_number(numbers.low, [&](int i, int byte, int shift) {
-    out[i] = static_cast<int16_t>(((bytes[byte] >> shift) & low_mask) + offset);
-  });
-  if (numbers.high.width == 0) return;
-  const int high_mask = (1 << numbers.high.width) - 1;
-  const int above = numbers.low.width;
-  for_each_number(numbers.high, [&](int i, int byte, int shift) {
-    out[i] = static_cast<int16_t>(out[i] + (((bytes[byte] >> shift) & high_mask) << above));
-  });
+  };
+  const int count = numbers.low.count();
+  std::fill(out, out + count, static_cast<int16_t>(numbers.is_signed ? 0 : numbers.offset));
+  add(numbers.low, 0);
+  if (numbers.high.width > 0) add(numbers.high, numbers.low.width);
+  if (numbers.is_signed)  // a byte each
+    for (int i = 0; i < count; ++i) out[i] = static_cast<int16_t>((out[i] ^ 128) - 128);
 }
 
 void pack(const PackedNumbers& numbers, const int16_t* in, uint8_t* bytes) {
-  const auto put = [&](const BitField& field, int right) {
+  const int offset = numbers.is_signed ? 0 : numbers.offset;
+  const auto put = [&](const BitField& field, int above) {
     const int mask = (1 << field.width) - 1;
-    for_each_number(field, [&](int i, int byte, int shift) {
-      const int bits = numbers.is_signed ? in[i] : in[i] - numbers.offset;
-      bytes[byte] = static_cast<uint8_t>(bytes[byte] | (((bits >> right) & mask) << shift));
+    for_each_run(field, [&](int i, int byte, int shift, int count) {
+      write_run(in + i, count, offset, above, mask, shift, bytes + byte);
     });
   };
   put(numbers.low, 0);

@@ -58,6 +58,7 @@ class Encoder {
     spec_.powers_of_two = format.scale_type == ScaleType::e8m0;
     spec_.round_scale = spec_.powers_of_two ? to_power : to_f16;
     spec_.round_minimum = to_f16;
+    for (auto& lanes : batch_.w) std::fill(std::begin(lanes), std::end(lanes), 1.0f);
     // Weights that differ move the best scale further from the extremes: 16 wider guesses bring 2
     // to 11 % less error than 8 narrow ones; without weights they bring 1 %. A guess costs 0.2 ns
     // per element.
@@ -100,23 +101,23 @@ class Encoder {
   void fill(const float* x, const float* importance, int blocks) {
     const int n = spec_.elements, used = blocks * spec_.groups;
     for (int lane = 0; lane < used; ++lane) {
-      const int begin = lane * n;
-      float sum = 0;
-      for (int e = 0; e < n; ++e) {
-        const float value = x[begin + e];
-        batch_.x[e][lane] = std::isfinite(value) ? value : 0.0f;
-        batch_.w[e][lane] = importance ? importance[begin + e] : 1.0f;
-        sum += batch_.w[e][lane];
-      }
-      // Where nothing matters, everything does alike: an expert that no text has reached.
-      if (!(sum > 0))
-        for (int e = 0; e < n; ++e) batch_.w[e][lane] = 1.0f;
+      const float* from = x + lane * n;
+      for (int e = 0; e < n; ++e) batch_.x[e][lane] = std::isfinite(from[e]) ? from[e] : 0.0f;
+      if (importance) fill_weights(importance + lane * n, lane);
     }
     for (int lane = used; lane < kEncoderLanes; ++lane)
-      for (int e = 0; e < n; ++e) {
-        batch_.x[e][lane] = 0;
-        batch_.w[e][lane] = 1;
-      }
+      for (int e = 0; e < n; ++e) batch_.x[e][lane] = 0;
+  }
+
+  void fill_weights(const float* importance, int lane) {
+    float sum = 0;
+    for (int e = 0; e < spec_.elements; ++e) {
+      batch_.w[e][lane] = importance[e];
+      sum += importance[e];
+    }
+    // Where nothing matters, everything does alike: an expert that no text has reached.
+    if (!(sum > 0))
+      for (int e = 0; e < spec_.elements; ++e) batch_.w[e][lane] = 1.0f;
   }
 
   const BlockFormat& format_;

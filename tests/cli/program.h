@@ -39,6 +39,7 @@ Ran shell(const std::string& line, const RunOptions& options = {});
 //   x.npy w.npy lr.npy       f32 [4,2] [2,8] [], small numbers
 //   step.graph               y = matmul(x, w), u = w * lr
 //   weights.safetensors      w f32 [2,3], h bf16 [4], n i64 []
+//   model.gguf               matrices of a llama of 8 layers by name, rows of 256 and of 96
 //   tokenizer.json           bytes and <|endoftext|>;  story.txt  some text
 //   train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz (and t10k-...)   6 pictures of 1 x 3
 //   classifier/              an mlp that says which pixel is brightest

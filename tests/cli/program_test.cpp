@@ -10,10 +10,13 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
+#include "cairn/io/gguf.h"
 #include "cairn/io/idx.h"
 #include "cairn/io/image.h"
 #include "cairn/io/npy.h"
@@ -170,6 +173,24 @@ void CliTest::SetUp() {
       {"n", HostArray::from<int64_t>(std::vector<int64_t>{7}, {})}};
   io::write_safetensors(path("weights.safetensors"), weights, {{"made_by", "a test"}}).value();
 
+  const auto matrix = [&](const std::string& name, int64_t rows, int64_t columns) {
+    return io::GgufSource{name, io::find_gguf_type("F32"), {rows, columns}, [rows, columns] {
+                            std::string bytes(static_cast<size_t>(4 * rows * columns), '\0');
+                            for (size_t i = 0; i < bytes.size() / 4; ++i) {
+                              const float x = std::sin(0.37f * static_cast<float>(i));
+                              std::memcpy(bytes.data() + 4 * i, &x, 4);
+                            }
+                            return SharedBytes(std::move(bytes));
+                          }};
+  };
+  io::write_gguf(path("model.gguf"),
+                 {{"general.architecture", io::GgufValue::from_text("llama")},
+                  {"llama.block_count", io::GgufValue::from_number(uint32_t{8})}},
+                 {matrix("token_embd.weight", 24, 256), matrix("blk.0.attn_v.weight", 16, 256),
+                  matrix("blk.1.attn_v.weight", 16, 256), matrix("blk.0.attn_norm.weight", 1, 256),
+                  matrix("blk.0.ffn_down.weight", 16, 96), matrix("output.weight", 24, 256)})
+      .value();
+
   write("story.txt", "Once upon a time there was a stone.\nIt lay on another stone.\n");
   const std::string_view document = "Once upon a time";
   const std::string special[] = {"<|endoftext|>"};
@@ -253,6 +274,8 @@ const std::vector<std::string> kCommands = {"",
                                             "eval perplexity",
                                             "eval accuracy",
                                             "tokenize",
+                                            "quantize",
+                                            "convert",
                                             "inspect",
                                             "data",
                                             "data list",
@@ -271,9 +294,8 @@ const std::vector<std::string> kCommands = {"",
                                             "trace",
                                             "bench",
                                             "bench ops"};
-const std::vector<std::string> kLater = {"bench llm", "chat",         "quantize a b", "convert a b",
-                                         "serve",     "finetune",     "plan",         "play",
-                                         "embed",     "data pull a/b"};
+const std::vector<std::string> kLater = {"bench llm", "chat", "serve", "finetune",
+                                         "plan",      "play", "embed", "data pull a/b"};
 
 class CommandLineTest : public CliTest {};
 

@@ -1,0 +1,42 @@
+// Tensors of a GGUF file in other types: what quantize and convert do to each.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "cairn/base/thread_pool.h"
+#include "cairn/io/gguf.h"
+
+namespace cairn::app {
+
+struct Rewritten {
+  SharedBytes bytes;
+  double rmse = 0;  // root of the mean square of the difference to what it was
+};
+
+// `entry` as `to`: blocks are decoded, and encoded with a search for the scales, by the pool.
+// `importance` has a weight per column, or one per column of each expert (the tensor's first axis);
+// empty: all alike. Throws Error for types that cairn does not decode, and for another number of
+// weights.
+Rewritten rewrite_tensor(const io::GgufFile& file, const io::GgufEntry& entry,
+                         const io::GgufType& to, std::span<const float> importance,
+                         ThreadPool& pool);
+
+// Whether its numbers can be written in another type: floats and blocks of at least two axes.
+bool is_matrix_of_floats(const io::GgufEntry& entry);
+
+// The file's metadata, as of one part alone, with general.file_type.
+io::GgufMetadata metadata_of_copy(const io::GgufFile& file, uint32_t file_type);
+
+// general.file_type of a model whose matrices are of this type.
+uint32_t file_type_of(const io::GgufType& type);
+
+// Throws UsageError naming `option` unless cairn writes this type: a block type, or f32, f16, bf16.
+const io::GgufType& writable_type(const std::string& name, const std::string& option);
+
+// "F32, F16, BF16, Q4_0, ...".
+std::string writable_names();
+
+}  // namespace cairn::app
