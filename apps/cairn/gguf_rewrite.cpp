@@ -8,6 +8,7 @@
 
 #include "apps/cairn/arrays.h"
 #include "apps/cairn/session.h"
+#include "cairn/base/environment.h"
 #include "cairn/quant/encode.h"
 
 namespace cairn::app {
@@ -23,7 +24,10 @@ HostArray rows_as_f32(const HostArray& array, const io::GgufType& type, int64_t 
   const auto* bytes =
       static_cast<const uint8_t*>(array.data()) + static_cast<size_t>(begin) * row_bytes;
   const Shape shape = {end - begin, row_elements};
-  if (!type.block_format()) return to_f32(HostArray(*type.dtype, shape, array.owner(), bytes));
+  if (!type.block_format()) {
+    const HostArray rows(*type.dtype, shape, array.owner(), bytes);
+    return rows.dtype() == DType::f32 ? rows : to_f32(rows);
+  }
   HostArray values(DType::f32, shape);
   decode_blocks(*type.block_format(), bytes, shape.elements() / type.block_elements,
                 values.mutable_span<float>().data());
@@ -32,11 +36,11 @@ HostArray rows_as_f32(const HostArray& array, const io::GgufType& type, int64_t 
 
 // Encodes rows of f32 to `to`, and returns the sum of the squares of the differences.
 double encode_piece(const HostArray& rows, const io::GgufType& to,
-                    std::span<const float> importance, uint8_t* out) {
+                    std::span<const float> importance, CpuTarget target, uint8_t* out) {
   HostArray again;
   if (const BlockFormat* format = to.block_format()) {
     encode_rows(*format, rows.span<float>().data(), rows.shape()[0], rows.shape()[1], importance,
-                out);
+                out, target);
     again = HostArray(DType::f32, rows.shape());
     decode_blocks(*format, out, rows.elements() / format->block_elements,
                   again.mutable_span<float>().data());
@@ -45,10 +49,10 @@ double encode_piece(const HostArray& rows, const io::GgufType& to,
     std::memcpy(out, encoded.data(), encoded.bytes());
     again = to_f32(encoded);
   }
+  const std::span<const float> was = rows.span<float>(), is = again.span<float>();
   double squares = 0;
-  for (size_t i = 0; i < rows.span<float>().size(); ++i) {
-    const double off =
-        static_cast<double>(rows.span<float>()[i]) - static_cast<double>(again.span<float>()[i]);
+  for (size_t i = 0; i < was.size(); ++i) {
+    const double off = static_cast<double>(was[i]) - static_cast<double>(is[i]);
     squares += off * off;
   }
   return squares;
@@ -95,6 +99,7 @@ Rewritten rewrite_tensor(const io::GgufFile& file, const io::GgufEntry& entry,
   const int64_t row_bytes = columns / to.block_elements * to.block_bytes;
   const int64_t rows_of_expert = rows / std::max<int64_t>(experts, 1);
   const int64_t grain = std::max<int64_t>(1, kPiece / std::max<int64_t>(columns, 1));
+  const CpuTarget target = choose_cpu_target(read_environment().target);
   double squares = 0;
   for (int64_t e = 0; e < experts; ++e) {
     const auto weights = importance.empty() ? importance
@@ -106,7 +111,7 @@ Rewritten rewrite_tensor(const io::GgufFile& file, const io::GgufEntry& entry,
       const int64_t first = e * rows_of_expert;
       sums[static_cast<size_t>(begin / grain)] =
           encode_piece(rows_as_f32(array, *entry.type, columns, first + begin, first + end), to,
-                       weights, out->data() + (first + begin) * row_bytes);
+                       weights, target, out->data() + (first + begin) * row_bytes);
     });
     for (const double sum : sums) squares += sum;
   }

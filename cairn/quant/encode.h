@@ -17,9 +17,9 @@ namespace cairn {
 // Encodes rows of `row_elements`, a multiple of the format's block. `importance` has a weight >= 0
 // for each element of a row, or is empty: all 1. Numbers that are not finite count as 0. The result
 // does not depend on the target, nor on how rows are divided over calls: a caller with a pool gives
-// each thread some rows.
+// each thread some rows. A target that this processor has: detect_cpu_target(), asked once (in
+// a virtual machine it takes tens of microseconds).
 void encode_rows(const BlockFormat& format, const float* x, int64_t rows, int64_t row_elements,
-                 std::span<const float> importance, uint8_t* bytes,
-                 CpuTarget target = detect_cpu_target());
+                 std::span<const float> importance, uint8_t* bytes, CpuTarget target);
 
 }  // namespace cairn

@@ -2,8 +2,9 @@
 
     python tools/goldens/check_gguf.py --cairn build/release/bin/cairn FILE.gguf ...
 
-For files that people have and for those that `cairn quantize` and `cairn convert` wrote. Needs gguf and numpy. Compares
-keys and values of the metadata, names, shapes and types of the tensors, and every number of up to --tensors of them.
+For files that people have and for those that `cairn quantize` and `cairn convert` wrote, of version 2 or 3 and one part
+(the package reads no others). Needs gguf and numpy. Compares keys and values of the metadata, names, shapes and types of
+the tensors, and every number of up to --tensors of them.
 """
 
 import argparse
