@@ -257,6 +257,22 @@ def small_tokenizers():
                                    decoders.Fuse(), decoders.Strip(" ", 1, 0)])
     t.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     made["hf_llama"] = t
+    # Gemma's: no space before the text, and a pre-tokenizer that has nothing to do.
+    t = tokenizers.Tokenizer.from_str(json.dumps(model))
+    t.normalizer = normalizers.Replace(" ", "\u2581")
+    t.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    t.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
+    made["hf_gemma"] = t
+    # Qwen's: NFC first.
+    t = tokenizers.Tokenizer(models.BPE())
+    t.normalizer = normalizers.NFC()
+    t.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(tokenizers.Regex(LLAMA3_PATTERN.replace("{1,3}", "")), "isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    t.decoder = decoders.ByteLevel()
+    train(t, trainers.BpeTrainer(vocab_size=330, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+                                 special_tokens=["<|im_start|>", "<|im_end|>"], show_progress=False))
+    made["hf_qwen"] = t
     return made
 
 
@@ -275,7 +291,10 @@ def expected(t, texts, name):
 def make_small():
     for name, t in small_tokenizers().items():
         write(f"{name}.json", t.to_str())
-        write(f"{name}_cases.json", expected(t, SMALL_TEXTS + [ENGLISH, "a::b :: c"], name))
+        texts = SMALL_TEXTS + [ENGLISH, "a::b :: c"]
+        if name == "hf_qwen":
+            texts += ["e\u0301a\u030a \u1100\u1161\u11a8 \u212b", "<|im_start|>e\u0301<|im_end|>"]
+        write(f"{name}_cases.json", expected(t, texts, name))
 
 
 def check_cairn():

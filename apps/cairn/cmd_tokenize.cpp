@@ -93,7 +93,7 @@ void add_tokenize(const Command& program) {
   command.option("--model", "PATH", options->model,
                  "the tokenizer of this model: a folder, or a .bin with a tok*.bin beside it");
   command.option("--tokenizer", "PATH", options->tokenizer,
-                 "tokenizer.json, vocab.bpe, tok*.bin, or a folder that holds one");
+                 "tokenizer.json, tokenizer.model, vocab.bpe, *.tiktoken, tok*.bin, or a folder");
   command.option("--text", "TEXT", options->text, "text to turn into ids");
   command.option("--file", "FILE", options->file,
                  "the same for the bytes of a file, newlines included");

@@ -49,8 +49,8 @@ io::LineReader open_lines(const std::string& path, bool gzip) {
 bool is_tokenizer_name(const std::string& path) {
   const std::string name = fs::path(path).filename().string();
   return name == "tokenizer.json" || name == "vocab.json" || name == "encoder.json" ||
-         name == "merges.txt" || name.ends_with(".bpe") ||
-         (name.starts_with("tok") && name.ends_with(".bin"));
+         name == "merges.txt" || name.ends_with(".bpe") || name.ends_with(".tiktoken") ||
+         name == "tokenizer.model" || (name.starts_with("tok") && name.ends_with(".bin"));
 }
 
 Subject open_tokenizer(const std::string& path, uint64_t bytes) {

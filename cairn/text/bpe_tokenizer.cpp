@@ -66,8 +66,7 @@ class BpeTokenizer final : public Tokenizer {
         if (usable[id]) add_character(tokens[id], static_cast<int32_t>(id));
       }
       // To SentencePiece U+2581 in a text is a space.
-      if (description_.prefix_space == BpeDescription::PrefixSpace::always &&
-          characters_.size() > ' ') {
+      if (description_.space_marks && characters_.size() > ' ') {
         add_character("\xE2\x96\x81", characters_[' ']);
       }
     }
@@ -85,16 +84,21 @@ class BpeTokenizer final : public Tokenizer {
                        std::vector<int32_t>& ids) const override {
     PieceCache cache(description_.splits.empty() ? 0 : text.size());
     std::vector<int32_t> symbols;
-    std::deque<std::string> with_space;  // kept to the end, because the cache points into them
+    std::deque<std::string> changed;  // kept to the end, because the cache points into them
     for (const Segment& segment : segments) {
       if (segment.token) {
         ids.push_back(*segment.token);
         continue;
       }
       Origin origin{text, segment.text, segment.text};
-      if (wants_space(segment.text)) {
-        with_space.push_back(' ' + std::string(segment.text));
-        origin.encoded = with_space.back();
+      if (description_.normal_form || description_.squeeze_spaces) {
+        changed.push_back(normalized(segment.text));
+        origin.encoded = changed.back();
+        if (origin.encoded.empty()) continue;
+      }
+      if (wants_space(origin.encoded)) {
+        changed.push_back(' ' + std::string(origin.encoded));
+        origin.encoded = changed.back();
       }
       splitter_.split(origin.encoded, [&](std::string_view piece) {
         if (description_.splits.empty()) {
@@ -126,15 +130,30 @@ class BpeTokenizer final : public Tokenizer {
   }
 
  private:
-  // Where a piece lies in the caller's text: `encoded` is `segment`, or a copy with a space before.
+  // Where a piece lies in the caller's text: `encoded` is `segment`, a copy with a space before, or
+  // one that normalizing changed, where places are known to the segment only.
   struct Origin {
     std::string_view text, segment, encoded;
     size_t position(const char* at) const {
+      const auto begin = static_cast<size_t>(segment.data() - text.data());
+      if (!encoded.ends_with(segment)) return begin;
       const auto inside = static_cast<size_t>(at - encoded.data());
-      const size_t inserted = encoded.size() - segment.size();
-      return static_cast<size_t>(segment.data() - text.data()) + inside - inserted;
+      return begin + inside - (encoded.size() - segment.size());
     }
   };
+
+  std::string normalized(std::string_view text) const {
+    std::string out =
+        description_.normal_form ? normalize(text, *description_.normal_form) : std::string(text);
+    if (!description_.squeeze_spaces) return out;
+    size_t size = 0;
+    for (const char c : out) {
+      if (c != ' ' || (size > 0 && out[size - 1] != ' ')) out[size++] = c;
+    }
+    if (size > 0 && out[size - 1] == ' ') --size;
+    out.resize(size);
+    return out;
+  }
 
   void add_character(std::string_view token, int32_t id) {
     if (token.empty()) return;

@@ -9,12 +9,14 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
 #include "cairn/text/merge_table.h"
 #include "cairn/text/splitter.h"
 #include "cairn/text/tokenizer.h"
+#include "cairn/text/unicode.h"
 
 namespace cairn::text {
 
@@ -35,6 +37,14 @@ struct BpeDescription {
   // add_prefix_space), `always` as SentencePiece does, where decoding takes it away again.
   enum class PrefixSpace { never, if_missing, always };
   PrefixSpace prefix_space = PrefixSpace::never;
+  // Spaces are U+2581 in files, and in a text U+2581 is a space: SentencePiece's form, with
+  // `always` or `never`.
+  bool space_marks = false;
+  // Runs of spaces become one, and those at both ends go (SentencePiece's
+  // remove_extra_whitespaces). tokenizer.json cannot say this.
+  bool squeeze_spaces = false;
+  // Text is brought into this form before it is cut (Qwen's NFC).
+  std::optional<NormalForm> normal_form = std::nullopt;
   // A piece that is a token as a whole is not merged (Llama 3).
   bool whole_pieces_first = false;
 

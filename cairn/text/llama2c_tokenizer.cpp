@@ -11,6 +11,7 @@
 #include <numeric>
 #include <unordered_map>
 
+#include "cairn/text/pieces.h"
 #include "cairn/text/tokenizer_formats.h"
 #include "cairn/text/utf8.h"
 
@@ -48,38 +49,12 @@ class Bytes {
   size_t size_;
 };
 
-std::vector<Merge> merges_from_scores(const std::vector<std::string>& tokens,
-                                      const std::vector<float>& scores) {
-  std::unordered_map<std::string_view, int32_t> ids;
-  for (int32_t id = kFirstPlain; id < static_cast<int32_t>(tokens.size()); ++id) {
-    if (!ids.emplace(tokens[static_cast<size_t>(id)], id).second) {
-      throw_error(fmt::format("token {} ('{}') occurs twice", id, tokens[static_cast<size_t>(id)]));
-    }
-  }
-  std::vector<int32_t> order(tokens.size() - kFirstPlain);
-  std::iota(order.begin(), order.end(), kFirstPlain);
-  const auto score = [&](int32_t id) { return scores[static_cast<size_t>(id)]; };
-  std::stable_sort(order.begin(), order.end(),
-                   [&](int32_t a, int32_t b) { return score(a) > score(b); });
-  std::vector<Merge> merges;
-  uint32_t rank = 0;
-  for (size_t i = 0; i < order.size(); ++i) {
-    if (i > 0 && score(order[i]) != score(order[i - 1])) ++rank;  // equal scores, equal ranks
-    const std::string_view token = tokens[static_cast<size_t>(order[i])];
-    for (size_t cut = 1; cut < token.size(); ++cut) {
-      const auto left = ids.find(token.substr(0, cut)), right = ids.find(token.substr(cut));
-      if (left == ids.end() || right == ids.end()) continue;
-      merges.push_back({left->second, right->second, order[i], rank});
-    }
-  }
-  return merges;
-}
-
 BpeDescription read(std::string_view file) {
   Bytes bytes(file);
   BpeDescription description;
   description.symbols = BpeDescription::Symbols::characters;
   description.prefix_space = BpeDescription::PrefixSpace::always;
+  description.space_marks = true;
   std::vector<std::string>& tokens = description.vocabulary.tokens;
   std::vector<float> scores;
   const auto longest = bytes.number<int32_t>("the header");
@@ -114,7 +89,9 @@ BpeDescription read(std::string_view file) {
     token.assign(1, static_cast<char>(byte));
     description.byte_ids[static_cast<size_t>(byte)] = id;
   }
-  description.merges = merges_from_scores(tokens, scores);
+  std::vector<int32_t> plain(tokens.size() - kFirstPlain);
+  std::iota(plain.begin(), plain.end(), kFirstPlain);
+  description.merges = merges_from_scores(tokens, scores, plain);
   // llama2.c writes them with newlines around, for its own printing.
   const char* controls[] = {"<unk>", "<s>", "</s>"};
   for (const int32_t id : {kUnknown, kBos, kEos}) {

@@ -61,6 +61,17 @@ Loaded load_llama2c(const fs::path& path) {
   return named(parse_llama2c_tokenizer(bytes.value()), path);
 }
 
+// tokenizer.model is SentencePiece's or, of Llama 3, tiktoken's, which is text.
+Loaded load_model(const fs::path& path) {
+  const Result<std::string> bytes = read_file(path.string(), kLargestFile);
+  if (!bytes.ok()) return bytes.error();
+  const std::string_view line = std::string_view(bytes.value()).substr(0, 64);
+  const bool tiktoken = path.extension() == ".tiktoken" || line.starts_with("IQ== 0");
+  return named(
+      tiktoken ? parse_tiktoken_file(bytes.value()) : parse_sentencepiece_model(bytes.value()),
+      path);
+}
+
 Loaded load_folder(const fs::path& folder) {
   if (is_file(folder / "tokenizer.json")) return load_json(folder / "tokenizer.json");
   const fs::path vocabulary = first_of(folder, {"vocab.json", "encoder.json"});
@@ -74,14 +85,14 @@ Loaded load_folder(const fs::path& folder) {
     if (name.starts_with("tok") && name.ends_with(".bin")) binaries.push_back(it->path());
   }
   if (binaries.size() == 1) return load_llama2c(binaries[0]);
+  if (binaries.empty() && is_file(folder / "tokenizer.model"))
+    return load_model(folder / "tokenizer.model");
   const std::string why =
-      binaries.empty() ? (is_file(folder / "tokenizer.model")
-                              ? "; its tokenizer.model (SentencePiece) is not supported yet"
-                              : "")
+      binaries.empty() ? ""
                        : fmt::format("; it has {} tok*.bin, name one of them", binaries.size());
   return Error(fmt::format(
       "no tokenizer in '{}': expected tokenizer.json, or vocab.json (encoder.json) with merges.txt "
-      "(vocab.bpe), or one tok*.bin{}",
+      "(vocab.bpe), or tokenizer.model, or one tok*.bin{}",
       folder.string(), why));
 }
 
@@ -111,9 +122,10 @@ Loaded load_tokenizer(const fs::path& path) {
   if (name == "merges.txt" || extension == ".bpe") return load_pair(path, true);
   if (extension == ".json") return load_json(path);
   if (extension == ".bin") return load_llama2c(path);
+  if (extension == ".model" || extension == ".tiktoken") return load_model(path);
   return Error(fmt::format(
       "'{}' is no kind of tokenizer that cairn reads: a folder or tokenizer.json of Hugging Face, "
-      "vocab.bpe with encoder.json, or a tok*.bin of llama2.c",
+      "vocab.bpe with encoder.json, tokenizer.model, a file of tiktoken, or a tok*.bin of llama2.c",
       path.string()));
 }
 

@@ -1,9 +1,11 @@
 // tokenizer.json → BpeDescription.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "cairn/text/byte_level_vocabulary.h"
+#include "cairn/text/pieces.h"
 #include "cairn/text/tokenizer_formats.h"
 #include "cairn/text/utf8.h"
 
@@ -103,11 +105,33 @@ SplitRule read_split(const Json& split) {
   return rule;
 }
 
+// {"type": "Replace"} of a space by U+2581.
+bool is_space_replacement(const Json& part) {
+  return type_of(part, "normalizer") == "Replace" &&
+         member(part, "pattern") == Json{{"String", " "}} &&
+         text(member(part, "content"), "content") == kSpaceMark;
+}
+
+// Gemma's pre-tokenizer does nothing, because its normalizer replaces all spaces.
+const Json kGemmaSplit = {{"type", "Split"},
+                          {"pattern", {{"String", " "}}},
+                          {"behavior", "MergedWithPrevious"},
+                          {"invert", false}};
+
+bool replaces_spaces(const Json& root) {
+  const auto parts = flattened(root, "normalizer", "normalizers");
+  return std::any_of(parts.begin(), parts.end(),
+                     [](const Json* part) { return is_space_replacement(*part); });
+}
+
 void read_pre_tokenizer(const Json& root, BpeDescription& description) {
   const auto parts = flattened(root, "pre_tokenizer", "pretokenizers");
   description.symbols = BpeDescription::Symbols::characters;
   for (const Json* part : parts) {
     const std::string& type = type_of(*part, "pre_tokenizer");
+    if (parts.size() == 1 && replaces_spaces(root) && *part == kGemmaSplit) {
+      continue;  // by spaces, of which the normalizer leaves none
+    }
     if (type == "Split") {
       description.splits.push_back(read_split(*part));
     } else if (type == "Digits") {
@@ -130,27 +154,30 @@ void read_pre_tokenizer(const Json& root, BpeDescription& description) {
   }
 }
 
-// Llama's is the one normalizer: "▁" before the text and for each space.
+// NFC alone, before bytes (Qwen); or SentencePiece's "▁" for each space, with one before the text
+// (Llama) or without (Gemma).
 void read_normalizer(const Json& root, BpeDescription& description) {
-  const auto parts = flattened(root, "normalizer", "normalizers");
+  auto parts = flattened(root, "normalizer", "normalizers");
   if (parts.empty()) return;
-  const auto is = [&](size_t i, std::string_view type) {
-    return i < parts.size() && type_of(*parts[i], "normalizer") == type;
-  };
-  for (size_t i = 0; i < parts.size(); ++i) {
-    if (!is(i, "Prepend") && !is(i, "Replace")) {
-      unsupported("normalizer", type_of(*parts[i], "normalizer"), "Llama's Prepend and Replace");
-    }
+  const bool by_bytes = description.symbols == BpeDescription::Symbols::bytes;
+  std::string types;
+  for (const Json* part : parts)
+    types += (types.empty() ? "" : ", ") + type_of(*part, "normalizer");
+  if (types == "NFC" && by_bytes) {
+    description.normal_form = NormalForm::nfc;
+    return;
   }
-  if (parts.size() != 2 || !is(0, "Prepend") || !is(1, "Replace") ||
-      text(member(*parts[0], "prepend"), "prepend") != kSpaceMark ||
-      member(*parts[1], "pattern") != Json{{"String", " "}} ||
-      text(member(*parts[1], "content"), "content") != kSpaceMark ||
-      description.symbols == BpeDescription::Symbols::bytes || !description.splits.empty()) {
-    unsupported("normalizer", "Prepend, Replace",
-                "Prepend of U+2581 then Replace of a space by it, without a pre_tokenizer");
+  const bool prepends =
+      types == "Prepend, Replace" && text(member(*parts[0], "prepend"), "prepend") == kSpaceMark;
+  if (!(prepends || types == "Replace") || !is_space_replacement(*parts.back()) || by_bytes ||
+      !description.splits.empty()) {
+    unsupported(
+        "normalizer", types,
+        "NFC before ByteLevel; and Replace of a space by U+2581, with or without Prepend of "
+        "U+2581, without a pre_tokenizer");
   }
-  description.prefix_space = BpeDescription::PrefixSpace::always;
+  description.space_marks = true;
+  if (prepends) description.prefix_space = BpeDescription::PrefixSpace::always;
 }
 
 void check_decoder(const Json& root, const BpeDescription& description) {
@@ -164,33 +191,13 @@ void check_decoder(const Json& root, const BpeDescription& description) {
     expected = "ByteLevel";
   } else if (description.prefix_space == BpeDescription::PrefixSpace::always) {
     expected = "Replace, ByteFallback, Fuse, Strip";
+  } else if (description.space_marks) {
+    expected = "Replace, ByteFallback, Fuse";
   }
   if (types != expected) unsupported("decoder", types, fmt::format("'{}' here", expected));
 }
 
 // ---- Model and added tokens.
-
-// "<0x0A>" → 10; -1 for other keys.
-int byte_of_key(std::string_view key) {
-  if (key.size() != 6 || !key.starts_with("<0x") || key[5] != '>') return -1;
-  int value = 0;
-  for (const char digit : key.substr(3, 2)) {
-    const bool decimal = digit >= '0' && digit <= '9';
-    if (!decimal && (digit < 'A' || digit > 'F')) return -1;
-    value = value * 16 + (decimal ? digit - '0' : digit - 'A' + 10);
-  }
-  return value;
-}
-
-std::string without_space_marks(std::string_view key) {
-  std::string out;
-  for (size_t i = 0; i < key.size();) {
-    const bool mark = key.substr(i).starts_with(kSpaceMark);
-    out += mark ? ' ' : key[i];
-    i += mark ? kSpaceMark.size() : 1;
-  }
-  return out;
-}
 
 std::vector<Merge> read_merges(const Json& model, const TokenKeys& keys) {
   std::vector<std::pair<std::string_view, std::string_view>> pairs;
@@ -283,8 +290,7 @@ void read_model(const Json& root, BpeDescription& description) {
       description.byte_ids[static_cast<size_t>(byte_of_key(key))] = static_cast<int32_t>(id);
       bytes = std::string(1, static_cast<char>(byte_of_key(key)));
     } else {
-      const bool marks = description.prefix_space == BpeDescription::PrefixSpace::always;
-      bytes = marks ? without_space_marks(key) : key;
+      bytes = description.space_marks ? without_space_marks(key) : key;
     }
     tokens.put(id, std::move(bytes), key);
     keys.emplace(key, static_cast<int32_t>(id));

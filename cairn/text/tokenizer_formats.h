@@ -33,6 +33,14 @@ Result<std::unique_ptr<Tokenizer>> parse_gpt2_files(std::string_view vocabulary,
 // from the letters of their names, and U+2581 in a text is a space.
 Result<std::unique_ptr<Tokenizer>> parse_llama2c_tokenizer(std::string_view bytes);
 
+// SentencePiece's tokenizer.model of kind BPE with byte fallback and without a map of characters:
+// Llama 1 and 2, Mistral, Gemma, Phi-3. add_special adds BOS.
+Result<std::unique_ptr<Tokenizer>> parse_sentencepiece_model(std::string_view bytes);
+
+// tiktoken's files: Llama 3's tokenizer.model, cl100k_base, o200k_base, r50k_base, p50k_base, with
+// their patterns and special tokens. add_special adds Llama 3's BOS.
+Result<std::unique_ptr<Tokenizer>> parse_tiktoken_file(std::string_view bytes);
+
 // See Tokenizer::to_json. `description.vocabulary` is not read.
 std::string write_tokenizer_json(const Vocabulary& vocabulary, const BpeDescription& description);
 

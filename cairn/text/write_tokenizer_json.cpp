@@ -25,10 +25,12 @@ std::string with_space_marks(std::string_view bytes) {
 }
 
 Json normalizer_json(const BpeDescription& description) {
-  if (description.prefix_space != PrefixSpace::always) return nullptr;
+  if (description.normal_form == NormalForm::nfc) return {{"type", "NFC"}};
+  if (!description.space_marks) return nullptr;
   const Json prepend = {{"type", "Prepend"}, {"prepend", kSpaceMark}};
   const Json replace = {
       {"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", kSpaceMark}};
+  if (description.prefix_space != PrefixSpace::always) return replace;
   return {{"type", "Sequence"}, {"normalizers", Json::array({prepend, replace})}};
 }
 
@@ -66,12 +68,14 @@ Json decoder_json(const BpeDescription& description) {
             {"use_regex", true}};
   }
   const Json fuse = {{"type", "Fuse"}};
-  if (description.prefix_space != PrefixSpace::always) return fuse;
+  if (!description.space_marks) return fuse;
   const Json replace = {
       {"type", "Replace"}, {"pattern", {{"String", kSpaceMark}}}, {"content", " "}};
+  const Json bytes = {{"type", "ByteFallback"}};
+  if (description.prefix_space != PrefixSpace::always)
+    return {{"type", "Sequence"}, {"decoders", Json::array({replace, bytes, fuse})}};
   const Json strip = {{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}};
-  return {{"type", "Sequence"},
-          {"decoders", Json::array({replace, {{"type", "ByteFallback"}}, fuse, strip})}};
+  return {{"type", "Sequence"}, {"decoders", Json::array({replace, bytes, fuse, strip})}};
 }
 
 Json post_processor_json(const Vocabulary& vocabulary, const std::vector<std::string>& keys) {
@@ -120,7 +124,7 @@ std::vector<std::string> keys_of(const Vocabulary& vocabulary, const BpeDescript
     const std::string& bytes = vocabulary.tokens[id];
     if (description.symbols == Symbols::bytes) {
       keys[id] = bytes_to_mapped(bytes);
-    } else if (description.prefix_space == PrefixSpace::always) {
+    } else if (description.space_marks) {
       keys[id] = with_space_marks(bytes);
     } else {
       keys[id] = bytes;
@@ -172,6 +176,11 @@ std::string merges_json(const BpeDescription& description, const std::vector<std
 
 // "vocab" and "merges" are written by hand: an ordered JSON object of n keys takes O(n^2) to build.
 std::string write_tokenizer_json(const Vocabulary& vocabulary, const BpeDescription& description) {
+  if (description.squeeze_spaces) {
+    throw_error(
+        "[to_json] tokenizer.json cannot say that runs of spaces become one "
+        "(remove_extra_whitespaces); keep the tokenizer.model");
+  }
   const std::vector<std::string> keys = keys_of(vocabulary, description);
   std::string vocab;
   for (size_t id = 0; id < keys.size(); ++id) {

@@ -44,7 +44,7 @@ TEST_P(HuggingFaceFile, GivesItsIds) {
 }
 INSTANTIATE_TEST_SUITE_P(All, HuggingFaceFile,
                          testing::Values("hf_pattern", "hf_prefix_space", "hf_digits", "hf_removed",
-                                         "hf_llama"));
+                                         "hf_llama", "hf_gemma", "hf_qwen"));
 
 // The text that the small tokenizers were trained on, from their cases.
 std::string english() {
@@ -147,7 +147,7 @@ TEST(TokenizerJson, BadFilesAreErrorsThatNameWhatIsWrong) {
       {"/model/dropout", "0.1", "dropout"},
       {"/model/end_of_word_suffix", R"("</w>")", "end_of_word_suffix '</w>' is not supported"},
       {"/model/ignore_merges", "1", "'ignore_merges' must be true or false"},
-      {"/normalizer", R"({"type": "NFC"})", "normalizer 'NFC' is not supported"},
+      {"/normalizer", R"({"type": "NFD"})", "normalizer 'NFD' is not supported"},
       {"/pre_tokenizer", R"({"type": "Metaspace"})", "pre_tokenizer 'Metaspace' is not supported"},
       {"/pre_tokenizer", R"({"type": 1})", "'pre_tokenizer.type' must be a string"},
       {"/pre_tokenizer/pretokenizers/0/behavior", R"("Contiguous")", "behavior 'Contiguous'"},
@@ -238,7 +238,9 @@ TEST(LoadTokenizer, SaysWhatItLooksFor) {
   EXPECT_THAT(error(folder), HasSubstr("expected tokenizer.json"));
   put("tokenizer.model", "x");
   EXPECT_THAT(error(folder), HasSubstr("SentencePiece"));
-  EXPECT_THAT(error(folder / "tokenizer.model"), HasSubstr("no kind of tokenizer"));
+  EXPECT_THAT(error(folder / "tokenizer.model"), HasSubstr("ends inside a field"));
+  put("tokenizer.txt", "x");
+  EXPECT_THAT(error(folder / "tokenizer.txt"), HasSubstr("no kind of tokenizer"));
   put("vocab.bpe", "");
   EXPECT_THAT(error(folder / "vocab.bpe"), HasSubstr("needs encoder.json"));
   put("tok1.bin", llama2c_file({"a"}));
