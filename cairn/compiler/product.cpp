@@ -90,7 +90,6 @@ int64_t fitting(int64_t n, std::initializer_list<int64_t> sizes) {
 
 constexpr int64_t kFewRows = 16;
 constexpr std::initializer_list<int64_t> kFew = {16, 12, 8, 6, 4, 2, 1};
-constexpr std::initializer_list<int64_t> kMany = {48, 66, 54, 36, 24, 12, 6};
 
 // With few rows y comes from memory and is used at once, so it is read in an order that memory
 // likes: as pieces of rows of 4 KB, eight at a time, while the sums of all of their columns stay in
@@ -103,19 +102,31 @@ ProductBlock few_rows_block(int64_t m, int64_t n, bool is_strided) {
   return {rows, columns, rows > 4 ? 16 : 8};
 }
 
+// Whether neighbours in memory of what the group reads are rows.
+bool reads_down(const GroupBinding& binding, int64_t row_axis) {
+  return std::ranges::any_of(binding.reads, [&](const GroupBinding::Read& read) {
+    return !read.axes.empty() && read.axes.back() == row_axis;
+  });
+}
+
+// Rows and columns that nobody uses are not computed (compiler/llvm/cpu_dot_operands.cpp), so that
+// one size serves all above half of it.
+constexpr int64_t kSomePrograms = 12;
+int64_t many_rows(int64_t m) { return m > 96 ? 192 : m > 48 ? 96 : 48; }
+
 }  // namespace
 
-// Of 48 x 64 x 256 the sum (12 KB) and what is read again of y (64 KB) stay in the first and second
-// cache; measured on Zen 4 against blocks of 24 to 192 rows, 64 to 256 columns and depth 64 to
-// 1024. Others are for sizes that would waste much of such blocks; a few sizes, so that few kernels
-// serve all products. Where y is transposed, each program puts its part in order, which takes as
-// long as 6 rows: more rows share it.
+// Of 192 x 64 x 256 the sums (48 KB) and what is read again of y (64 KB) stay in the second cache,
+// and what a program reads transposed, which it puts in order for itself, serves many: of y 192
+// rows, of x 384 columns, whose sums take 288 KB. Measured on Zen 4 against blocks of 24 to 384
+// rows and 64 to 384 columns. Small products get smaller blocks, so that there are some for all
+// threads.
 GroupForm product_form(const GroupBinding& binding, std::span<const int64_t> sizes) {
   const int64_t m = sizes[sizes.size() - 3], n = sizes[sizes.size() - 2];
   GroupForm form;
   // A panel is read from one end to the other; 64 KB of it stay in the second cache.
   if (binding.panel_elements) {
-    form.block = {fitting(m, m <= kFewRows ? kFew : kMany), kPanelColumns,
+    form.block = {m <= kFewRows ? fitting(m, kFew) : many_rows(m), kPanelColumns,
                   256 * binding.panel_elements};
     return form;
   }
@@ -123,13 +134,17 @@ GroupForm product_form(const GroupBinding& binding, std::span<const int64_t> siz
     form.block = few_rows_block(m, n, binding.is_strided);
     return form;
   }
-  const int64_t rows =
-      binding.is_strided && m > 96 ? fitting(m, {192, 144, 96}) : fitting(m, kMany);
   // What a block reads transposed is held whole: of few steps no more than that, or a product of
   // two steps takes 400 ns.
   const int64_t steps = sizes.back();
   const int64_t depth = steps <= 16 ? 16 : steps <= 64 ? 64 : 256;
-  form.block = {rows, fitting(n, {64, 80, 48, 32, 16}), depth};
+  form.block = {many_rows(m), fitting(n, {64, 80, 48, 32, 16}), depth};
+  if (n > 64 && reads_down(binding, static_cast<int64_t>(sizes.size()) - 3))
+    form.block.columns = n > 192 ? 384 : n > 128 ? 192 : 128;
+  const auto is_short = [&] { return product_work(form, sizes).programs < kSomePrograms; };
+  while (is_short() && form.block.columns > 64 && form.block.columns % 128 == 0)
+    form.block.columns /= 2;
+  while (is_short() && form.block.rows > 48) form.block.rows /= 2;
   return form;
 }
 
@@ -139,11 +154,11 @@ void product_forms(const GroupBinding& binding, const GroupForm& usual,
   const int64_t m = sizes[sizes.size() - 3], n = sizes[sizes.size() - 2], depth = sizes.back();
   const ProductBlock& block = usual.block;
   std::vector<ProductBlock> blocks = {block};
-  for (const int64_t rows : {12, 24, 36, 48, 66, 96, 144, 192})
+  for (const int64_t rows : {12, 24, 48, 96, 144, 192, 384})
     blocks.push_back({rows, block.columns, block.depth});
   // Panels have their own width, and are read in the steps that they were written in.
   if (!binding.panel_elements) {
-    for (const int64_t columns : {32, 48, 64, 80, 128})
+    for (const int64_t columns : {32, 48, 64, 80, 128, 256, 384})
       blocks.push_back({block.rows, columns, block.depth});
     for (const int64_t steps : {128, 512}) blocks.push_back({block.rows, block.columns, steps});
   }

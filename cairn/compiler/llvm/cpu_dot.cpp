@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "cairn/compiler/llvm/cpu_function.h"
+#include "cairn/compiler/llvm/machine.h"
 #include "cairn/tile/infer.h"
 
 namespace cairn::compiler {
@@ -98,9 +99,11 @@ void CpuFunction::emit_dot(const Instruction& in) {
     dot.has_words = true;
   }
   dot.sum_type = sum_type(type(x).dtype);
+  function_->addFnAttr(kInOrder);
   dot.step = step_of(dot);
   if (needs_corrections(dot)) dot.flip = hidden_flip();
   find_depth(dot);
+  find_used(dot);
   const std::vector<ValueId> transposed =
       stored_.contains(y) || dot.has_words ? std::vector<ValueId>() : transposed_loads({y});
   if (!transposed.empty() && shape[0] <= few_rows(lanes_)) {
@@ -113,17 +116,26 @@ void CpuFunction::emit_dot(const Instruction& in) {
     // Words that just one block of rows needs are made where they are.
     if (dot.step > 1 && !dot.has_words && shape[0] > block.rows) dot.words = words_of(dot);
     if (needs_corrections(dot)) dot.corrections = corrections_of(dot);
+    if (shape[0] > block.rows) {
+      if (!stored_.contains(x)) put_in_order(dot);
+      plan_ahead(dot, block.rows, block.packs, transposed);
+    }
     const auto rows = [&](llvm::Value* pack, int64_t count, llvm::Value* tail) {
       const int64_t most = block_of(lanes_, shape[0], count, type(z).dtype).rows;
       const int64_t whole = shape[0] / most * most;
       if (whole)
-        loop_over(i64(0), i64(whole), most,
+        loop_over(i64(0), less_of(i64(whole), dot.rows), most,
                   [&](llvm::Value* row) { dot_block(dot, {row, most, pack, count, tail}); });
-      if (whole < shape[0]) dot_block(dot, {i64(whole), shape[0] - whole, pack, count, tail});
+      if (whole == shape[0]) return;
+      const auto rest = [&] { dot_block(dot, {i64(whole), shape[0] - whole, pack, count, tail}); };
+      if (dot.rows)
+        when(b_.CreateICmpSLT(i64(whole), dot.rows), rest);
+      else
+        rest();
     };
     const int64_t full = packs / block.packs * block.packs;
     if (full > block.packs)
-      loop_over(i64(0), i64(full), block.packs,
+      loop_over(i64(0), less_of(i64(full), dot.packs), block.packs,
                 [&](llvm::Value* pack) { rows(pack, block.packs, nullptr); });
     else if (full)
       rows(i64(0), full, nullptr);
@@ -186,6 +198,7 @@ void CpuFunction::store_sums(const Dot& dot, const DotBlock& block,
 
 void CpuFunction::dot_block(const Dot& dot, const DotBlock& block) {
   const std::vector<llvm::Value*> sums = load_sums(dot, block);
+  if (dot.ahead.rows) fetch_ahead(dot, block);
   for_steps(dot, i64(0),
             [&](const DotStep& at) { add_step(dot, block, sums, at, right_step(dot, block, at)); });
   store_sums(dot, block, sums);
@@ -212,9 +225,9 @@ void CpuFunction::add_step(const Dot& dot, const DotBlock& block,
                            const std::vector<llvm::Value*>& sums, const DotStep& at,
                            const std::vector<llvm::Value*>& right) {
   for (int64_t r = 0; r < block.rows; ++r) {
-    llvm::Value* left = emitter_.splat(dot.step > 1 ? left_word(dot, row_of(block, r), at)
-                                                    : left_element(dot, row_of(block, r), at.k),
-                                       lanes_);
+    llvm::Value* row = used_row(dot, row_of(block, r));
+    llvm::Value* left = emitter_.splat(
+        dot.step > 1 ? left_word(dot, row, at) : left_element(dot, row, at.k), lanes_);
     if (dot.step > 1) left = as_factor(dot, left);
     for (int64_t p = 0; p < block.packs; ++p) {
       llvm::Value* place = sums[static_cast<size_t>(r * block.packs + p)];
@@ -260,8 +273,10 @@ llvm::Value* CpuFunction::right_pack(const Dot& dot, llvm::Value* k, llvm::Value
 }
 
 llvm::Value* CpuFunction::left_element(const Dot& dot, llvm::Value* row, llvm::Value* k) {
+  if (dot.ordered) return ordered_element(dot, row, k);
   const ValueId x = dot.in.operands[0];
   const Coordinates here = {Lanes::uniform(row), Lanes::uniform(k)};
+  assume_used(dot, here[0]);
   if (dot.x_mask.value >= 0) assume_terms(dot.x_mask.value, here, dot.x_mask.bounded);
   return emitter_.convert(evaluate(x, here).value, type(x).dtype, dot.sum_type);
 }

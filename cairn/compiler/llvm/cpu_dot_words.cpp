@@ -161,9 +161,11 @@ llvm::Value* CpuFunction::zero_pack() {
 // --- words of x ----------------------------------------------------------------------------------
 
 llvm::Value* CpuFunction::left_word(const Dot& dot, llvm::Value* row, const DotStep& at) {
+  if (dot.ordered) return ordered_element(dot, row, at.k);
   const ValueId x = dot.in.operands[0];
   if (!at.is_edge && can_load_words(dot, x)) {
     const Coordinates along = {Lanes::uniform(row), Lanes::affine(at.k, i64(1))};
+    assume_used(dot, along[0]);
     if (dot.x_mask.value >= 0) assume_terms(dot.x_mask.value, along, dot.x_mask.bounded);
     return load_words(*definition(x), along, b_.getInt32Ty());
   }

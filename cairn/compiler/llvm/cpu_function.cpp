@@ -125,7 +125,11 @@ void CpuFunction::define(const Block& code, int depth) {
       ++uses_[v];
       users_[static_cast<size_t>(v)].push_back(&in);
     }
-    for (const Block& region : in.regions) define(region, depth + 1);
+    for (const Block& region : in.regions) {
+      define(region, depth + 1);
+      for (size_t i = 0; i < region.yields.size(); ++i)
+        yielding_.insert({region.yields[i], {&in, i}});
+    }
   }
   for (ValueId v : code.yields) {
     ++uses_[v];

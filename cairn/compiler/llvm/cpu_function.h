@@ -1,6 +1,6 @@
 // The lowering of one kernel (cpu_lowering.h), in parts: statements and loops in cpu_function.cpp,
 // stores in cpu_store.cpp, values in cpu_values.cpp, bounds in cpu_bounds.cpp, reductions and scans
-// in cpu_reduce.cpp, products in cpu_dot.cpp and cpu_dot_words.cpp.
+// in cpu_reduce.cpp, products in cpu_dot.cpp, cpu_dot_words.cpp and cpu_dot_operands.cpp.
 #pragma once
 
 #include <functional>
@@ -182,6 +182,15 @@ class CpuFunction {
     ValueId value = -1;
     std::vector<int> bounded = {};
   };
+  // What the blocks of a product fetch for what comes later: see plan_ahead().
+  struct Ahead {
+    int64_t rows = 0, packs = 0;  // of a block; 0: nothing is fetched
+    llvm::Value* next = nullptr;  // how many rows of y there are behind this tile's
+    // Loads: of y where it lies; of whole tiles, with the axis along which neighbours are.
+    const Instruction* y = nullptr;
+    std::vector<std::pair<const Instruction*, int>> whole = {};
+    std::vector<const Instruction*> ends = {};  // loads and stores of what is made of the result
+  };
   // One product of tiles on its way.
   struct Dot {
     const Instruction& in;
@@ -197,6 +206,13 @@ class CpuFunction {
     llvm::Value* words = nullptr;        // y as words_of() makes it
     llvm::Value* corrections = nullptr;  // corrections_of()
     llvm::Value* flip = nullptr;         // hidden_flip(), where there are corrections
+    // How many rows and packs of the result are used, by the mask of the stores that it leads to;
+    // null: all.
+    llvm::Value* rows = nullptr;
+    llvm::Value* packs = nullptr;
+    DotMask used = {};
+    llvm::Value* ordered = nullptr;  // x as put_in_order() writes it
+    Ahead ahead = {};
   };
   // A block of the result: rows that count from an index, and packs of columns.
   struct DotBlock {
@@ -232,6 +248,25 @@ class CpuFunction {
   std::vector<llvm::Value*> transposed_square(
       const Dot& dot, llvm::Value* k, llvm::Value* column,
       const std::function<llvm::Value*(const Coordinates&)>& load);
+
+  // --- cpu_dot_operands.cpp
+  // --------------------------------------------------------------------------
+
+  // The stores that a value leads to element by element; none where it leads elsewhere, too.
+  std::vector<const Instruction*> stores_of(ValueId v) const;
+  // Whether the scalars that a value is computed from have been.
+  bool is_known(ValueId v) const;
+  void find_used(Dot& dot);
+  llvm::Value* used_row(const Dot& dot, llvm::Value* row);
+  void assume_used(const Dot& dot, const Lanes& row);
+  llvm::Value* less_of(llvm::Value* x, llvm::Value* limit);  // null: no limit
+  void put_in_order(Dot& dot);
+  llvm::Type* ordered_type(const Dot& dot);
+  llvm::Value* ordered_element(const Dot& dot, llvm::Value* row, llvm::Value* k);
+  void plan_ahead(Dot& dot, int64_t rows, int64_t packs, const std::vector<ValueId>& transposed);
+  void fetch_ahead(const Dot& dot, const DotBlock& block);
+  void fetch_row(const Instruction& access, Coordinates at, int axis, int64_t elements);
+  std::vector<const Instruction*> loads_of(const Instruction& store) const;
 
   // --- cpu_dot_words.cpp
   // --------------------------------------------------------------------------
@@ -272,7 +307,9 @@ class CpuFunction {
   std::vector<int> depths_;                      // by ValueId: loops around its definition
   std::map<ValueId, Stored> stored_;             // tiles that are held
   std::map<ValueId, int> uses_;
-  std::vector<std::vector<const Instruction*>> users_;     // by ValueId; null: a block yields it
+  std::vector<std::vector<const Instruction*>> users_;  // by ValueId; null: a block yields it
+  std::multimap<ValueId, std::pair<const Instruction*, size_t>>
+      yielding_;                                           // loops, which of theirs
   std::vector<llvm::Value*> buffers_;                      // by parameter
   std::vector<llvm::Value*> program_;                      // this program's coordinates in the grid
   std::map<std::pair<ValueId, Coordinates>, Lanes> memo_;  // of the current pack

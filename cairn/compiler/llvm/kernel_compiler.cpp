@@ -43,9 +43,11 @@ struct Lowered {
       function.addFnAttr(llvm::Attribute::NoUnwind);
       function.addFnAttr("target-cpu", machine->getTargetCPU());
       function.addFnAttr("tune-cpu", host_processor());
-      std::string extras = features.has_bf16 ? "+avx512bf16" : "";
-      if (features.has_vnni) extras += extras.empty() ? "+avx512vnni" : ",+avx512vnni";
-      if (!extras.empty()) function.addFnAttr("target-features", extras);
+      // Every processor with AVX2 knows prefetchw, or takes it for nothing.
+      std::string extras = "+prfchw";
+      if (features.has_bf16) extras += ",+avx512bf16";
+      if (features.has_vnni) extras += ",+avx512vnni";
+      function.addFnAttr("target-features", extras);
       if (target == CpuTarget::avx512) {
         function.addFnAttr("prefer-vector-width", "512");
         function.addFnAttr("min-legal-vector-width", "512");

@@ -29,6 +29,10 @@ void optimize(llvm::Module& module, llvm::TargetMachine& machine);
 // Throws InternalError naming the kernel when a lowering made invalid code.
 void verify(const llvm::Module& module);
 
+// An attribute of functions whose instructions are best left in the order in which they are
+// written.
+inline constexpr char kInOrder[] = "cairn-in-order";
+
 // An object file, or assembly text. Throws Error naming the kernel when the target has no code for
 // it.
 std::string emit(llvm::Module& module, llvm::TargetMachine& machine, bool assembly);
