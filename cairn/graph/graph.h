@@ -36,6 +36,10 @@ struct CustomDefinition {
       vjp = nullptr;
   // Computes it where a device compiles kernels; elsewhere the fallback does.
   std::shared_ptr<const CustomKernel> kernel = nullptr;
+  // The same results with products on numbers of a narrow type, as the transform `precision` asks;
+  // without it the operation stays as it is.
+  std::function<std::vector<Tensor>(std::span<const Tensor> inputs, DType compute)> narrowed =
+      nullptr;
 };
 // Of a node of Op::custom; null where it has none.
 const CustomKernel* kernel_of(const Node& custom);

@@ -78,6 +78,8 @@ Tensor attention_scores(const Tensor& q, const Tensor& k, const AttentionOptions
   return seen.defined() ? where(seen, scores, -INFINITY) : scores;
 }
 
+Tensor rounded(const Tensor& x, DType dtype) { return widened(cast(x, dtype)); }
+
 AttentionResult plain_attention(const Tensor& q, const Tensor& k_in, const Tensor& v_in,
                                 const AttentionOptions& options) {
   const Tensor k = options.block_table.defined() ? paged(k_in, options.block_table) : k_in;
@@ -96,7 +98,7 @@ AttentionResult plain_attention(const Tensor& q, const Tensor& k_in, const Tenso
   Tensor total = sum(e, {-1}, true);
   if (sinks.defined()) total = total + exp(sinks - top);
   const Tensor nothing = equal(total, 0);
-  const Tensor weights = e / where(nothing, 1.0, total);
+  const Tensor weights = rounded(e / where(nothing, 1.0, total), q.dtype());
   const Tensor out = reshape(matmul(by_key_head(weights, G), widened(v)), {B, H, T, v.size(3)});
   const Tensor lse = where(nothing, -INFINITY, log(where(nothing, 1.0, total)) + top);
   return {cast(out, q.dtype()), reshape(lse, {B, H, T})};

@@ -24,6 +24,10 @@ constexpr Tensor AttentionOptions::* kTensors[] = {
     &AttentionOptions::sinks,          &AttentionOptions::block_table,
 };
 
+// 64 queries fill the registers; a few, as when tokens are generated, take those of the heads that
+// read the same keys with them.
+bool is_few_queries(int64_t queries) { return queries < 64; }
+
 // Attention between tensors of other types and sizes, as the options say.
 struct Setting {
   AttentionOptions options;  // its tensors only say which there are
@@ -66,9 +70,7 @@ struct Setting {
     form.dtype = types.inputs[0].dtype;
     form.width = q[3];
     form.value_width = types.inputs[2].shape[3];
-    // 64 queries fill the registers; a few, as when tokens are generated, take those of the heads
-    // that read the same keys with them.
-    form.is_folded = q[2] < 64;
+    form.is_folded = is_few_queries(q[2]);
     const int64_t rows = form.is_folded ? q[1] / k[1] * q[2] : q[2];
     form.queries = rows > 32 ? 64 : rows > 16 ? 32 : 16;
     form.is_causal = options.causal;
@@ -133,7 +135,8 @@ struct Setting {
 // --- the gradient -------------------------------------------------------------------------------
 
 // With P = exp(S - logsumexp): dV = P^T dO, dP = dO V^T, dS = P (dP - delta), dQ = dS K, dK = dS^T
-// Q (Dao et al., 2022, appendix B). `x`: the operands of attention, then logsumexp, d_out, delta.
+// Q (Dao et al., 2022, appendix B), where P and dS are rounded to the type of q before they are
+// multiplied. `x`: the operands of attention, then logsumexp, d_out, delta.
 std::vector<Tensor> plain_gradient(const Setting& setting, std::span<const Tensor> x) {
   const AttentionOptions options = setting.with(x);
   const size_t count = setting.count();
@@ -153,9 +156,11 @@ std::vector<Tensor> plain_gradient(const Setting& setting, std::span<const Tenso
     // Of scores that are seen; the others have weights of 0.
     d_scores = d_scores * by_key_head(where(abs(bent) <= 1, 1 - bent * bent, 0.0), G);
   }
+  const DType narrow = x[0].dtype();
+  d_scores = rounded(d_scores, narrow);
   return {reshape(matmul(d_scores, k), q.shape()),
           matmul(swapaxes(d_scores, -1, -2), by_key_head(q, G)),
-          matmul(swapaxes(weights, -1, -2), d_grouped)};
+          matmul(swapaxes(rounded(weights, narrow), -1, -2), d_grouped)};
 }
 
 std::vector<Tensor> attention_vjp(const Setting& setting, std::span<const Tensor> inputs,
@@ -225,6 +230,14 @@ AttentionResult kernel_attention(const Tensor& q, const Tensor& k, const Tensor&
     definition.vjp = [setting](auto inputs, auto outputs, auto cotangents) {
       return attention_vjp(setting, inputs, outputs, cotangents);
     };
+  definition.narrowed = [setting](auto inputs, DType compute) -> std::vector<Tensor> {
+    // A few queries read each key once: to round it first would cost more than it saves.
+    if (inputs[0].dtype() != DType::f32 || is_few_queries(inputs[0].size(2))) return {};
+    const auto narrow = [&](size_t i) { return cast(inputs[i], compute); };
+    const AttentionResult result =
+        kernel_attention(narrow(0), narrow(1), narrow(2), setting.with(inputs));
+    return {cast(result.out, DType::f32), result.logsumexp};
+  };
   const std::vector<Tensor> result = custom(std::move(definition))(operands);
   return {result[0], result[1]};
 }

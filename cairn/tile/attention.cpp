@@ -169,7 +169,7 @@ Kernel attention_kernel(const AttentionForm& f) {
           const Tile base = finite_or_zero(largest);
           const Tile weight = exp(score - base), keep = exp(carried[0] - base);
           return Tiles{largest, carried[1] * keep + row(sum(weight, 0)),
-                       dot(transpose(widen(values), {1, 0}), weight, carried[2] * keep)};
+                       dot(transpose(values, {1, 0}), narrow(weight, f.dtype), carried[2] * keep)};
         },
         /*stages=*/2);
     // A query that sees no key gives 0.
@@ -243,11 +243,12 @@ Kernel attention_gradient_kernel(const AttentionForm& f) {
                 const Tile bent = tanh(uncapped / a.soft_cap);
                 d_score = d_score * (1 - bent * bent);
               }
+              const Tile narrow_score = narrow(d_score, f.dtype);
               const Tile place = query_row * f.width + feature;
               const Tile there = broadcast_to(inside, {block, f.width});
-              k.store(dq, place, dot(d_score, widen(keys), k.load(dq, place, there)), there);
-              return Tiles{dot(transpose(d_score, {1, 0}), widen(query), carried[0]),
-                           dot(transpose(weight, {1, 0}), widen(d_out), carried[1])};
+              k.store(dq, place, dot(narrow_score, keys, k.load(dq, place, there)), there);
+              return Tiles{dot(transpose(narrow_score, {1, 0}), query, carried[0]),
+                           dot(transpose(narrow(weight, f.dtype), {1, 0}), d_out, carried[1])};
             });
           });
       const Tile inside = column(j < a.keys);

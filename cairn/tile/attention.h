@@ -3,7 +3,9 @@
 //
 // Keys are walked in blocks of 64 from key 0 with a running maximum and sum per query (Milakov and
 // Gimelshein, 2018; FlashAttention: Dao et al., 2022): a query's result depends neither on the
-// queries beside it nor on keys that it does not see.
+// queries beside it nor on keys that it does not see. Scores, softmax and sums are f32 (f64 of
+// f64); weights, and the gradient of scores, are rounded to the type of q before they are
+// multiplied, so that both operands of each product are of that type.
 #pragma once
 
 #include <cstdint>

@@ -29,6 +29,15 @@ Tensor narrow_product(const Node& node, std::vector<Tensor> inputs, DType comput
   return cast(make(node.op(), std::move(inputs), std::move(attrs)), DType::f32);
 }
 
+// A custom operation that knows what to do with narrow numbers; empty: it has no such form.
+std::vector<Tensor> narrow_custom(const Node& node, const std::vector<Tensor>& inputs,
+                                  DType compute) {
+  const AttrValue* value = node.attrs().find(Attr::definition);
+  const DefinitionPtr definition = value ? std::get<DefinitionPtr>(*value) : nullptr;
+  if (!definition || !definition->narrowed) return {};
+  return definition->narrowed(inputs, compute);
+}
+
 }  // namespace
 
 std::vector<Tensor> with_precision(std::span<const Tensor> values, DType compute) {
@@ -38,6 +47,7 @@ std::vector<Tensor> with_precision(std::span<const Tensor> values, DType compute
         fmt::format("[precision] products compute in f32, f16 or bf16, not in {}", name(compute)));
   const auto narrow = [compute](const Node& node,
                                 const std::vector<Tensor>& inputs) -> std::vector<Tensor> {
+    if (node.op() == Op::custom) return narrow_custom(node, inputs, compute);
     if (!is_product_of_f32(node)) return {};
     return {narrow_product(node, inputs, compute)};
   };

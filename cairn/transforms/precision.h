@@ -11,8 +11,9 @@
 namespace cairn {
 
 // `compute`: f16 or bf16 (f32 changes nothing). Products inside cond, loop and checkpoint take
-// part; those of custom() kernels with a definition of their own, and of f64, do not. Apply it
-// before differentiating. Throws Error for another type.
+// part; those of f64, and of custom() kernels that do not say how (CustomDefinition::narrowed), do
+// not. Attention does: queries, keys and values are rounded, and the weights before they multiply
+// the values; scores, softmax and sums stay f32. Apply it before differentiating. Throws Error for another type.
 Graph with_precision(const Graph& graph, DType compute);
 // The same for tensors that are already built.
 std::vector<Tensor> with_precision(std::span<const Tensor> values, DType compute);

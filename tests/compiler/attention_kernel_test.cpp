@@ -34,6 +34,10 @@ std::vector<tile::AttentionForm> forms() {
   add([](auto& f) { f.segments = DType::i32; });
   add([](auto& f) { f.has_mask = f.is_folded = true; });
   add([](auto& f) { f.dtype = DType::bf16; });
+  // Pairs of bf16 that end with a tile, and with a register.
+  add([](auto& f) { f.dtype = DType::bf16, f.is_causal = true, f.width = 32, f.value_width = 16; });
+  add([](auto& f) { f.dtype = DType::bf16, f.has_window = true, f.width = 7, f.value_width = 33; });
+  add([](auto& f) { f.dtype = DType::f16, f.is_causal = true; });
   add([](auto& f) { f.dtype = DType::f64, f.is_causal = true; });
   return result;
 }
@@ -51,7 +55,7 @@ class AttentionKernels : public ::testing::TestWithParam<CpuTarget> {
     const int64_t mask_strides[] = {0, sizes.queries * sizes.keys, sizes.keys, 1};
     std::copy_n(mask_strides, 4, sizes.mask_strides);
     // Every buffer has room for any of them.
-    constexpr int64_t kElements = 2 * 4 * 70 * 18;
+    constexpr int64_t kElements = 2 * 4 * 70 * 33;
     std::vector<test::RandomArgument> arguments;
     for (const tile::Parameter& p : kernel.parameters)
       if (p.is_buffer()) arguments.push_back({kElements, {}, true});

@@ -1,5 +1,6 @@
 // Attention as an operation of the device cpu: its definition in f64 against it, and what a query's
 // result may not depend on.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -198,6 +199,62 @@ TEST_F(AttentionOperation, IsWhatItsDefinitionSays) {
     expect_close(got[3], expected[3], d_score * scale * queries);
     expect_close(got[4], expected[4], error * queries);
   }
+}
+
+// Numbers of 16 bits, each rounded by a `unit` of itself at most: the weights, which add up to 1 or
+// to less, the values' sums, and in the gradient the cotangents, the results that delta is of, and
+// the gradient of the scores.
+TEST_F(AttentionOperation, RoundsWhatItMultipliesToTheTypeOfItsOperands) {
+  Runtime cpu(test::checked({"cpu", 2})), ref({"ref", 2});
+  for (const DType dtype : {DType::bf16, DType::f16})
+    for (const Setting& setting : settings(ref)) {
+      SCOPED_TRACE(fmt::format("{} {}", name(dtype), setting.name));
+      const Operands x = operands_of(ref, setting);
+      const bool is_paged = x.options.block_table.defined();
+      const auto run = [&](Runtime& runtime, DType type, auto call) {
+        AttentionOptions options = x.options;
+        const auto numbers = [&](const Tensor& t) { return cast(cast(t, dtype), type); };
+        if (options.bias.defined()) options.bias = numbers(options.bias);
+        if (options.sinks.defined()) options.sinks = numbers(options.sinks);
+        std::vector<Tensor> in;
+        for (const Tensor& t : x.list()) in.push_back(numbers(t));
+        const auto weights = [&](const Tensor& t) {
+          const Tensor places = arange(t.shape().elements());
+          return reshape(numbers(cos(cast(places, DType::f64))), t.shape());
+        };
+        const AttentionResult r = call(in[0], in[1], in[2], options);
+        std::vector<Tensor> all = {r.out, r.logsumexp};
+        if (!is_paged)
+          for (const Tensor& g :
+               grad(TensorFunction([&](std::span<const Tensor> args) -> std::vector<Tensor> {
+                      const Tensor out = call(args[0], args[1], args[2], options).out;
+                      return {sum(out * weights(out))};
+                    }),
+                    {0, 1, 2})(in))
+            all.push_back(g);
+        return hosts(runtime, all);
+      };
+      const auto got = run(cpu, dtype, attention);
+      const auto expected = run(ref, DType::f64, detail::plain_attention);
+      const double unit = dtype == DType::bf16 ? 0x1p-8 : 0x1p-11;
+      // Weights below the normal numbers of f16 are off by half of their spacing.
+      const double lost =
+          dtype == DType::f16 ? 0x1p-25 * 7 * static_cast<double>(setting.sizes.keys) : 0;
+      const double wide = relative_error(setting.sizes, x.options);
+      expect_close(got[0], expected[0], wide + 2 * unit + lost);
+      expect_close(got[1], expected[1], wide);
+      if (is_paged) continue;
+      const double scale = x.options.scale.value_or(1 / std::sqrt(double(setting.sizes.width)));
+      const auto values = static_cast<double>(setting.sizes.values + 1);
+      // Of a weight times what is at most 2 values: f32's error, delta's, and its own rounding.
+      const double d_score = scale * values * (4 * wide + (2 + 2) * unit) + lost;
+      const double size = 2 * scale * values;
+      const int64_t heads_of_a_key = setting.sizes.heads / setting.sizes.kv_heads;
+      const auto queries = static_cast<double>(setting.sizes.queries * heads_of_a_key);
+      expect_close(got[2], expected[2], d_score + size * unit);
+      expect_close(got[3], expected[3], (d_score + size * unit) * queries);
+      expect_close(got[4], expected[4], (wide + 2 * unit + lost) * queries);
+    }
 }
 
 // The launches of the gradient beside attention's two sum d_out * out and broadcast the cotangent.

@@ -64,6 +64,7 @@ void add_attention_cases(std::vector<Case>& cases) {
           in[0], in[1], in[2], [&](const Ints& i, double s) { return score(in, i, s); }, sinks);
     };
     c.bound = {Bound::terms, 2, 2};
+    c.narrow_roundings = 1;  // the weights
   };
   const auto seen = [](bool yes, double s) { return yes ? s : -INFINITY; };
   one(
@@ -144,6 +145,7 @@ void add_attention_cases(std::vector<Case>& cases) {
     return Arrays{naive_attention(in[0], flat[0], flat[1], causal)[0]};
   };
   paged.bound = {Bound::terms, 2, 2};
+  paged.narrow_roundings = 1;
 }
 
 }  // namespace cairn::test

@@ -61,8 +61,9 @@ struct Case {
   std::vector<DType> dtypes = {DType::f64, DType::f32, DType::f16, DType::bf16};
   // Roundings to a narrow type on the way; composites compute in f32 and round once.
   int roundings = 1;
-  int orders = 2;    // how many times it may be differentiated at these operands
-  bool maps = true;  // whether it can be mapped over a batch of all operands
+  int narrow_roundings = 0;  // more of them where the type is narrower than that of computation
+  int orders = 2;            // how many times it may be differentiated at these operands
+  bool maps = true;          // whether it can be mapped over a batch of all operands
 
   std::vector<Tensor> leaves(DType dtype) const;
 };

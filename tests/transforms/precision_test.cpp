@@ -108,6 +108,40 @@ TEST(Precision, ReachesIntoLoopsConditionsAndCheckpoints) {
   }
 }
 
+TEST(Precision, AttentionRoundsItsOperandsAndKeepsItsSoftmax) {
+  const auto heads = [](int64_t tokens, double seed) {
+    return reshape(matrix(2 * tokens, 8, seed), {1, 2, tokens, 8});
+  };
+  const Tensor q = heads(70, 0.1), k = heads(70, 0.5), v = heads(70, 0.9);
+  const auto mixed = [&](const Tensor& x) { return attention(x, k, v, {.causal = true}); };
+  const AttentionResult whole = mixed(q);
+  const std::vector<Tensor> both{whole.out, whole.logsumexp};
+  const std::vector<Tensor> narrowed = with_precision(both, DType::bf16);
+  const auto rounded = [](const Tensor& x) { return cast(x, DType::bf16); };
+  const AttentionResult defined = attention(rounded(q), rounded(k), rounded(v), {.causal = true});
+  EXPECT_EQ(narrowed[0].dtype(), DType::f32);
+  EXPECT_EQ(value(narrowed[0]), value(cast(defined.out, DType::f32)));
+  EXPECT_EQ(value(narrowed[1]), value(defined.logsumexp));
+  EXPECT_NE(value(narrowed[0]), value(both[0]));
+  // Weights add up to 1 and numbers are below it. A product of two rounded numbers is off by 2^-7
+  // of itself, a score by 8 of them, a weight by two scores and its own rounding, and the result is
+  // rounded too.
+  const double bound = (2 * 2 * 8 / std::sqrt(8.0) + 3) / 256;
+  const auto narrow_values = value(narrowed[0]), wide = value(both[0]);
+  for (size_t i = 0; i < wide.size(); ++i) EXPECT_NEAR(narrow_values[i], wide[i], bound) << i;
+  // Its gradient is that of the narrow one, and comes back in f32.
+  const Tensor gradient = grad([&](const Tensor& x) { return sum(narrow(mixed(x).out)); })(q);
+  const Tensor expected = grad([&](const Tensor& x) {
+    const AttentionResult r = attention(rounded(x), rounded(k), rounded(v), {.causal = true});
+    return sum(cast(r.out, DType::f32));
+  })(q);
+  EXPECT_EQ(gradient.dtype(), DType::f32);
+  EXPECT_EQ(value(gradient), value(expected));
+  // Few queries read each key once, which rounding would only make longer.
+  const Tensor few = attention(heads(3, 0.2), k, v).out;
+  EXPECT_TRUE(same(narrow(few), few));
+}
+
 TEST(Precision, LeavesOthersAlone) {
   const Tensor wide = matmul(matrix(3, 3, 1, DType::f64), matrix(3, 3, 2, DType::f64));
   EXPECT_TRUE(same(narrow(wide), wide));

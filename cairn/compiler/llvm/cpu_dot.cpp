@@ -104,8 +104,10 @@ void CpuFunction::emit_dot(const Instruction& in) {
   if (needs_corrections(dot)) dot.flip = hidden_flip();
   find_depth(dot);
   find_used(dot);
-  const std::vector<ValueId> transposed =
-      stored_.contains(y) || dot.has_words ? std::vector<ValueId>() : transposed_loads({y});
+  if (const auto words = words_.find(y); words != words_.end()) dot.words = words->second;
+  const std::vector<ValueId> transposed = stored_.contains(y) || dot.has_words || dot.words
+                                              ? std::vector<ValueId>()
+                                              : transposed_loads({y});
   if (!transposed.empty() && shape[0] <= few_rows(lanes_)) {
     dot_squares(dot, transposed);
   } else {
@@ -114,7 +116,8 @@ void CpuFunction::emit_dot(const Instruction& in) {
     const int64_t packs = shape[1] / lanes;
     const BlockSize block = block_of(lanes_, shape[0], std::max<int64_t>(packs, 1), type(z).dtype);
     // Words that just one block of rows needs are made where they are.
-    if (dot.step > 1 && !dot.has_words && shape[0] > block.rows) dot.words = words_of(dot);
+    if (dot.step > 1 && !dot.has_words && !dot.words && shape[0] > block.rows)
+      dot.words = words_of(dot);
     if (needs_corrections(dot)) dot.corrections = corrections_of(dot);
     if (shape[0] > block.rows) {
       if (!stored_.contains(x)) put_in_order(dot);

@@ -135,6 +135,98 @@ llvm::Value* CpuFunction::words_of(const Dot& dot) {
   return words;
 }
 
+CpuFunction::WordUses CpuFunction::word_uses(ValueId v) const {
+  constexpr int64_t kMost = 16 * 1024;  // elements, on the stack
+  WordUses uses;
+  const tile::TileType& t = type(v);
+  if (!features_.has_bf16 || t.dtype != DType::bf16 || t.shape.rank() != 2 ||
+      t.shape.elements() > kMost)
+    return uses;
+  const auto operand_of = [&](ValueId value, const auto& visit) {
+    for (const Instruction* user : users_[static_cast<size_t>(value)])
+      if (user && user->op == TileOp::dot)
+        for (size_t i = 0; i < 2; ++i)
+          if (user->operands[i] == value) visit(*user, i);
+  };
+  const bool is_computed = definition(v) && definition(v)->op == TileOp::apply;
+  operand_of(v, [&](const Instruction& dot, size_t i) {
+    // What a loop around the product leaves as it is; and what would be computed for each column.
+    const auto depth = [&](ValueId value) { return depths_[static_cast<size_t>(value)]; };
+    if (i == 1 && depth(dot.results[0]) > depth(v)) uses.down = true;
+    if (i == 0 && is_computed) uses.along = true;
+  });
+  for (const Instruction* user : users_[static_cast<size_t>(v)])
+    if (user && user->op == TileOp::transpose)
+      operand_of(user->results[0], [&](const Instruction&, size_t i) { uses.down |= i == 0; });
+  return uses;
+}
+
+// Both from one evaluation.
+void CpuFunction::hold_words(ValueId v) {
+  const WordUses uses = word_uses(v);
+  if (uses.is_none()) return;
+  if (!stored_.contains(v) && !transposed_loads({v}).empty()) hold(v);
+  const Shape& shape = type(v).shape;
+  const auto lanes = static_cast<int64_t>(lanes_);
+  const int64_t packs = (shape[1] + lanes - 1) / lanes, pairs = (shape[0] + 1) / 2;
+  llvm::Type* const halves = llvm::FixedVectorType::get(b_.getInt16Ty(), lanes_);
+  const auto room = [&](llvm::Type* pack, int64_t count, const char* name) {
+    return stack(llvm::ArrayType::get(pack, static_cast<uint64_t>(count)), name);
+  };
+  llvm::Value* const along = uses.along ? room(halves, 2 * pairs * packs, "halves") : nullptr;
+  llvm::Value* const down = uses.down ? room(pack_type(), pairs * packs, "words") : nullptr;
+  const auto pair = [&](llvm::Value* number, bool is_last_row) {
+    for_each_pack(shape[1], [&](const DotBlock& block) {
+      llvm::Value* word = nullptr;
+      for (int64_t e = 0; e < (is_last_row ? 1 : 2); ++e) {
+        memo_.clear();
+        tail_ = block.tail;
+        llvm::Value* row = b_.CreateAdd(b_.CreateMul(number, i64(2)), i64(e));
+        llvm::Value* value = as_vector(
+            evaluate(v, {Lanes::uniform(row), Lanes::affine(column_of(block, 0), i64(1))}));
+        tail_ = nullptr;
+        // As f32, whose upper halves they are.
+        llvm::Value* bits = b_.CreateLShr(b_.CreateBitCast(value, pack_type()), 16);
+        if (along) {
+          llvm::Value* place = b_.CreateAdd(b_.CreateMul(row, i64(packs)), block.pack);
+          b_.CreateAlignedStore(b_.CreateTrunc(bits, halves), b_.CreateGEP(halves, along, place),
+                                llvm::Align(lanes_ * 2));
+        }
+        word = word ? b_.CreateOr(word, b_.CreateShl(bits, 16)) : bits;
+      }
+      if (!down) return;
+      llvm::Value* place = b_.CreateAdd(b_.CreateMul(number, i64(packs)), block.pack);
+      b_.CreateAlignedStore(word, b_.CreateGEP(pack_type(), down, place), llvm::Align(lanes_ * 4));
+    });
+  };
+  loop_over(i64(0), i64(shape[0] / 2), 1, [&](llvm::Value* number) { pair(number, false); });
+  if (shape[0] % 2) pair(i64(shape[0] / 2), true);
+  memo_.clear();
+  if (along) halves_[v] = along;
+  if (down) words_[v] = down;
+}
+
+// A word of x that is held; null: it is not.
+llvm::Value* CpuFunction::held_left_word(const Dot& dot, llvm::Value* row, const DotStep& at) {
+  const ValueId x = dot.in.operands[0];
+  const auto row_length = [&](ValueId v) {
+    const auto lanes = static_cast<int64_t>(lanes_);
+    return i64((type(v).shape[1] + lanes - 1) / lanes * lanes);
+  };
+  llvm::Value* from = nullptr;
+  if (const auto held = halves_.find(x); held != halves_.end() && !at.is_edge) {
+    llvm::Value* place = b_.CreateAdd(b_.CreateMul(row, row_length(x)), at.k);
+    from = b_.CreateGEP(b_.getInt16Ty(), held->second, place);
+  } else if (const Instruction* in = definition(x); in && in->op == TileOp::transpose) {
+    const ValueId v = in->operands[0];
+    const auto words = words_.find(v);
+    if (words == words_.end()) return nullptr;
+    llvm::Value* place = b_.CreateAdd(b_.CreateMul(b_.CreateLShr(at.k, 1), row_length(v)), row);
+    from = b_.CreateGEP(b_.getInt32Ty(), words->second, place);
+  }
+  return from ? b_.CreateAlignedLoad(b_.getInt32Ty(), from, llvm::Align(4)) : nullptr;
+}
+
 void CpuFunction::for_each_pack(int64_t columns, const std::function<void(const DotBlock&)>& body) {
   const auto lanes = static_cast<int64_t>(lanes_);
   const int64_t whole = columns / lanes;
@@ -163,6 +255,7 @@ llvm::Value* CpuFunction::zero_pack() {
 llvm::Value* CpuFunction::left_word(const Dot& dot, llvm::Value* row, const DotStep& at) {
   if (dot.ordered) return ordered_element(dot, row, at.k);
   const ValueId x = dot.in.operands[0];
+  if (llvm::Value* held = held_left_word(dot, row, at)) return held;
   if (!at.is_edge && can_load_words(dot, x)) {
     const Coordinates along = {Lanes::uniform(row), Lanes::affine(at.k, i64(1))};
     assume_used(dot, along[0]);

@@ -180,10 +180,12 @@ void CpuFunction::emit_block(const Block& code) {
       }
       case TileOp::load: {
         const bool is_written = kernel_.parameters[static_cast<size_t>(in.parameter)].is_written();
-        if (type(in.results[0]).shape.rank() == 0)
+        const ValueId v = in.results[0];
+        if (type(v).shape.rank() == 0)
           emit_scalar(in);
-        else if (is_written || is_better_held(in.results[0]))
-          hold(in.results[0]);  // a later store may change what is there
+        else if (is_written || (word_uses(v).is_none() && is_better_held(v)))
+          hold(v);  // a later store may change what is there
+        hold_words(v);
         break;
       }
       case TileOp::assume:
@@ -197,8 +199,9 @@ void CpuFunction::emit_block(const Block& code) {
       default:
         if (type(in.results[0]).shape.rank() == 0)
           emit_scalar(in);
-        else if (is_better_held(in.results[0]))
+        else if (word_uses(in.results[0]).is_none() && is_better_held(in.results[0]))
           hold(in.results[0]);
+        hold_words(in.results[0]);
     }
   }
 }
@@ -228,7 +231,8 @@ bool CpuFunction::is_better_held(ValueId v) const {
       return true;
   // Only what leaves here for another shape or statement: the rest is part of something longer.
   const auto leaves = [&](const Instruction* user) {
-    return !user || !tile::is_elementwise(*user) || type(user->results[0]).shape != shape;
+    return !user || !tile::is_elementwise(*user) || type(user->results[0]).shape != shape ||
+           !word_uses(user->results[0]).is_none();
   };
   if (std::ranges::none_of(users, leaves) || !is_long(v)) return false;
   // The statements that compute it, each for itself; some compute an element more than once.
@@ -238,7 +242,7 @@ bool CpuFunction::is_better_held(ValueId v) const {
     for (const Instruction* user : users_[static_cast<size_t>(value)]) {
       const bool moves = user && (tile::is_elementwise(*user) || user->op == TileOp::broadcast ||
                                   user->op == TileOp::reshape || user->op == TileOp::transpose);
-      if (!moves) {
+      if (!moves || !word_uses(user->results[0]).is_none()) {
         statements.insert(user && user->op == TileOp::store ? nullptr : user);
         repeats |= user && user->op == TileOp::dot && user->operands[2] != value;
       } else {

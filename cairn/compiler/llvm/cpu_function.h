@@ -281,6 +281,14 @@ class CpuFunction {
   llvm::Value* right_word(const Dot& dot, const DotBlock& block, int64_t p, const DotStep& at);
   llvm::Value* left_word(const Dot& dot, llvm::Value* row, const DotStep& at);
   llvm::Value* words_of(const Dot& dot);
+  // Whether products read words of a bf16 tile so often that they are made once.
+  struct WordUses {
+    bool along = false, down = false;
+    bool is_none() const { return !along && !down; }
+  };
+  WordUses word_uses(ValueId v) const;
+  void hold_words(ValueId v);
+  llvm::Value* held_left_word(const Dot& dot, llvm::Value* row, const DotStep& at);
   void for_each_pack(int64_t columns, const std::function<void(const DotBlock&)>& body);
   llvm::Type* pack_type();  // of i32
   llvm::Value* load_pack(llvm::Value* packs, llvm::Value* number);
@@ -306,6 +314,9 @@ class CpuFunction {
   std::vector<const Instruction*> definitions_;  // by ValueId; null of parameters and arguments
   std::vector<int> depths_;                      // by ValueId: loops around its definition
   std::map<ValueId, Stored> stored_;             // tiles that are held
+  // Tiles of bf16 that are held for products: rows as they are, in 16 bits; and words of two rows,
+  // in packs.
+  std::map<ValueId, llvm::Value*> halves_, words_;
   std::map<ValueId, int> uses_;
   std::vector<std::vector<const Instruction*>> users_;  // by ValueId; null: a block yields it
   std::multimap<ValueId, std::pair<const Instruction*, size_t>>
