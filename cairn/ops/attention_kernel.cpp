@@ -2,6 +2,7 @@
 #include "cairn/ops/attention_kernel.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "cairn/ops/custom.h"
@@ -72,7 +73,11 @@ struct Setting {
     form.value_width = types.inputs[2].shape[3];
     form.is_folded = is_few_queries(q[2]);
     const int64_t rows = form.is_folded ? q[1] / k[1] * q[2] : q[2];
-    form.queries = rows > 32 ? 64 : rows > 16 ? 32 : 16;
+    const bool are_rows = rows <= tile::kFewQueries / 2 && q[3] % 16 == 0;
+    form.queries = rows > 32   ? 64
+                   : rows > 16 ? 32
+                   : are_rows  ? static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(rows)))
+                               : tile::kFewQueries;
     form.is_causal = options.causal;
     form.has_window = options.window > 0;
     form.has_soft_cap = options.soft_cap > 0;

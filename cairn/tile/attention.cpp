@@ -119,7 +119,9 @@ Tile multiple_below(const Tile& x, int64_t n) { return maximum(x, 0) / n * n; }
 
 // The tile of scores has a row per key and a column per query, and the result is transposed until
 // it is written: then all that is known of a query is a number per column, and no product has a
-// transposed right operand but that of the queries, which are read once.
+// transposed right operand but that of the queries, which are read once. Of fewer queries than a
+// register has lanes the tile has a row per query: lanes are keys, then the numbers of a value.
+// Each element is the same chain, and each sum the same tree, in both.
 Kernel attention_kernel(const AttentionForm& f) {
   return build("attention", [&](Builder& k) {
     Attention a(k, f);
@@ -127,6 +129,13 @@ Kernel attention_kernel(const AttentionForm& f) {
     const Buffer out = k.output("out", f.dtype), logsumexp = k.output("logsumexp", a.wide);
     a.declare_scalars();
     const int64_t block = f.queries;
+    const bool by_row = block < kFewQueries;
+    const int key_axis = by_row ? 1 : 0;
+    const auto of_queries = [&](const Tile& x) { return expand_dims(x, key_axis); };
+    const auto of_keys = [&](const Tile& x) { return expand_dims(x, 1 - key_axis); };
+    const auto shape_of = [&](int64_t features) {
+      return by_row ? Shape{block, features} : Shape{features, block};
+    };
     const auto rows_of = [&] { return f.is_folded ? a.heads / a.kv_heads * a.queries : a.queries; };
     k.grid([&] {
       const Tile programs = a.batch * (f.is_folded ? a.kv_heads : a.heads);
@@ -137,12 +146,12 @@ Kernel attention_kernel(const AttentionForm& f) {
     a.place(f.is_folded ? number : number / shared);
     const Tile first = k.program_id(1) * block;
     const Tile i = first + k.arange(block), inside = i < rows, at = minimum(i, rows - 1);
-    const Tile t = row(f.is_folded ? at % a.queries : at);
-    const Tile head =
-        f.is_folded ? row(a.kv_head % a.kv_heads * shared + at / a.queries) : number % a.heads;
+    const Tile t = of_queries(f.is_folded ? at % a.queries : at);
+    const Tile head = f.is_folded ? of_queries(a.kv_head % a.kv_heads * shared + at / a.queries)
+                                  : number % a.heads;
     const Tile query_row = number * rows + at;
     const Tile feature = k.arange(f.width), value_feature = k.arange(f.value_width);
-    const Tile query = k.load(a.q, row(query_row) * f.width + column(feature));
+    const Tile query = k.load(a.q, of_queries(query_row) * f.width + of_keys(feature));
 
     // Blocks that no query of this one sees are not visited.
     Tile begin = k.constant(0, DType::i64), end = a.limit;
@@ -150,7 +159,7 @@ Kernel attention_kernel(const AttentionForm& f) {
       if (f.is_causal) end = minimum(end, a.start + minimum(first + block, rows));
       if (f.has_window) begin = multiple_below(a.start + first - a.window + 1, kAttentionKeys);
     }
-    const Shape per_query = {1, block};
+    const Shape per_query = shape_of(1);
     Tile top = k.full(per_query, -kInfinity, a.wide), total = k.full(per_query, 0, a.wide);
     if (f.sinks) {
       // A logit that no key has.
@@ -158,27 +167,30 @@ Kernel attention_kernel(const AttentionForm& f) {
       total = exp(top - finite_or_zero(top));
     }
     const Tiles result = k.loop(
-        begin, end, kAttentionKeys, {top, total, k.full({f.value_width, block}, 0, a.wide)},
+        begin, end, kAttentionKeys, {top, total, k.full(shape_of(f.value_width), 0, a.wide)},
         [&](const Tile& from, const Tiles& carried) {
-          const Tile j = from + k.arange(kAttentionKeys), key_row = column(a.key_rows(j));
-          const Tile keys = k.load(a.key, key_row * f.width + row(feature));
-          const Tile values = k.load(a.v, key_row * f.value_width + row(value_feature));
-          const Tile product = dot(keys, query, k.full({kAttentionKeys, block}, 0, a.wide));
-          const Tile score = a.scores(product, t, head, column(j));
-          const Tile largest = maximum(carried[0], row(max(score, 0)));
+          const Tile j = from + k.arange(kAttentionKeys), key_row = a.key_rows(j);
+          const Tile keys = k.load(a.key, of_keys(key_row) * f.width + of_queries(feature));
+          const Tile values = k.load(a.v, column(key_row) * f.value_width + row(value_feature));
+          const Tile none = k.full(shape_of(kAttentionKeys), 0, a.wide);
+          const Tile product = by_row ? dot(query, keys, none) : dot(keys, query, none);
+          const Tile score = a.scores(product, t, head, of_keys(j));
+          const Tile largest = maximum(carried[0], of_queries(max(score, key_axis)));
           const Tile base = finite_or_zero(largest);
           const Tile weight = exp(score - base), keep = exp(carried[0] - base);
-          return Tiles{largest, carried[1] * keep + row(sum(weight, 0)),
-                       dot(transpose(values, {1, 0}), narrow(weight, f.dtype), carried[2] * keep)};
+          const Tile narrow_weight = narrow(weight, f.dtype), kept = carried[2] * keep;
+          return Tiles{largest, carried[1] * keep + of_queries(sum(weight, key_axis)),
+                       by_row ? dot(narrow_weight, values, kept)
+                              : dot(transpose(values, {1, 0}), narrow_weight, kept)};
         },
         /*stages=*/2);
     // A query that sees no key gives 0.
     const Tile nothing = result[1] == 0, divisor = where(nothing, 1, result[1]);
     const Tile lse = where(nothing, -kInfinity, log(divisor) + finite_or_zero(result[0]));
-    k.store(out, row(query_row) * f.value_width + column(value_feature),
+    k.store(out, of_queries(query_row) * f.value_width + of_keys(value_feature),
             narrow(result[2] / divisor, f.dtype),
-            broadcast_to(row(inside), {f.value_width, block}));
-    k.store(logsumexp, row(query_row), lse, row(inside));
+            broadcast_to(of_queries(inside), shape_of(f.value_width)));
+    k.store(logsumexp, of_queries(query_row), lse, of_queries(inside));
   });
 }
 

@@ -18,6 +18,7 @@ namespace cairn::tile {
 
 constexpr int64_t kAttentionKeys = 64;
 constexpr int64_t kMaxAttentionWidth = 256;  // of queries and values
+constexpr int64_t kFewQueries = 16;          // fewer in a block are rows of the tile of scores
 
 // What is static in a kernel: which of the arrays there are, and the sizes of its tiles.
 struct AttentionForm {
@@ -25,7 +26,7 @@ struct AttentionForm {
   int64_t width = 0, value_width = 0;
   // Heads that share keys are one row of queries, so that keys are read once: for few queries.
   bool is_folded = false;
-  int64_t queries = 48;  // of a block
+  int64_t queries = 48;  // of a block; fewer than kFewQueries want a width of whole registers
   bool is_causal = false;
   bool has_window = false;
   bool has_soft_cap = false;

@@ -38,6 +38,13 @@ std::vector<tile::AttentionForm> forms() {
   add([](auto& f) { f.dtype = DType::bf16, f.is_causal = true, f.width = 32, f.value_width = 16; });
   add([](auto& f) { f.dtype = DType::bf16, f.has_window = true, f.width = 7, f.value_width = 33; });
   add([](auto& f) { f.dtype = DType::f16, f.is_causal = true; });
+  // Few queries, which are rows.
+  const auto few = [](auto& f, int64_t queries) {
+    f.queries = queries, f.width = 32, f.value_width = 24, f.is_causal = true;
+  };
+  add([&](auto& f) { few(f, 1), f.has_kv_lengths = true; });
+  add([&](auto& f) { few(f, 2), f.is_folded = f.has_soft_cap = true; });
+  add([&](auto& f) { few(f, 8), f.dtype = DType::bf16, f.is_folded = true; });
   add([](auto& f) { f.dtype = DType::f64, f.is_causal = true; });
   return result;
 }

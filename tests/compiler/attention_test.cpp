@@ -46,6 +46,8 @@ std::vector<Setting> settings(Runtime& runtime) {
       {"more keys", {.queries = 70, .keys = 190}, [](const Sizes&) { return AttentionOptions{}; }},
       {"causal", {.queries = 130, .keys = 130, .width = 64, .values = 64}, causal},
       {"causal, few queries", {.queries = 3, .keys = 150}, causal},
+      {"one query of wide heads", {.queries = 1, .keys = 150, .width = 32, .values = 48}, causal},
+      {"few queries of wide heads", {.queries = 3, .keys = 150, .width = 64}, causal},
       {"window",
        {.queries = 200, .keys = 200},
        [](const Sizes&) { return AttentionOptions{.causal = true, .window = 37}; }},
@@ -278,9 +280,10 @@ TEST_F(AttentionOperation, IsOneLaunchAndOneOfItsGradient) {
   EXPECT_EQ(kernels, (std::vector<std::string>{"attention", "attention_gradient"}));
 }
 
+// Few queries of 32 numbers are rows of the tile of scores, many are columns.
 TEST_F(AttentionOperation, DependsOnNoOtherQuery) {
   Runtime one({"cpu", 1}), three({"cpu", 3});
-  const Setting setting{"causal", {.batch = 3, .queries = 140, .keys = 140}, causal};
+  const Setting setting{"causal", {.batch = 3, .queries = 140, .keys = 140, .width = 32}, causal};
   const Operands x = operands_of(one, setting);
   const auto expected = hosts(one, {attention(x.q, x.k, x.v, x.options).out});
   const auto same = [&](const HostArray& got, const Tensor& part) {
@@ -296,7 +299,7 @@ TEST_F(AttentionOperation, DependsOnNoOtherQuery) {
   same(hosts(one, {attention(in_batch(x.q), in_batch(x.k), in_batch(x.v), x.options).out})[0],
        in_batch(all));
   // The last queries alone: one, some, and with fewer keys to come.
-  for (const int64_t count : {1, 5, 64, 100}) {
+  for (const int64_t count : {1, 2, 3, 5, 64, 100}) {
     const auto last = [&](const Tensor& t) { return slice_axis(t, 2, 140 - count, 140); };
     same(hosts(one, {attention(last(x.q), x.k, x.v, x.options).out})[0], last(all));
   }
