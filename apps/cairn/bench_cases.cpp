@@ -158,8 +158,9 @@ BenchGraph convolution_grad_graph(DType t, const Shape& s) {
 }
 double convolution_flops(const Shape& s) {
   const int64_t side = (s[2] + 2 * (s[4] / 2) - s[4]) / s[5] + 1;
+  const int64_t channels = s[1] / groups_of(s);
   return 2 * static_cast<double>(s[0] * s[3] * side * side) *
-         static_cast<double>(s[1] / groups_of(s) * s[4] * s[4]);
+         static_cast<double>(channels * s[4] * s[4]);
 }
 double convolution_grad_flops(const Shape& s) { return 3 * convolution_flops(s); }
 

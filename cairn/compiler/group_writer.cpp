@@ -324,7 +324,7 @@ Tile GroupWriter::windows(const Node& convolution, const Tile& row, const Tile& 
   const Tile begin =
       builder_.load(window_begins_, has_batch ? indices_[0].at * size(m) + row : row);
   if (binding_.is_by_groups) {
-    const Index& group = indices_[static_cast<size_t>(m + 1)];
+    const Index& group = indices_[static_cast<size_t>(m) + 1];
     return builder_.load(inputs_[input], begin + builder_.load(window_steps_, step) + group.at,
                          broadcast_to(group.inside, common_shape(row.shape(), group.at.shape())));
   }
