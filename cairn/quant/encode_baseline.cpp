@@ -1,4 +1,6 @@
 // encode_kernels.inc for CpuTarget::baseline.
+#include <utility>
+
 #include "cairn/quant/encode_kernels.h"
 
 namespace cairn::detail {

@@ -36,17 +36,17 @@ struct EncoderSpec {
   float (*round_minimum)(float) = nullptr;
 };
 
-// Element e of the group in lane l is x[e][l], its weight w[e][l].
+// A group per lane; that of lane l begins at rows[l * elements].
 struct EncoderBatch {
-  alignas(64) float x[kEncoderGroup][kEncoderLanes];
-  alignas(64) float w[kEncoderGroup][kEncoderLanes];
+  const float* rows;        // numbers that are not finite count as 0
+  const float* importance;  // likewise, or null: all 1; so it is too where a group's are all 0
   // Results. Scale and minimum of a block stand in all lanes of its groups.
   alignas(64) float scale[kEncoderLanes];
   alignas(64) float minimum[kEncoderLanes];
   alignas(64) float group_scale[kEncoderLanes];
   alignas(64) float group_minimum[kEncoderLanes];
-  // The level of each element, or, of a codebook, its place in `levels`.
-  alignas(64) float codes[kEncoderGroup][kEncoderLanes];
+  // In the order of `rows`: the level of each element, or, of a codebook, its place in `levels`.
+  alignas(64) int16_t codes[kEncoderGroup * kEncoderLanes];
 };
 
 using EncodeBatch = void (*)(const EncoderSpec& spec, EncoderBatch& batch);
