@@ -13,7 +13,8 @@ namespace cairn {
 // `compute`: f16 or bf16 (f32 changes nothing). Products inside cond, loop and checkpoint take
 // part; those of f64, and of custom() kernels that do not say how (CustomDefinition::narrowed), do
 // not. Attention does: queries, keys and values are rounded, and the weights before they multiply
-// the values; scores, softmax and sums stay f32. Apply it before differentiating. Throws Error for another type.
+// the values; scores, softmax and sums stay f32. Apply it before differentiating. Throws Error for
+// another type.
 Graph with_precision(const Graph& graph, DType compute);
 // The same for tensors that are already built.
 std::vector<Tensor> with_precision(std::span<const Tensor> values, DType compute);
