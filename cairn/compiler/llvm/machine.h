@@ -22,7 +22,7 @@ std::unique_ptr<llvm::TargetMachine> make_gpu_machine(GpuTarget target);
 // What kernels for that level may use: of AVX-512 also what this processor has beside it.
 CpuFeatures cpu_features(CpuTarget target);
 
-// The seven passes that cost 2-9 ms a kernel and give the speed of -O3
+// The seven passes, six on a CPU, that cost 1-6 ms a kernel and give the speed of -O3
 // (docs/adr/0005-tile-compiler.md).
 void optimize(llvm::Module& module, llvm::TargetMachine& machine);
 
