@@ -84,6 +84,8 @@ struct GroupBinding {
   int64_t panel_elements = 0;
   // It is a convolution whose columns are groups (by_groups.cpp).
   bool is_by_groups = false;
+  // Of a product: the size of an element of its second operand.
+  int64_t operand_bytes = 0;
   // What an element costs, in units of about 0.3 ns: as much as copying it.
   int64_t cost = 1;
   // Slices, reversals and pads whose operand's size and start are parameters; places in the group's

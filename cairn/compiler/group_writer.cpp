@@ -136,9 +136,13 @@ void GroupWriter::merge_axes() {
     merged_of_.push_back(static_cast<int>(binding_.axes.size()) - 1);
   }
   if (domain_.reduced >= 0) binding_.reduced = merged(domain_.reduced);
-  const Node& anchor = *group_.nodes[static_cast<size_t>(binding_.anchor)];
-  if (reads_panels(anchor, 1)) binding_.panel_elements = panel_elements(anchor.input(1).dtype());
-  binding_.is_by_groups = anchor.op() == Op::convolution && has_groups_last(anchor);
+  if (domain_.kind == GroupKind::product) {
+    const Node& node = *group_.nodes[static_cast<size_t>(binding_.anchor)];
+    const DType dtype = node.input(1).dtype();
+    binding_.operand_bytes = static_cast<int64_t>(cairn::size_of(dtype));
+    if (reads_panels(node, 1)) binding_.panel_elements = panel_elements(dtype);
+    binding_.is_by_groups = node.op() == Op::convolution && has_groups_last(node);
+  }
   // Of a product the columns are written together.
   const int last_axis = domain_.kind == GroupKind::product ? rank - 2 : rank - 1;
   const int last = last_axis >= 0 ? merged(last_axis) : -1;

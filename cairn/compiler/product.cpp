@@ -139,7 +139,10 @@ GroupForm product_form(const GroupBinding& binding, std::span<const int64_t> siz
   const int64_t steps = sizes.back();
   const int64_t depth = steps <= 16 ? 16 : steps <= 64 ? 64 : 256;
   form.block = {many_rows(m), fitting(n, {64, 80, 48, 32, 16}), depth};
-  if (n > 64 && reads_down(binding, static_cast<int64_t>(sizes.size()) - 3))
+  // Of a long x, too, the rows of a block are read again before they leave the second cache. What
+  // is multiplied as words is written anew by each program, in rows as wide as the block.
+  const bool is_long = steps >= 1024 && !binding.is_strided && binding.operand_bytes >= 4;
+  if (n > 64 && (is_long || reads_down(binding, static_cast<int64_t>(sizes.size()) - 3)))
     form.block.columns = n > 192 ? 384 : n > 128 ? 192 : 128;
   const auto is_short = [&] { return product_work(form, sizes).programs < kSomePrograms; };
   while (is_short() && form.block.columns > 64 && form.block.columns % 128 == 0)
