@@ -30,7 +30,7 @@ Tensor paged(const Tensor& pool, const Tensor& table) {
 Tensor per_row(const Tensor& x) { return reshape(x, {x.rank() ? x.size(0) : 1, 1, 1, 1}); }
 
 // Which keys a query sees, bool, broadcasts to (B, H, T, S); undefined when all are.
-Tensor seen_keys(int64_t B, int64_t T, int64_t S, const AttentionOptions& options) {
+Tensor seen_keys(int64_t batch, int64_t queries, int64_t keys, const AttentionOptions& options) {
   Tensor seen;
   const auto require = [&seen](const Tensor& condition) {
     seen = seen.defined() ? bitwise_and(seen, condition) : condition;
@@ -38,17 +38,18 @@ Tensor seen_keys(int64_t B, int64_t T, int64_t S, const AttentionOptions& option
   if (options.causal || options.window > 0) {
     const Tensor start =
         options.query_start.defined()  ? per_row(cast(options.query_start, DType::i32))
-        : options.kv_lengths.defined() ? per_row(cast(options.kv_lengths, DType::i32)) - T
-                                       : full({1, 1, 1, 1}, S - T, DType::i32);
-    const Tensor distance = start + iota({1, 1, T, S}, 2) - iota({1, 1, T, S}, 3);  // query - key
+        : options.kv_lengths.defined() ? per_row(cast(options.kv_lengths, DType::i32)) - queries
+                                       : full({1, 1, 1, 1}, keys - queries, DType::i32);
+    const Tensor distance =
+        start + iota({1, 1, queries, keys}, 2) - iota({1, 1, queries, keys}, 3);  // query - key
     if (options.causal) require(distance >= 0);
     if (options.window > 0) require(distance < options.window);
   }
   if (options.kv_lengths.defined())
-    require(iota({1, 1, 1, S}, 3) < per_row(cast(options.kv_lengths, DType::i32)));
+    require(iota({1, 1, 1, keys}, 3) < per_row(cast(options.kv_lengths, DType::i32)));
   if (options.query_segments.defined())
-    require(equal(reshape(options.query_segments, {B, 1, T, 1}),
-                  reshape(options.key_segments, {B, 1, 1, S})));
+    require(equal(reshape(options.query_segments, {batch, 1, queries, 1}),
+                  reshape(options.key_segments, {batch, 1, 1, keys})));
   if (options.mask.defined()) require(options.mask);
   return seen;
 }

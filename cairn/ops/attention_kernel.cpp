@@ -112,8 +112,10 @@ struct Setting {
     // Along an axis of one element, or none, every query or key reads the same.
     const auto strides = [&](Tensor AttentionOptions::* tensor, int64_t(&result)[4]) {
       const Shape& from = shape(place_of(tensor));
-      for (int axis = 4, at = from.rank(); axis-- > 0;)
-        result[axis] = at-- > 0 && from[at] > 1 ? from.strides()[at] : 0;
+      for (int axis = 0; axis < 4; ++axis) {
+        const int at = axis - 4 + from.rank();
+        result[axis] = at >= 0 && from[at] > 1 ? from.strides()[at] : 0;
+      }
     };
     if (f.has_mask) strides(&AttentionOptions::mask, sizes.mask_strides);
     if (f.bias) strides(&AttentionOptions::bias, sizes.bias_strides);
