@@ -37,7 +37,7 @@ class GgufMetadata {
   template <class T>
   T number() {
     T value;
-    std::memcpy(&value, take(sizeof(T)).data(), sizeof(T));
+    take(sizeof(T)).copy(reinterpret_cast<char*>(&value), sizeof(T));
     return value;
   }
   std::string text() { return std::string(take(number<uint64_t>())); }

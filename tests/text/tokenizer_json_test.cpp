@@ -174,8 +174,10 @@ TEST(TokenizerJson, BadFilesAreErrorsThatNameWhatIsWrong) {
   EXPECT_THAT(error_of(""), HasSubstr("not valid JSON"));
   EXPECT_THAT(error_of("[]"), HasSubstr("expected an object"));
   EXPECT_THAT(error_of(good.dump().substr(0, 1000)), HasSubstr("not valid JSON"));
-  std::string deep = R"({"type": "ByteLevel"})";
-  for (int i = 0; i < 1000; ++i) deep = R"({"type": "Sequence", "pretokenizers": [)" + deep + "]}";
+  std::string deep;
+  for (int i = 0; i < 1000; ++i) deep += R"({"type": "Sequence", "pretokenizers": [)";
+  deep += R"({"type": "ByteLevel"})";
+  for (int i = 0; i < 1000; ++i) deep += "]}";
   json nested = good;
   nested["pre_tokenizer"] = json::parse(deep);
   EXPECT_THAT(error_of(nested.dump()), HasSubstr("nests too deeply"));
