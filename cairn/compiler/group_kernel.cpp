@@ -48,9 +48,10 @@ std::vector<GroupForm> forms_of(const GroupBinding& binding, std::span<const int
   return forms;
 }
 
-GroupForm odd_form(GroupForm form) {
+GroupForm odd_form(const GroupBinding& binding, GroupForm form) {
   if (form.columns) form.columns = 37;
   if (form.block.rows > 1) form.block.rows = 7;
+  if (binding.panel_elements) return form;
   if (form.block.columns) form.block.columns = form.block.rows == 1 ? 999 : 37;
   if (form.block.depth) form.block.depth = 102;  // even: vdpbf16ps adds up pairs
   return form;

@@ -35,8 +35,9 @@ struct GroupForm {
 GroupForm form_of(const GroupBinding& binding, std::span<const int64_t> sizes);
 // That one, and others worth a try: all give the same bits.
 std::vector<GroupForm> forms_of(const GroupBinding& binding, std::span<const int64_t> sizes);
-// With blocks whose sizes divide nothing, which tests compute with: the same bits.
-GroupForm odd_form(GroupForm form);
+// With blocks whose sizes divide nothing, which tests compute with: the same bits. Panels keep
+// their width and steps, as they were written in them.
+GroupForm odd_form(const GroupBinding& binding, GroupForm form);
 std::string to_string(const GroupForm& form);
 
 // Programs of the grid, and a measure of what one does, in elements or products.

@@ -186,6 +186,16 @@ std::vector<HostArray> run_on(Runtime& runtime, const Graph& graph, bool eager, 
   return results;
 }
 
+// Of f64, on `ref` and on `cpu`.
+void expect_same_bits(const Graph& a, const Graph& b, std::string_view what = "") {
+  for (const std::string device : {"ref", "cpu"}) {
+    Runtime runtime({.device = device, .threads = 1});
+    const HostArray want = run_on(runtime, a, false, true)[0];
+    const HostArray got = run_on(runtime, b, false, true)[0];
+    EXPECT_TRUE(std::ranges::equal(want.span<double>(), got.span<double>())) << device << what;
+  }
+}
+
 TEST_F(Convolutions, RandomNetworksAreThoseOfTheReference) {
   Runtime reference({.device = "ref", .threads = 1});
   Runtime runtime({.device = "cpu", .threads = 2});
@@ -292,12 +302,7 @@ TEST_F(Convolutions, AxesSayWhereXStands) {
     }})",
                                 attrs))
             .value();
-    for (const std::string device : {"ref", "cpu"}) {
-      Runtime runtime({.device = device, .threads = 1});
-      const HostArray want = run_on(runtime, plain, false, true)[0];
-      const HostArray got = run_on(runtime, with_axes, false, true)[0];
-      EXPECT_TRUE(std::ranges::equal(want.span<double>(), got.span<double>())) << device << low;
-    }
+    expect_same_bits(plain, with_axes, low);
   }
 }
 
@@ -322,12 +327,7 @@ TEST_F(Convolutions, GroupsMayBeLast) {
     }})",
                               attrs))
           .value();
-  for (const std::string device : {"ref", "cpu"}) {
-    Runtime runtime({.device = device, .threads = 1});
-    const HostArray want = run_on(runtime, plain, false, true)[0];
-    const HostArray got = run_on(runtime, groups_last, false, true)[0];
-    EXPECT_TRUE(std::ranges::equal(want.span<double>(), got.span<double>())) << device;
-  }
+  expect_same_bits(plain, groups_last);
 }
 
 // One chain of fused multiply-adds over taps, whatever lies along the vectors; of the gradient of

@@ -285,11 +285,12 @@ class CpuBackend : public Backend {
  private:
   GroupForm usual_form(const GroupBinding& binding, std::span<const int64_t> sizes) const {
     const GroupForm form = form_of(binding, sizes);
-    return odd_tiles_ ? odd_form(form) : form;
+    return odd_tiles_ ? odd_form(binding, form) : form;
   }
   GroupKernel usual_kernel(const LaunchGroup& group) const {
     GroupKernel made = make_group_kernel(group);
-    return odd_tiles_ ? make_group_kernel(group, odd_form(made.form)) : std::move(made);
+    return odd_tiles_ ? make_group_kernel(group, odd_form(made.binding, made.form))
+                      : std::move(made);
   }
   // Whether the caches cannot hold what a group writes. Products read more than they write.
   bool is_large(const LaunchGroup& group) const {
