@@ -4,12 +4,11 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
-#include <set>
 
 #include "apps/cairn/inspect.h"
 #include "cairn/base/file.h"
 #include "cairn/io/llama2c.h"
-#include "cairn/io/safetensors.h"
+#include "cairn/io/safetensors_folder.h"
 #include "cairn/models/classifier_files.h"
 #include "cairn/models/families.h"
 
@@ -83,20 +82,6 @@ void add_config(const std::string& path, Subject& subject) {
   subject.memory["kv_cache_bytes_per_token"] = cache_bytes(c.layers, c.kv_heads * c.head_width);
 }
 
-// Every file that the index of a split model names must be there.
-void check_index(const fs::path& index, const std::set<std::string>& present) {
-  constexpr uint64_t kLargest = uint64_t{64} << 20;
-  const Json json = read_json(index.string(), kLargest);
-  const auto map = json.find("weight_map");
-  if (!json.is_object() || map == json.end() || !map->is_object())
-    throw_error(fmt::format("'{}' has no weight_map", index.string()));
-  for (const auto& [tensor, file] : map->items())
-    if (!file.is_string() || !present.contains(file.get<std::string>()))
-      throw_error(
-          fmt::format("'{}' says that {} lies in {}, which is not in the folder; download it again",
-                      index.string(), tensor, file.dump()));
-}
-
 }  // namespace
 
 Subject open_safetensors(const std::string& path, uint64_t bytes) {
@@ -134,12 +119,10 @@ Subject open_model_folder(const std::string& path) {
   const auto open = std::make_shared<std::vector<io::SafetensorsFile>>();
   uint64_t bytes = 0;
   Json names = Json::array();
-  std::set<std::string> present;
   for (const fs::path& file : files) {
     open->push_back(io::SafetensorsFile::open(file.string()).value());
     add_entries(open->back(), subject);
     bytes += fs::file_size(file, failure);
-    present.insert(file.filename().string());
     names.push_back(file.filename().string());
   }
   add_memory(subject, bytes);
@@ -147,7 +130,7 @@ Subject open_model_folder(const std::string& path) {
   subject.metadata["files"] = names;
   if (const fs::path index = fs::path(path) / "model.safetensors.index.json";
       fs::exists(index, failure))
-    check_index(index, present);
+    io::SafetensorsFolder::open(path).value();  // says what does not fit
   for (const char* name : {"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.bpe"}) {
     if (!fs::exists(fs::path(path) / name, failure)) continue;
     subject.metadata["tokenizer"] = name;

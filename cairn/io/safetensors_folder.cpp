@@ -56,6 +56,10 @@ Result<SafetensorsFolder> SafetensorsFolder::open(const fs::path& folder) {
   if (!names) return names.error();
   std::map<std::string, size_t> opened;
   for (const auto& [tensor, file] : names.value()) {
+    if (!fs::exists(folder / file, ignored))
+      return Error(fmt::format(
+          "'{}' says that '{}' lies in {}, which is not in the folder; download it again",
+          index.string(), tensor, file));
     const auto [at, fresh] = opened.try_emplace(file, result.files_.size());
     if (fresh)
       if (auto status = add(file); !status) return status.error();
