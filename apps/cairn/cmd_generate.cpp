@@ -95,6 +95,8 @@ int run(const Options& options, Session& session) {
   check(options);
   const auto runtime = session.make_computing_runtime();
   LanguageModel model = load_language_model_for(options.model, options.tokenizer);
+  if (!model.left_out.empty())
+    session.note(fmt::format("text part only: cairn does not run the model's {}", model.left_out));
   const std::vector<int32_t> prompt = prompt_ids(options, model);
   const int64_t context = model.transformer->config().context;
   const auto prompt_size = static_cast<int64_t>(prompt.size());

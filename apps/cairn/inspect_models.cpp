@@ -78,7 +78,7 @@ void add_config(const std::string& path, Subject& subject) {
   }
   const TransformerConfig& c = parsed.value().transformer;
   if (!parsed.value().left_out.empty())
-    subject.metadata["runs_only"] = "the text part, without " + parsed.value().left_out;
+    subject.metadata["runs_only"] = "text part only, without " + parsed.value().left_out;
   subject.memory["kv_cache_bytes_per_token"] = cache_bytes(c.layers, c.kv_heads * c.head_width);
 }
 
