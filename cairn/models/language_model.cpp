@@ -167,6 +167,11 @@ Result<LanguageModel> load_language_model(const fs::path& path) {
   if (!fs::exists(path, ignored))
     return Error(fmt::format("{}: no such file or folder", path.string()));
   if (path.extension() == ".bin") return load_llama2c(path);
+  if (path.extension() == ".gguf")
+    return Error(fmt::format(
+        "{}: models in GGUF files are looked at, quantized and converted, and run by a later "
+        "version; take the model's Hugging Face folder",
+        path.string()));
   return Error(fmt::format(
       "{} is not a model that cairn reads; expected a Hugging Face folder or a llama2.c .bin file",
       path.string()));

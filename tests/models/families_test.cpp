@@ -209,6 +209,12 @@ TEST(FamilyConfig, TextPartOfLargerModel) {
   EXPECT_TRUE(config.transformer == parse_hf_config(text.dump()).value().transformer);
 }
 
+TEST(LanguageModels, GgufIsNotRunYet) {
+  const auto model = load_language_model(test::golden_path("files/every_kind.gguf"));
+  ASSERT_FALSE(model.ok());
+  EXPECT_THAT(model.error().what(), HasSubstr("run by a later version"));
+}
+
 // A copy of a golden folder that a test may damage.
 class FamilyFolder : public testing::Test {
  protected:
