@@ -4,7 +4,9 @@
 // where no path leaves the group and comes back (the launch could not be ordered then): elementwise
 // nodes over one shape, what a reduction along rows reads and what is made of it, what is made of a
 // product's result. Constants, broadcasts, transposes and slices are computed by each group that
-// reads them and have no launch of their own unless something else reads them.
+// reads them and have no launch of their own unless something else reads them. So are, once groups
+// are made, elementwise values of a few operations that a group would read from another: gelu's
+// exp, which forward and gradient both want, is computed twice and never stored.
 #pragma once
 
 #include <span>

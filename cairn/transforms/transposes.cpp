@@ -14,6 +14,13 @@ namespace {
 
 const Tensor& only(const Linear& l) { return l.cotangents[0]; }
 
+bool swaps_last_two(const Ints& axes) {
+  const int rank = axes.size();
+  for (int i = 0; i + 2 < rank; ++i)
+    if (axes[i] != i) return false;
+  return rank >= 2 && axes[rank - 1] == rank - 2 && axes[rank - 2] == rank - 1;
+}
+
 // --- movement -----------------------------------------------------------------------------------
 
 Tensor of_reshape(const Linear& l, int) { return reshape(only(l), l.inputs[0].shape()); }
@@ -29,7 +36,15 @@ Tensor of_broadcast(const Linear& l, int) {
 }
 
 Tensor of_transpose(const Linear& l, int) {
-  return transpose(only(l), inverse_permutation(l.node.attrs().ints(Attr::axes)));
+  const Ints axes = inverse_permutation(l.node.attrs().ints(Attr::axes));
+  const Node& product = only(l).node();
+  // The gradient of a weight that is kept as [out, in] and multiplied as [in, out]: the product of
+  // the operands in turns, which comes in order, is the same sum.
+  if (product.op() == Op::matmul && swaps_last_two(axes))
+    return make(Op::matmul,
+                {swapaxes(product.input(1), -1, -2), swapaxes(product.input(0), -1, -2)},
+                product.attrs());
+  return transpose(only(l), axes);
 }
 
 Tensor of_slice(const Linear& l, int) {

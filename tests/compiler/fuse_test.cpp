@@ -1,6 +1,7 @@
 // Which nodes of a graph become one launch, and in which order launches run.
 #include "cairn/compiler/fuse.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -205,6 +206,52 @@ TEST_F(Fuse, WhatIsMadeOfAProductIsPartOfIt) {
     return %5, %7
   })");
   EXPECT_THAT(f.launches(), ElementsAre("exp", "matmul broadcast add tanh negate add", "matmul"));
+}
+
+// A way forward and back: what is made of %h is made of it again where it is read.
+TEST_F(Fuse, AFewOperationsAreComputedAgain) {
+  const auto text = [](std::string_view between, std::string_view results) {
+    return fmt::format(R"(graph (%x: f32[8,4], %w: f32[4,16], %v: f32[16,4], %d: f32[8,4]) {{
+      %h = matmul(%x, %w)
+      {}
+      %g = multiply(%h, %t)
+      %y = matmul(%g, %v)
+      %e = matmul(%d, %w)
+      %u = multiply(%e, %t)
+      %r = add(%u, %h)
+      return {}
+    }})",
+                       between, results);
+  };
+  const std::string tanh = "%t = tanh(%h)";
+  const Fused again = fused(text(tanh, "%y, %r"));
+  EXPECT_THAT(again.launches(),
+              UnorderedElementsAre("matmul tanh multiply", "matmul", "tanh matmul multiply add"));
+  EXPECT_EQ(again[0].outputs.size(), 2U);  // %h and %g
+
+  // Not what is written anyway, nor what takes long, nor what is not made of what the reader has.
+  const std::string once = "matmul multiply add";
+  EXPECT_THAT(fused(text(tanh, "%y, %r, %t")).launches(), ::testing::Contains(once));
+  EXPECT_THAT(fused(text("%s = exp(%h) %t = tanh(%s)", "%y, %r")).launches(),
+              ::testing::Contains(once));
+  EXPECT_THAT(fused(text("%t = tanh(%h)", "%y, %u")).launches(),
+              ::testing::Contains("matmul multiply"));
+}
+
+TEST_F(Fuse, WhatNobodyReadsAnyMoreIsNotComputed) {
+  // %s and %t join the first launch; both are computed again by the second.
+  const Fused f = fused(R"(graph (%x: f32[8,4], %w: f32[4,16], %v: f32[16,4], %d: f32[8,4]) {
+    %h = matmul(%x, %w)
+    %y = matmul(%h, %v)
+    %s = tanh(%h)
+    %t = multiply(%s, %h)
+    %e = matmul(%d, %w)
+    %u = multiply(%e, %t)
+    %r = add(%u, %h)
+    return %y, %r
+  })");
+  EXPECT_THAT(f.launches(),
+              UnorderedElementsAre("matmul", "matmul", "tanh multiply matmul multiply add"));
 }
 
 TEST_F(Fuse, EagerIsOneLaunchPerNode) {
