@@ -8,6 +8,7 @@
 #include "cairn/io/llama2c.h"
 #include "cairn/io/safetensors_folder.h"
 #include "cairn/models/families.h"
+#include "cairn/models/gguf_model.h"
 
 namespace cairn {
 namespace {
@@ -161,20 +162,18 @@ Result<LanguageModel> load_language_model(const fs::path& path) {
     if (fs::exists(path / "config.json")) return load_hf(path);
     return Error(fmt::format(
         "{} has no config.json; expected a Hugging Face folder, a folder that cairn train wrote, "
-        "or a llama2.c .bin file",
+        "a GGUF file or a llama2.c .bin file",
         path.string()));
   }
   if (!fs::exists(path, ignored))
     return Error(fmt::format("{}: no such file or folder", path.string()));
   if (path.extension() == ".bin") return load_llama2c(path);
-  if (path.extension() == ".gguf")
-    return Error(fmt::format(
-        "{}: models in GGUF files are looked at, quantized and converted, and run by a later "
-        "version; take the model's Hugging Face folder",
-        path.string()));
-  return Error(fmt::format(
-      "{} is not a model that cairn reads; expected a Hugging Face folder or a llama2.c .bin file",
-      path.string()));
+  if (path.extension() == ".gguf") return load_gguf_model(path);
+  return Error(
+      fmt::format("{} is not a model that cairn reads; expected a Hugging Face folder, a GGUF file "
+                  "or a llama2.c "
+                  ".bin file",
+                  path.string()));
 }
 
 Status save_language_model(const fs::path& folder, Transformer& transformer,

@@ -22,8 +22,8 @@ struct LanguageModel {
 };
 
 // A Hugging Face folder (config.json, generation_config.json, model.safetensors or its shards,
-// tokenizer) or a llama2.c .bin (with a
-// tok*.bin beside it). Weights become f32. The Error names the file and what is wrong with it.
+// tokenizer) or a llama2.c .bin (with a tok*.bin beside it), whose weights become f32, or a GGUF
+// file (gguf_model.h). The Error names the file and what is wrong with it.
 Result<LanguageModel> load_language_model(const std::filesystem::path& path);
 
 // Writes config.json, model.safetensors and the tokenizer's files into an existing folder.

@@ -9,35 +9,43 @@
 namespace cairn {
 namespace {
 
-// The rows (or columns) that a field has in its file tensor.
+// Where the numbers of a field stand in its file tensor.
 struct Window {
+  const FilePlace& place;
   int64_t rows, columns;  // of the field, a vector having one row
   int64_t file_columns;   // of the file tensor's rows
-  int64_t first_row, first_column;
-  Window(const Shape& field, const FilePlace& place) {
-    rows = field.rank() > 1 ? field[0] : 1;
+  bool is_vector;
+  Window(const Shape& field, const FilePlace& file_place)
+      : place(file_place), is_vector(field.rank() == 1) {
+    rows = is_vector ? 1 : field[0];
     columns = rows ? field.elements() / rows : 0;
-    const int64_t c = place.transposed ? rows : columns;
-    const bool side_by_side = place.transposed || field.rank() == 1;
-    file_columns = side_by_side && place.total ? place.total : c;
-    first_row = side_by_side ? 0 : place.first;
-    first_column = side_by_side ? place.first : 0;
+    file_columns = place.transposed ? (place.total ? place.total : rows) : columns;
   }
-  int64_t at(int64_t row, int64_t column, bool transposed) const {
-    const int64_t r = transposed ? column : row;
-    const int64_t c = transposed ? row : column;
-    return (first_row + r) * file_columns + first_column + c;
+  int64_t at(int64_t row, int64_t column) const {
+    if (is_vector) return place.file_output(column, columns);
+    const int64_t output = place.file_output(row, rows);
+    return place.transposed ? column * file_columns + output : output * file_columns + column;
   }
 };
 
+}  // namespace
+
+int64_t FilePlace::file_output(int64_t i, int64_t outputs) const {
+  if (paired_heads) {
+    const int64_t width = outputs / paired_heads, half = paired_width / 2;
+    const int64_t within = i % width;
+    if (within < paired_width) i += (within % half) * 2 + within / half - within;
+  }
+  return first + i;
+}
+
 Shape file_shape(const Shape& field, const FilePlace& place) {
   Shape shape = field;
+  if (place.as_rows) return {place.total / field[0], field[0]};
   if (place.transposed) std::swap(shape[0], shape[1]);
   if (place.total) shape[place.transposed ? shape.rank() - 1 : 0] = place.total;
   return shape;
 }
-
-}  // namespace
 
 Status load_fields(Module& module, const io::TensorFile& file, const NameMap& map) {
   for (const Field& field : fields(module)) {
@@ -61,8 +69,7 @@ Status load_fields(Module& module, const io::TensorFile& file, const NameMap& ma
       const T* in = static_cast<const T*>(array.value().data());
       for (int64_t r = 0; r < window.rows; ++r)
         for (int64_t c = 0; c < window.columns; ++c)
-          out[r * window.columns + c] =
-              cast_element<float>(in[window.at(r, c, place.transposed)]) + added;
+          out[r * window.columns + c] = cast_element<float>(in[window.at(r, c)]) + added;
     });
     *field.tensor = Tensor(values).named(field.path);
   }
@@ -94,7 +101,7 @@ std::vector<io::SafetensorsSource> file_tensors(std::span<const Field> fields,
                            const auto added = static_cast<float>(place.added);
                            for (int64_t r = 0; r < window.rows; ++r)
                              for (int64_t c = 0; c < window.columns; ++c)
-                               out[window.at(r, c, place.transposed)] =
+                               out[window.at(r, c)] =
                                    in[static_cast<size_t>(r * window.columns + c)] - added;
                          }
                          return joined;

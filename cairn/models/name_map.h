@@ -19,8 +19,19 @@ struct FilePlace {
   bool transposed = false;
   int64_t first = 0, total = 0;
   double added = 0;  // to each number of the file
+  // Vectors that share a tensor are its rows, of which there are total / their length.
+  bool as_rows = false;
+  // How some files keep what turns with the position: of each of so many heads the first
+  // `paired_width` outputs stand in pairs, i and i + paired_width / 2 at 2i and 2i + 1.
+  int64_t paired_heads = 0, paired_width = 0;
+
+  // Where output i of a field with `outputs` of them stands among those of the file's tensor.
+  int64_t file_output(int64_t i, int64_t outputs) const;
 };
 using NameMap = std::function<FilePlace(const std::string& field_path)>;
+
+// What the file's tensor has for a field of this shape.
+Shape file_shape(const Shape& field, const FilePlace& place);
 
 // Fills every field from the file, as f32. The Error names the tensor that is missing, or of the
 // wrong shape or type. Tensors of the file that no field asks for are ignored.

@@ -1,0 +1,108 @@
+#include "cairn/models/gguf_model.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+
+#include "cairn/graph/scalar.h"
+#include "cairn/models/gguf_families.h"
+#include "cairn/models/gguf_text.h"
+#include "cairn/ops/elementwise.h"
+#include "cairn/ops/quantize.h"
+
+namespace cairn {
+namespace {
+
+// The field's rows of the file's tensor: a view where they stand together, else a copy in order.
+HostArray rows_of_field(const HostArray& all, const Field& field, const FilePlace& place) {
+  const int64_t rows = field.tensor->shape()[0];
+  const int64_t row_bytes = static_cast<int64_t>(all.bytes()) / all.shape()[0];
+  const auto* from = static_cast<const std::byte*>(all.data());
+  const Shape shape = {rows, all.shape()[1]};
+  if (!place.paired_heads) return {all.dtype(), shape, all.owner(), from + place.first * row_bytes};
+  HostArray ordered(all.dtype(), shape);
+  auto* to = static_cast<std::byte*>(ordered.mutable_data());
+  for (int64_t r = 0; r < rows; ++r)
+    std::memcpy(to + r * row_bytes, from + place.file_output(r, rows) * row_bytes,
+                static_cast<size_t>(row_bytes));
+  return ordered;
+}
+
+// A vector of a model, as f32.
+Tensor vector_of_field(const HostArray& all, const Field& field, const FilePlace& place) {
+  const int64_t count = field.tensor->elements();
+  HostArray values(DType::f32, {count});
+  float* out = values.mutable_span<float>().data();
+  const auto added = static_cast<float>(place.added);
+  visit_dtype(all.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const T* in = static_cast<const T*>(all.data());
+    for (int64_t i = 0; i < count; ++i)
+      out[i] = cast_element<float>(in[place.file_output(i, count)]) + added;
+  });
+  return Tensor(values).named(field.path);
+}
+
+Tensor read_field(const io::GgufFile& file, const Field& field, const FilePlace& place) {
+  const io::GgufEntry* entry = file.tensor(place.name);
+  if (!entry)
+    throw_error(
+        fmt::format("tensor '{}' (for {}) is missing from the file", place.name, field.path));
+  const Shape wanted = file_shape(field.tensor->shape(), place);
+  if (!std::ranges::equal(entry->shape, wanted))
+    throw_error(fmt::format("tensor '{}' has shape ({}); the metadata ask for {}", place.name,
+                            fmt::join(entry->shape, ", "), to_string(wanted)));
+  const HostArray all = file.read(*entry).value();
+  const BlockFormat* format = entry->type->block_format();
+  if (!format && !is_float(all.dtype()))
+    throw_error(fmt::format("tensor '{}' has the type {}; weights are floats or blocks", place.name,
+                            entry->type->name));
+  if (field.tensor->rank() == 1) {
+    if (format)
+      throw_error(fmt::format("tensor '{}' is a vector in blocks of {}; vectors are floats",
+                              place.name, entry->type->name));
+    return vector_of_field(all, field, place);
+  }
+  const Tensor leaf = Tensor(rows_of_field(all, field, place)).named(field.path);
+  if (format) return dequantize(leaf, format->name);
+  return leaf.dtype() == DType::f32 ? leaf : cast(leaf, DType::f32);
+}
+
+LanguageModel load(const io::GgufFile& file) {
+  const TransformerConfig config = parse_gguf_config(file).value();
+  const NameMap names = gguf_names(config);
+  // Before a model of as many layers is built: the last of them must be in the file.
+  const std::string last =
+      names(fmt::format("blocks.{}.attention.output.weight", config.layers - 1)).name;
+  if (!file.tensor(last))
+    throw_error(
+        fmt::format("tensor '{}' is missing from the file, and the metadata say that there "
+                    "are {} layers",
+                    last, config.layers));
+  LanguageModel model;
+  model.transformer = std::make_unique<Transformer>(config);
+  for (const Field& field : fields(*model.transformer))
+    *field.tensor = read_field(file, field, names(field.path));
+  if (has_gguf_tokenizer(file)) {
+    model.tokenizer = gguf_tokenizer(file).value();
+    model.bos = model.tokenizer->bos().value_or(-1);
+  }
+  model.ends = gguf_end_tokens(file);
+  return model;
+}
+
+}  // namespace
+
+Result<LanguageModel> load_gguf_model(const std::filesystem::path& path) {
+  const auto file = io::GgufFile::open(path.string());
+  if (!file) return file.error();
+  try {
+    return load(file.value());
+  } catch (const InternalError&) {
+    throw;
+  } catch (const Error& error) {
+    return Error(fmt::format("{}: {}", path.string(), error.what()));
+  }
+}
+
+}  // namespace cairn
