@@ -86,6 +86,19 @@ bool all_are(const Ints& list, int64_t value) {
   return true;
 }
 
+// Rows of a table are taken before they are decoded or converted, where that is fewer of them.
+Replacement gathered(const Node& node) {
+  const Tensor& table = node.input(0);
+  const Node& inner = table.node();
+  if (node.output().shape.elements() >= table.elements()) return {};
+  // Blocks lie along the last axis.
+  const bool decodes = inner.op() == Op::dequantize &&
+                       node.attrs().integer(Attr::axis) + 1 < table.shape().rank();
+  if (!decodes && inner.op() != Op::cast) return {};
+  const Tensor rows = make(Op::gather, {inner.input(0), node.input(1)}, node.attrs());
+  return {make(inner.op(), {rows}, inner.attrs())};
+}
+
 Replacement movement(const Node& node) {
   if (node.inputs().empty()) return {};
   const Tensor& x = node.input(0);
@@ -135,6 +148,7 @@ Replacement movement(const Node& node) {
       // Starts are clamped, so the whole is all that fits.
       if (same_shape) return {x};
       break;
+    case Op::gather: return gathered(node);
     case Op::reduce:
       if (attrs.ints(Attr::axes).empty()) return {x};
       break;

@@ -10,8 +10,10 @@
 #include "cairn/graph/print.h"
 #include "cairn/graph/verify.h"
 #include "cairn/ops/elementwise.h"
+#include "cairn/ops/index.h"
 #include "cairn/ops/linear.h"
 #include "cairn/ops/movement.h"
+#include "cairn/ops/quantize.h"
 #include "cairn/ops/reduce.h"
 #include "tests/support/same_values.h"
 #include "tests/transforms/numeric.h"
@@ -159,6 +161,23 @@ TEST(Algebra, Movement) {
   EXPECT_EQ(operations(checked(
                 {make(Op::dynamic_slice, {x, any, any, any}, {{Attr::shape, Ints{2, 3, 4}}})})),
             0);
+}
+
+// An embedding of quantized or f16 weights reads the rows that are asked for, not the table.
+TEST(Algebra, RowsAreTakenBeforeTheyAreDecoded) {
+  const Tensor ids = Tensor::from<int32_t>({3, 0, 3}, {3});
+  const Tensor bytes = eval(runtime(), quantize(reals({8, 64})(1), "q8_0"));
+  const Tensor half = eval(runtime(), cast(reals({8, 64})(2), DType::f16));
+  const Tensor tables[] = {dequantize(bytes, "q8_0"), cast(half, DType::f32)};
+  for (const Tensor& table : tables) {
+    const Graph simple = checked({take(table, ids, 0)});
+    const Node& last = simple.outputs[0].node();
+    EXPECT_EQ(last.op(), table.node().op()) << to_text(simple);
+    EXPECT_EQ(last.input(0).shape()[0], 3);
+  }
+  // Columns lie in blocks; all rows are no fewer.
+  EXPECT_EQ(checked({take(tables[0], ids, 1)}).outputs[0].node().op(), Op::gather);
+  EXPECT_EQ(checked({take(tables[1], iota({8}, 0), 0)}).outputs[0].node().op(), Op::gather);
 }
 
 TEST(Algebra, BroadcastOfABroadcast) {
