@@ -194,7 +194,7 @@ void add_generate(const Command& program) {
   const Command command =
       program.command("generate", "Let a language model go on with a text.", kModels);
   command.model(options->model,
-                "a Hugging Face folder, what cairn train wrote, or a llama2.c .bin");
+                "a Hugging Face folder, what cairn train wrote, a GGUF file, or a llama2.c .bin");
   command.option("--prompt", "TEXT", options->prompt, "the text to go on from");
   command.option("--ids", "IDS", options->ids,
                  "token ids to go on from, used as given: 1,2,3, or @FILE with a JSON list");

@@ -1,13 +1,11 @@
 // cairn template render: messages as the prompt that a model was trained on.
 #include <fmt/format.h>
 
-#include <filesystem>
-
 #include "apps/cairn/commands.h"
 #include "apps/cairn/json.h"
 #include "cairn/base/file.h"
+#include "cairn/models/language_model.h"
 #include "cairn/text/chat_template.h"
-#include "cairn/text/model_template.h"
 
 namespace cairn::app {
 namespace {
@@ -23,20 +21,14 @@ struct Options {
 
 text::ModelTemplate find_template(const Options& options) {
   if (!options.model) return {read_file(*options.file, kLargest).value(), {}};
-  if (!std::filesystem::is_directory(*options.model)) {
-    throw_error(fmt::format(
-        "'{}' is no folder of a model; templates are read from tokenizer_config.json and "
-        "chat_template.jinja: name the folder, or the template with --template FILE",
-        *options.model));
-  }
   text::ModelTemplate found;
   if (options.file) {  // replaces the model's, which need not have one
     found = {read_file(*options.file, kLargest).value(), {}};
-    if (auto own = text::load_model_template(*options.model, options.tools.has_value()))
+    if (auto own = load_model_template(*options.model, options.tools.has_value()))
       found.variables = std::move(own).value().variables;
     return found;
   }
-  return text::load_model_template(*options.model, options.tools.has_value()).value();
+  return load_model_template(*options.model, options.tools.has_value()).value();
 }
 
 int render(const Options& options, Session& session) {
@@ -73,7 +65,7 @@ void add_template(const Command& program) {
   const Command command =
       group.command("render", "Print the prompt that a chat template makes of messages.");
   command.option("--model", "PATH", options->model,
-                 "a model's folder: its template and its special tokens");
+                 "a model's folder or GGUF file: its template and its special tokens");
   command.option("--template", "FILE", options->file, "a Jinja template, instead of the model's");
   command.option("--messages", "FILE", options->messages,
                  "JSON: [{\"role\": \"user\", \"content\": \"...\"}, ...]", Need::required);

@@ -90,8 +90,9 @@ void add_tokenize(const Command& program) {
   const auto options = std::make_shared<Options>();
   const Command command =
       program.command("tokenize", "Turn text into token ids, or ids into text.", kModels);
-  command.option("--model", "PATH", options->model,
-                 "the tokenizer of this model: a folder, or a .bin with a tok*.bin beside it");
+  command.option(
+      "--model", "PATH", options->model,
+      "the tokenizer of this model: a folder, a GGUF file, or a .bin with a tok*.bin beside it");
   command.option("--tokenizer", "PATH", options->tokenizer,
                  "tokenizer.json, tokenizer.model, vocab.bpe, *.tiktoken, tok*.bin, or a folder");
   command.option("--text", "TEXT", options->text, "text to turn into ids");

@@ -3,15 +3,12 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <filesystem>
 
 #include "apps/cairn/json.h"
-#include "cairn/base/file.h"
+#include "cairn/models/language_model.h"
 
 namespace cairn::app {
 namespace {
-
-namespace fs = std::filesystem;
 
 std::vector<int32_t> read_ids_file(const std::string& path) {
   constexpr uint64_t kLargest = uint64_t{64} << 20;
@@ -54,19 +51,7 @@ std::string ids_text(std::span<const int32_t> ids) {
 }
 
 std::unique_ptr<text::Tokenizer> tokenizer_of_model(const std::string& model) {
-  std::error_code failure;
-  fs::path place = model;
-  if (!fs::is_directory(place, failure)) {
-    if (place.extension() == ".gguf")
-      throw_error(
-          fmt::format("'{}' is a GGUF file; its tokenizer is read by a later version of cairn; "
-                      "name another with --tokenizer",
-                      model));
-    if (!fs::exists(place, failure)) throw file_error("read", model, ENOENT);
-    place = place.parent_path();
-    if (place.empty()) place = ".";
-  }
-  return text::load_tokenizer(place).value();
+  return load_model_tokenizer(model).value();
 }
 
 std::unique_ptr<text::Tokenizer> tokenizer_of_file(const std::string& path) {

@@ -18,7 +18,8 @@ std::vector<int32_t> parse_ids(const std::string& argument);
 // "1,2,3": what parse_ids reads.
 std::string ids_text(std::span<const int32_t> ids);
 
-// The tokenizer of a model: that of its folder, or the tok*.bin beside a .bin. Throws Error.
+// The tokenizer of a model: that of its folder or GGUF file, or the tok*.bin beside a .bin. Throws
+// Error.
 std::unique_ptr<text::Tokenizer> tokenizer_of_model(const std::string& model);
 std::unique_ptr<text::Tokenizer> tokenizer_of_file(const std::string& path);
 

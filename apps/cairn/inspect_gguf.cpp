@@ -8,6 +8,7 @@
 
 #include "apps/cairn/inspect.h"
 #include "cairn/io/gguf.h"
+#include "cairn/models/gguf_families.h"
 
 namespace cairn::app {
 namespace {
@@ -84,6 +85,9 @@ Subject open_gguf(const std::string& path) {
   for (const auto& [key, value] : file->metadata()) subject.metadata[key] = to_json(value);
   if (const io::GgufValue* family = file->find("general.architecture"); family && family->text())
     subject.family = std::string(*family->text());
+  const auto config = parse_gguf_config(*file);
+  subject.metadata["runs"] = config.ok();
+  if (!config) subject.metadata["why_not"] = config.error().what();
   subject.metadata["gguf.version"] = file->version();
   if (file->big_endian()) subject.metadata["gguf.big_endian"] = true;
   if (file->parts() > 1) subject.metadata["gguf.parts"] = file->parts();

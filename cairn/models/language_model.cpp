@@ -6,9 +6,11 @@
 
 #include "cairn/base/file.h"
 #include "cairn/io/llama2c.h"
+#include "cairn/io/probe.h"
 #include "cairn/io/safetensors_folder.h"
 #include "cairn/models/families.h"
 #include "cairn/models/gguf_model.h"
+#include "cairn/models/gguf_text.h"
 
 namespace cairn {
 namespace {
@@ -154,6 +156,12 @@ Result<LanguageModel> load_llama2c(const fs::path& path) {
   return model;
 }
 
+// By what it begins with: some programs keep files under names of their own.
+bool is_gguf(const fs::path& path) {
+  const auto probe = io::probe_file(path.string());
+  return probe && probe.value().kind == io::FileKind::gguf;
+}
+
 }  // namespace
 
 Result<LanguageModel> load_language_model(const fs::path& path) {
@@ -168,12 +176,44 @@ Result<LanguageModel> load_language_model(const fs::path& path) {
   if (!fs::exists(path, ignored))
     return Error(fmt::format("{}: no such file or folder", path.string()));
   if (path.extension() == ".bin") return load_llama2c(path);
-  if (path.extension() == ".gguf") return load_gguf_model(path);
+  if (is_gguf(path)) return load_gguf_model(path);
   return Error(
       fmt::format("{} is not a model that cairn reads; expected a Hugging Face folder, a GGUF file "
                   "or a llama2.c "
                   ".bin file",
                   path.string()));
+}
+
+Result<std::unique_ptr<text::Tokenizer>> load_model_tokenizer(const fs::path& path) {
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored)) return text::load_tokenizer(path);
+  if (!fs::exists(path, ignored))
+    return Error(fmt::format("{}: no such file or folder", path.string()));
+  if (is_gguf(path)) {
+    const auto file = io::GgufFile::open(path.string());
+    if (!file) return file.error();
+    auto tokenizer = gguf_tokenizer(file.value());
+    if (tokenizer) return tokenizer;
+    return Error(fmt::format("{}: {}", path.string(), tokenizer.error().what()));
+  }
+  return text::load_tokenizer(path.parent_path().empty() ? "." : path.parent_path());
+}
+
+Result<text::ModelTemplate> load_model_template(const fs::path& path, bool with_tools) {
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored)) return text::load_model_template(path, with_tools);
+  if (!fs::exists(path, ignored))
+    return Error(fmt::format("{}: no such file or folder", path.string()));
+  if (!is_gguf(path))
+    return Error(
+        fmt::format("{}: only Hugging Face folders and GGUF files have chat templates; name one "
+                    "with --template FILE",
+                    path.string()));
+  const auto file = io::GgufFile::open(path.string());
+  if (!file) return file.error();
+  auto found = gguf_template(file.value(), with_tools);
+  if (found) return found;
+  return Error(fmt::format("{}: {}", path.string(), found.error().what()));
 }
 
 Status save_language_model(const fs::path& folder, Transformer& transformer,

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cairn/models/transformer.h"
+#include "cairn/text/model_template.h"
 #include "cairn/text/tokenizer.h"
 
 namespace cairn {
@@ -25,6 +26,11 @@ struct LanguageModel {
 // tokenizer) or a llama2.c .bin (with a tok*.bin beside it), whose weights become f32, or a GGUF
 // file (gguf_model.h). The Error names the file and what is wrong with it.
 Result<LanguageModel> load_language_model(const std::filesystem::path& path);
+
+// Of a model as above, without its weights. The Error says that there is none, too.
+Result<std::unique_ptr<text::Tokenizer>> load_model_tokenizer(const std::filesystem::path& path);
+// Its chat template: of a folder or a GGUF file.
+Result<text::ModelTemplate> load_model_template(const std::filesystem::path& path, bool with_tools);
 
 // Writes config.json, model.safetensors and the tokenizer's files into an existing folder.
 Status save_language_model(const std::filesystem::path& folder, Transformer& transformer,

@@ -1,0 +1,124 @@
+// Commands that take a model, on GGUF files.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "cairn/io/gguf.h"
+#include "cairn/io/npy.h"
+#include "tests/cli/program.h"
+#include "tests/support/test_data.h"
+
+namespace cairn::test {
+namespace {
+
+// A golden model of 29 tokens with a vocabulary of letters, and bytes behind them.
+class GgufModelTest : public CliTest {
+ protected:
+  void SetUp() override {
+    CliTest::SetUp();
+    const auto from = io::GgufFile::open(golden_path("families/qwen2/model.gguf").string()).value();
+    io::GgufMetadata metadata = from.metadata();
+    std::vector<std::string> tokens = {"<unk>", "<s>", "</s>"};
+    for (char c = 'a'; tokens.size() < 29; ++c) tokens.emplace_back(1, c);
+    std::vector<int32_t> types(29, 1);
+    types[0] = 2, types[1] = types[2] = 3;
+    for (int byte = 0; byte < 256; ++byte) {
+      tokens.push_back(fmt::format("<0x{:02X}>", byte));
+      types.push_back(6);
+    }
+    const std::vector<float> scores(tokens.size(), 0);
+    using io::GgufValue;
+    metadata.emplace_back("tokenizer.ggml.model", GgufValue::from_text("llama"));
+    metadata.emplace_back("tokenizer.ggml.tokens", GgufValue::from_texts(tokens));
+    metadata.emplace_back("tokenizer.ggml.scores", GgufValue::from_numbers<float>(scores));
+    metadata.emplace_back("tokenizer.ggml.token_type", GgufValue::from_numbers<int32_t>(types));
+    metadata.emplace_back("tokenizer.ggml.bos_token_id", GgufValue::from_number(uint32_t{1}));
+    metadata.emplace_back("tokenizer.ggml.eos_token_id", GgufValue::from_number(uint32_t{2}));
+    metadata.emplace_back("tokenizer.ggml.add_space_prefix", GgufValue::from_bool(false));
+    metadata.emplace_back("tokenizer.chat_template",
+                          GgufValue::from_text("{{ bos_token }}{% for m in messages %}"
+                                               "{{ m.content }}{{ eos_token }}{% endfor %}"));
+    std::vector<io::GgufSource> tensors;
+    for (const io::GgufEntry& entry : from.entries())
+      tensors.push_back({entry.name, entry.type, entry.shape, [&from, &entry] {
+                           const HostArray array = from.read(entry).value();
+                           return SharedBytes(
+                               array.owner(),
+                               {static_cast<const std::byte*>(array.data()), array.bytes()});
+                         }});
+    ASSERT_TRUE(io::write_gguf(path("m.gguf"), metadata, tensors).ok());
+  }
+};
+
+TEST_F(GgufModelTest, TokenizerAndTemplateOfTheMetadata) {
+  EXPECT_EQ(run({"tokenize", "--model", "m.gguf", "--text", "abc", "--add-special"}).out,
+            "1,3,4,5\n");
+  write("messages.json", R"([{"role": "user", "content": "hi"}])");
+  EXPECT_EQ(run({"template", "render", "--model", "m.gguf", "--messages", "messages.json"}).out,
+            "<s>hi</s>");
+}
+
+TEST_F(GgufModelTest, GeneratesAndEvaluatesAsItsFolder) {
+  const auto json = run({"generate", "--model", "m.gguf", "--prompt", "abc", "--max-tokens", "6",
+                         "--temperature", "0", "--ignore-eos", "--json"})
+                        .json();
+  EXPECT_EQ(json["prompt_ids"], nlohmann::json({1, 3, 4, 5}));
+  EXPECT_EQ(json["ids"].size(), 6u);
+  const std::string folder = golden_path("families/qwen2").string();
+  EXPECT_EQ(run({"generate", "--model", folder, "--ids", "1,3,4,5", "--max-tokens", "6",
+                 "--temperature", "0", "--ignore-eos", "--json"})
+                .json()["ids"],
+            json["ids"]);
+  write("t.txt", "abcabcabcabcaabbccabc");
+  const auto against = run({"eval", "perplexity", "--model", "m.gguf", "--file", "t.txt",
+                            "--context", "8", "--against", folder, "--json"})
+                           .json();
+  EXPECT_EQ(against["top1_agreement"], 1.0);
+  EXPECT_NEAR(against["kl"].get<double>(), 0, 1e-6);
+}
+
+TEST_F(GgufModelTest, InspectSaysWhetherItRuns) {
+  EXPECT_EQ(run({"inspect", "m.gguf", "--json"}).json()["metadata"]["runs"], true);
+  const auto other =
+      run({"inspect", golden_path("files/every_kind.gguf").string(), "--json"}).json();
+  EXPECT_EQ(other["metadata"]["runs"], false);
+  EXPECT_NE(other["metadata"]["why_not"].get<std::string>().find("'test' cannot be run"),
+            std::string::npos);
+}
+
+// Every block type computes what its numbers say: a quantized file beside the same numbers in f32.
+TEST_F(GgufModelTest, BlocksAreTheirNumbers) {
+  for (const std::string type : {"Q8_0", "Q4_0", "F16"}) {
+    ASSERT_EQ(run({"quantize", "m.gguf", "q.gguf", "--type", type}).status, 0);
+    ASSERT_EQ(run({"convert", "q.gguf", "f.gguf", "--dtype", "f32"}).status, 0);
+    for (const std::string file : {"q", "f"})
+      ASSERT_EQ(run({"eval", "logits", "--model", file + ".gguf", "--ids", "1,3,4,5,9", "--out",
+                     file + ".npy"})
+                    .status,
+                0);
+    const HostArray q = io::read_npy(path("q.npy")).value();
+    const HostArray f = io::read_npy(path("f.npy")).value();
+    double most = 0;
+    for (int64_t i = 0; i < q.elements(); ++i) most = std::max(most, std::fabs(f.at(i)));
+    for (int64_t i = 0; i < q.elements(); ++i) ASSERT_NEAR(q.at(i), f.at(i), 1e-4 * most) << type;
+  }
+}
+
+TEST_F(GgufModelTest, Stories260K) {
+  CAIRN_REQUIRE_DATA("checkpoints/stories260K/tinyllamas-stories-260k-f32.gguf");
+  std::ifstream in(data_path("checkpoints/stories260K/stories260K.reference.json"));
+  const auto reference = nlohmann::json::parse(in);
+  const auto ids = reference["greedy_ids"].get<std::vector<int>>();
+  const auto json =
+      run({"generate", "--model",
+           data_path("checkpoints/stories260K/tinyllamas-stories-260k-f32.gguf").string(), "--ids",
+           std::to_string(ids[0]), "--max-tokens", std::to_string(ids.size() - 1), "--temperature",
+           "0", "--json"})
+          .json();
+  EXPECT_EQ(json["ids"], nlohmann::json(std::vector<int>(ids.begin() + 1, ids.end())));
+  EXPECT_EQ(json["text"], reference["greedy_text"]);
+}
+
+}  // namespace
+}  // namespace cairn::test
