@@ -3,7 +3,7 @@
 //
 //   language_model TEXT-FILE [STEPS] [FOLDER]
 #include <cairn/cairn.h>
-#include <cairn/models/generate.h>
+#include <cairn/llm/generate.h>
 #include <cairn/models/language_model.h>
 #include <cairn/train/run.h>
 

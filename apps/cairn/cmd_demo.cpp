@@ -16,7 +16,7 @@
 #include "cairn/base/file.h"
 #include "cairn/base/philox.h"
 #include "cairn/io/text_file.h"
-#include "cairn/models/generate.h"
+#include "cairn/llm/generate.h"
 #include "cairn/models/language_model.h"
 #include "cairn/text/utf8.h"
 

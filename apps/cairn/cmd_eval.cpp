@@ -10,7 +10,7 @@
 #include "apps/cairn/model_files.h"
 #include "cairn/base/file.h"
 #include "cairn/io/npy.h"
-#include "cairn/models/generate.h"
+#include "cairn/llm/generate.h"
 #include "cairn/ops/elementwise.h"
 #include "cairn/ops/loss.h"
 #include "cairn/ops/movement.h"

@@ -8,7 +8,7 @@
 #include "apps/cairn/json.h"
 #include "apps/cairn/model_files.h"
 #include "cairn/base/clock.h"
-#include "cairn/models/generate.h"
+#include "cairn/llm/generate.h"
 #include "cairn/text/utf8.h"
 
 namespace cairn::app {

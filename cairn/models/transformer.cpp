@@ -186,7 +186,10 @@ Tensor Transformer::hidden(Context& ctx, const Tensor& ids, std::vector<KvCache>
   if (config_.embedding_scale != 1) x = x * config_.embedding_scale;
   if (positions_) {
     Tensor positions = arange(T);
-    if (cache) positions = positions + cache->front().length;
+    if (cache) {
+      const Tensor& length = cache->front().length;
+      positions = positions + (length.rank() ? expand_dims(length, 1) : length);
+    }
     // The padding of a chunk may stand past the context; nothing reads it.
     positions = minimum(positions, static_cast<int>(config_.context) - 1);
     x = x + positions_->forward(ctx, positions);

@@ -39,6 +39,9 @@ std::optional<OneOf<RmsNorm, HeadNorms>> make_norm(const AttentionConfig& c, int
   return std::nullopt;
 }
 
+// 0-d, or [B] as [B, 1, 1]: what stands beside (B, H, T).
+Tensor per_row(const Tensor& x) { return x.rank() ? reshape(x, {x.size(0), 1, 1}) : x; }
+
 }  // namespace
 
 HeadNorms::HeadNorms(int64_t heads, int64_t width, double epsilon) {
@@ -92,32 +95,38 @@ Tensor Attention::forward(Context& ctx, const Tensor& x, AttentionOptions option
   Tensor v = split(value.forward(ctx, x), config.kv_heads);
   if (config.rotary) {
     Tensor positions = arange(T);
-    if (cache) positions = positions + cache->length;
-    const int64_t reach = !cache ? T : cache->reach ? cache->reach : cache->keys.size(2);
+    if (cache) positions = positions + per_row(cache->length);
+    const int64_t reach = !cache ? T : cache->reach ? cache->reach : cache->capacity();
     q = rotate(q, positions, *config.rotary, reach);
     k = rotate(k, positions, *config.rotary, reach);
   }
   if (cache) {
-    if (T > cache->keys.size(2))
+    if (T > cache->capacity())
       throw_error(
-          fmt::format("[attention] {} tokens do not fit a cache of {}", T, cache->keys.size(2)));
-    const Operand starts[] = {0, 0, cache->length, 0};
-    k = cache->keys = dynamic_update_slice(cache->keys, k, starts);
-    v = cache->values = dynamic_update_slice(cache->values, v, starts);
+          fmt::format("[attention] {} tokens do not fit a cache of {}", T, cache->capacity()));
+    cache->append(k, v);
+    k = cache->keys;
+    v = cache->values;
+    options.key_scales = cache->key_scales;
+    options.value_scales = cache->value_scales;
+    options.block_table = cache->block_table;
     options.query_start = cache->length;
-    cache->length = cache->length + static_cast<int>(T);
-    // The rest of the cache, which a causal mask hides anyway.
-    if (!options.causal && !options.kv_lengths.defined())
-      options.kv_lengths = broadcast_to(cache->length, {B});
+    const Tensor count = cache->count.defined() ? cache->count : full({}, T, DType::i32);
+    cache->length = cache->length + count;
+    options.kv_lengths = broadcast_to(cache->length, {B});
   }
   const Tensor mixed = attention(q, k, v, options).out;  // (B, H, T, D)
   return output.forward(ctx, flatten(transpose(mixed, {0, 2, 1, 3}), 2));
 }
 
 KvCache Attention::empty_cache(int64_t batch, int64_t capacity) const {
-  const Tensor none =
-      zeros({batch, config.kv_heads, capacity, config.head_width}, key.weight.dtype());
-  return {none, none, zeros({}, DType::i32)};
+  const int64_t blocks = (capacity + kKvBlock - 1) / kKvBlock;
+  KvCache cache =
+      KvCache::empty_pool(KvType::f32, batch * blocks, config.kv_heads, config.head_width);
+  cache.block_table = reshape(arange(batch * blocks), {batch, blocks});
+  cache.length = zeros({}, DType::i32);
+  cache.reach = capacity;
+  return cache;
 }
 
 }  // namespace cairn

@@ -4,20 +4,13 @@
 
 #include <optional>
 
+#include "cairn/nn/kv_cache.h"
 #include "cairn/nn/layers.h"
 #include "cairn/nn/norms.h"
 #include "cairn/nn/rotary.h"
 #include "cairn/ops/nn.h"
 
 namespace cairn {
-
-// Keys and values of the tokens so far, and how many there are. A value: forward() puts an extended
-// one in its place, and a copy of the old one stays as it was.
-struct KvCache {
-  Tensor keys, values;  // [B, kv_heads, capacity, head_width]
-  Tensor length;        // i32, 0-d
-  int64_t reach = 0;    // tokens it is meant for (see rotary_table); 0: its capacity
-};
 
 // Norms of queries and keys before they are turned.
 enum class QkNorm : uint8_t {
@@ -60,7 +53,7 @@ struct Attention : Module {
   // too; the cache then holds T more. The caller sees to it that they fit its capacity.
   Tensor forward(Context& ctx, const Tensor& x, AttentionOptions options = {},
                  KvCache* cache = nullptr) const;
-  // For `batch` rows of up to `capacity` tokens, in the type of the weights.
+  // For `batch` rows of up to `capacity` tokens, in f32, each row with blocks of its own.
   KvCache empty_cache(int64_t batch, int64_t capacity) const;
 };
 

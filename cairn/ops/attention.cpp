@@ -26,6 +26,12 @@ Tensor paged(const Tensor& pool, const Tensor& table) {
                  {blocks.size(0), blocks.size(1), blocks.size(2) * blocks.size(3), blocks.size(4)});
 }
 
+// Numbers times their scales, where there are some, f32.
+Tensor scaled(const Tensor& x, const Tensor& scales) {
+  if (!scales.defined()) return x;
+  return cast(x, DType::f32) * repeat(cast(scales, DType::f32), kScaleGroup, -1);
+}
+
 // A value per row of the batch, 0-d or [batch], as [batch or 1, 1, 1, 1].
 Tensor per_row(const Tensor& x) { return reshape(x, {x.rank() ? x.size(0) : 1, 1, 1, 1}); }
 
@@ -83,8 +89,11 @@ Tensor rounded(const Tensor& x, DType dtype) { return widened(cast(x, dtype)); }
 
 AttentionResult plain_attention(const Tensor& q, const Tensor& k_in, const Tensor& v_in,
                                 const AttentionOptions& options) {
-  const Tensor k = options.block_table.defined() ? paged(k_in, options.block_table) : k_in;
-  const Tensor v = options.block_table.defined() ? paged(v_in, options.block_table) : v_in;
+  const auto keys_of = [&](const Tensor& x, const Tensor& scales) {
+    const Tensor numbers = scaled(x, scales);
+    return options.block_table.defined() ? paged(numbers, options.block_table) : numbers;
+  };
+  const Tensor k = keys_of(k_in, options.key_scales), v = keys_of(v_in, options.value_scales);
   const int64_t B = q.size(0), H = q.size(1), T = q.size(2), G = k.size(1), S = k.size(2);
   const Tensor scores = attention_scores(q, k, options);
   const DType wide = scores.dtype();
@@ -118,6 +127,20 @@ AttentionResult attention(Operand q_in, const Tensor& k, const Tensor& v,
                      to_string(q.shape()), to_string(k.shape()), to_string(v.shape())));
   if (options.window < 0)
     fail("attention", fmt::format("window {} is less than 0, which means all", options.window));
+  const auto check_scales = [](const Tensor& x, const Tensor& scales) {
+    Shape expected = x.shape();
+    expected.back() /= kScaleGroup;
+    if (x.dtype() == DType::i8 ? !scales.defined() || x.size(3) % kScaleGroup ||
+                                     scales.shape() != expected || scales.dtype() != DType::f16
+                               : scales.defined())
+      fail("attention",
+           fmt::format("keys and values of i8, and no others, come with scales in f16, one for {} "
+                       "numbers; {} has {}",
+                       kScaleGroup, to_string(x.type()),
+                       scales.defined() ? to_string(scales.type()) : "none"));
+  };
+  check_scales(k, options.key_scales);
+  check_scales(v, options.value_scales);
   return detail::has_attention_kernel(q, k, v, options) ? detail::kernel_attention(q, k, v, options)
                                                         : detail::plain_attention(q, k, v, options);
 }

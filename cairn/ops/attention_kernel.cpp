@@ -23,6 +23,7 @@ constexpr Tensor AttentionOptions::* kTensors[] = {
     &AttentionOptions::query_segments, &AttentionOptions::key_segments,
     &AttentionOptions::mask,           &AttentionOptions::bias,
     &AttentionOptions::sinks,          &AttentionOptions::block_table,
+    &AttentionOptions::key_scales,     &AttentionOptions::value_scales,
 };
 
 // 64 queries fill the registers; a few, as when tokens are generated, take those of the heads that
@@ -69,6 +70,7 @@ struct Setting {
     const Shape &q = types.inputs[0].shape, &k = types.inputs[1].shape;
     tile::AttentionForm form;
     form.dtype = types.inputs[0].dtype;
+    if (types.inputs[1].dtype != form.dtype) form.keys = types.inputs[1].dtype;
     form.width = q[3];
     form.value_width = types.inputs[2].shape[3];
     form.is_folded = is_few_queries(q[2]);
@@ -205,8 +207,12 @@ bool has_attention_kernel(const Tensor& q, const Tensor& k, const Tensor& v,
   const auto fits = [](const Tensor& t) {
     return std::max(t.size(3), int64_t{1}) <= tile::kMaxAttentionWidth && t.shape().elements() > 0;
   };
-  return is_compiled(q) && q.dtype() == k.dtype() && q.dtype() == v.dtype() && fits(q) && fits(k) &&
-         fits(v) && (is_paged || (q.size(0) == k.size(0) && q.size(0) == v.size(0))) &&
+  const bool fit_types =
+      k.dtype() == v.dtype() &&
+      (k.dtype() == q.dtype() ||
+       (q.dtype() == DType::f32 && (k.dtype() == DType::i8 || size_of(k.dtype()) == 2)));
+  return is_compiled(q) && fit_types && (is_compiled(k) || k.dtype() == DType::i8) && fits(q) &&
+         fits(k) && fits(v) && (is_paged || (q.size(0) == k.size(0) && q.size(0) == v.size(0))) &&
          is_compiled(options.bias) && is_compiled(options.sinks);
 }
 
@@ -233,13 +239,17 @@ AttentionResult kernel_attention(const Tensor& q, const Tensor& k, const Tensor&
   definition.kernel = setting.kernel(tile::attention_kernel);
   // The gradient of a bias is the matrix of scores, which the kernels do without; keys in pages are
   // not trained on.
-  if (!given.bias.defined() && !given.block_table.defined())
+  const bool is_one_type = q.dtype() == k.dtype();
+  if (!given.bias.defined() && !given.block_table.defined() && is_one_type)
     definition.vjp = [setting](auto inputs, auto outputs, auto cotangents) {
       return attention_vjp(setting, inputs, outputs, cotangents);
     };
   definition.narrowed = [setting](auto inputs, DType compute) -> std::vector<Tensor> {
-    // A few queries read each key once: to round it first would cost more than it saves.
-    if (inputs[0].dtype() != DType::f32 || is_few_queries(inputs[0].size(2))) return {};
+    // A few queries read each key once: to round it first would cost more than it saves. Keys of
+    // another type are those of a whole pool.
+    if (inputs[0].dtype() != DType::f32 || inputs[1].dtype() != DType::f32 ||
+        setting.options.block_table.defined() || is_few_queries(inputs[0].size(2)))
+      return {};
     const auto narrow = [&](size_t i) { return cast(inputs[i], compute); };
     const AttentionResult result =
         kernel_attention(narrow(0), narrow(1), narrow(2), setting.with(inputs));

@@ -41,6 +41,7 @@ Tensor group_norm(Operand x, int groups, const Tensor& weight = {}, const Tensor
 Tensor batch_norm(Operand x, const Tensor& mean, const Tensor& variance, const Tensor& weight = {},
                   const Tensor& bias = {}, double epsilon = 1e-5);
 
+constexpr int64_t kScaleGroup = 32;
 struct AttentionOptions {
   bool causal = false;
   std::optional<double> scale = std::nullopt;  // 1 / sqrt(head width)
@@ -59,13 +60,18 @@ struct AttentionOptions {
   // i32 [batch, blocks]: keys and values are pools [blocks in all, heads, block size, width], and
   // the keys of a row are those of its blocks, one after the other.
   Tensor block_table = {};
+  // Of keys and values of i8: f16 like those, but with a number for each kScaleGroup of the width,
+  // which are multiplied by it.
+  Tensor key_scales = {};
+  Tensor value_scales = {};
 };
 struct AttentionResult {
   Tensor out;        // [batch, heads, queries, value width]
   Tensor logsumexp;  // f32 (f64 of f64) [batch, heads, queries]
 };
 // q [batch, heads, queries, width], k and v [batch, kv heads, keys, width]; heads is a multiple of
-// kv heads (grouped-query attention). A query that sees no key gives 0.
+// kv heads (grouped-query attention). Keys and values may be of another type than q, as those of a
+// cache: f32, f16, bf16, or i8 with scales. A query that sees no key gives 0.
 AttentionResult attention(Operand q, const Tensor& k, const Tensor& v,
                           const AttentionOptions& options = {});
 

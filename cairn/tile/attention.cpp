@@ -27,8 +27,8 @@ class Attention {
   void declare_inputs() {
     const DType i32 = DType::i32;
     q = k.input("q", f.dtype);
-    key = k.input("k", f.dtype);
-    v = k.input("v", f.dtype);
+    key = k.input("k", f.keys.value_or(f.dtype));
+    v = k.input("v", f.keys.value_or(f.dtype));
     if (f.has_query_start) query_start = k.input("query_start", i32);
     if (f.has_kv_lengths) kv_lengths = k.input("kv_lengths", i32);
     if (f.segments) {
@@ -39,6 +39,10 @@ class Attention {
     if (f.bias) bias = k.input("bias", *f.bias);
     if (f.sinks) sinks = k.input("sinks", *f.sinks);
     if (f.is_paged) block_table = k.input("block_table", i32);
+    if (f.keys == DType::i8) {
+      key_scales = k.input("key_scales", DType::f16);
+      value_scales = k.input("value_scales", DType::f16);
+    }
   }
   void declare_scalars() {
     batch = k.size("batch");
@@ -82,6 +86,13 @@ class Attention {
     const Tile block = cast(k.load(block_table, in_batch * blocks + at / block_size), DType::i64);
     return (block * kv_heads + kv_head % kv_heads) * block_size + at % block_size;
   }
+  // Numbers of k or v, in the type of the queries. rows: key_rows(); features: of the width.
+  Tile load_keys(const Tile& rows, const Tile& features) const {
+    return numbers(key, key_scales, f.width, rows, features);
+  }
+  Tile load_values(const Tile& rows, const Tile& features) const {
+    return numbers(v, value_scales, f.value_width, rows, features);
+  }
   // Scores of queries and keys from their products; -infinity where a key is not seen. t and head:
   // of the queries; j: keys; as a row and a column or the other way round.
   Tile scores(const Tile& product, const Tile& t, const Tile& head, const Tile& j) const {
@@ -102,11 +113,21 @@ class Attention {
     return where(seen, score, -kInfinity);
   }
 
+  Tile numbers(Buffer from, Buffer scales, int64_t width, const Tile& rows,
+               const Tile& features) const {
+    const Tile x = k.load(from, rows * width + features);
+    if (!f.keys) return x;
+    const Tile converted = cast(x, wide);
+    if (f.keys != DType::i8) return converted;
+    const int64_t groups = width / kAttentionScales;
+    return converted * cast(k.load(scales, rows * groups + features / kAttentionScales), wide);
+  }
+
   Builder& k;
   const AttentionForm& f;
   const DType wide;
-  Buffer q, key, v, query_start, kv_lengths, query_segments, key_segments, mask, bias, sinks,
-      block_table;
+  Buffer q, key, key_scales, value_scales, v, query_start, kv_lengths, query_segments, key_segments,
+      mask, bias, sinks, block_table;
   Tile batch, heads, kv_heads, queries, keys, scale, window, soft_cap, query_start_stride,
       block_size, blocks;
   Tiles mask_strides, bias_strides;
@@ -155,9 +176,11 @@ Kernel attention_kernel(const AttentionForm& f) {
 
     // Blocks that no query of this one sees are not visited.
     Tile begin = k.constant(0, DType::i64), end = a.limit;
-    if (!f.is_folded) {
-      if (f.is_causal) end = minimum(end, a.start + minimum(first + block, rows));
-      if (f.has_window) begin = multiple_below(a.start + first - a.window + 1, kAttentionKeys);
+    const Tile last = f.is_folded ? a.queries : minimum(first + block, rows);
+    if (f.is_causal) end = minimum(end, a.start + last);
+    if (f.has_window) {
+      const Tile oldest = f.is_folded ? a.start : a.start + first;
+      begin = multiple_below(oldest - a.window + 1, kAttentionKeys);
     }
     const Shape per_query = shape_of(1);
     Tile top = k.full(per_query, -kInfinity, a.wide), total = k.full(per_query, 0, a.wide);
@@ -170,8 +193,8 @@ Kernel attention_kernel(const AttentionForm& f) {
         begin, end, kAttentionKeys, {top, total, k.full(shape_of(f.value_width), 0, a.wide)},
         [&](const Tile& from, const Tiles& carried) {
           const Tile j = from + k.arange(kAttentionKeys), key_row = a.key_rows(j);
-          const Tile keys = k.load(a.key, of_keys(key_row) * f.width + of_queries(feature));
-          const Tile values = k.load(a.v, column(key_row) * f.value_width + row(value_feature));
+          const Tile keys = a.load_keys(of_keys(key_row), of_queries(feature));
+          const Tile values = a.load_values(column(key_row), row(value_feature));
           const Tile none = k.full(shape_of(kAttentionKeys), 0, a.wide);
           const Tile product = by_row ? dot(query, keys, none) : dot(keys, query, none);
           const Tile score = a.scores(product, t, head, of_keys(j));

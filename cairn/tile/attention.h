@@ -18,11 +18,15 @@ namespace cairn::tile {
 
 constexpr int64_t kAttentionKeys = 64;
 constexpr int64_t kMaxAttentionWidth = 256;  // of queries and values
-constexpr int64_t kFewQueries = 16;          // fewer in a block are rows of the tile of scores
+constexpr int64_t kAttentionScales = 32;
+constexpr int64_t kFewQueries = 16;  // fewer in a block are rows of the tile of scores
 
 // What is static in a kernel: which of the arrays there are, and the sizes of its tiles.
 struct AttentionForm {
-  DType dtype = DType::f32;
+  DType dtype = DType::f32;  // of queries and results
+  // Of keys and values where it is another one, which is converted to f32 as it is read; i8 has
+  // scales. dtype is f32 then.
+  std::optional<DType> keys = std::nullopt;
   int64_t width = 0, value_width = 0;
   // Heads that share keys are one row of queries, so that keys are read once: for few queries.
   bool is_folded = false;
@@ -44,7 +48,8 @@ struct AttentionForm {
 //   q [batch, heads, queries, width], k [batch, kv heads, keys, width], v [..., value width];
 //   query_start i32 [] or [batch], kv_lengths i32 [batch], query_segments [batch, queries] and
 //   key_segments [batch, keys], mask and bias (strided), sinks [heads], block_table i32
-//   [batch, blocks] (k and v are pools [blocks in all, kv heads, block size, ...] then);
+//   [batch, blocks] (k and v are pools [blocks in all, kv heads, block size, ...] then), key_scales
+//   and value_scales f16 (like k and v, a number for each kAttentionScales of the width);
 //   out like q of the value width, and logsumexp, f32 (f64 of f64) [batch, heads, queries].
 // Scalars: attention_scalars().
 Kernel attention_kernel(const AttentionForm& form);

@@ -10,7 +10,7 @@
 #include "cairn/base/names.h"
 #include "cairn/models/classifier.h"
 #include "cairn/models/classifier_files.h"
-#include "cairn/models/generate.h"
+#include "cairn/llm/generate.h"
 #include "cairn/models/language_model.h"
 #include "cairn/ops/elementwise.h"
 #include "cairn/ops/index.h"

@@ -43,17 +43,19 @@ class Decode : public testing::Test {
   }
   // Logits of the third of three tokens; those of row b are 7 b, 7 b + 1, 7 b + 2.
   std::vector<float> third_token(int64_t batch) {
-    std::vector<Tensor> args = {Tensor::from<int32_t>({0}, {})};
+    std::vector<Tensor> args = {Tensor::from<int32_t>({0}, {}),
+                                model->empty_cache(batch, kCapacity)[0].block_table};
     for (const KvCache& c : model->empty_cache(batch, kCapacity))
       args.insert(args.end(), {c.keys, c.values});
     args = eval(*runtime, args);
+    const Tensor table = args[1];
     std::vector<Tensor> results;
     for (int32_t at = 0; at < 3; ++at) {
       std::vector<int32_t> ids;
       for (int32_t b = 0; b < batch; ++b) ids.push_back((7 * b + at) % kVocabulary);
       args.push_back(Tensor::from<int32_t>(std::span<const int32_t>(ids), {batch, 1}));
       results = step(*runtime, args);
-      args = {Tensor::from<int32_t>({at + 1}, {})};
+      args = {Tensor::from<int32_t>({at + 1}, {}), table};
       args.insert(args.end(), results.begin() + 1, results.end());
     }
     return results[0].to_vector<float>();
@@ -62,11 +64,12 @@ class Decode : public testing::Test {
   const io::TemporaryFolder folder;
   std::unique_ptr<Runtime> runtime;
   std::unique_ptr<Transformer> model;
-  // (length, cache..., ids) → logits, cache...
+  // (length, block table, cache..., ids) → logits, cache...
   Function step{[this](std::span<const Tensor> args) {
     std::vector<KvCache> caches;
-    for (size_t i = 1; i + 2 < args.size(); i += 2)
-      caches.push_back({args[i], args[i + 1], args[0]});
+    for (size_t i = 2; i + 2 < args.size(); i += 2)
+      caches.push_back(
+          {.keys = args[i], .values = args[i + 1], .block_table = args[1], .length = args[0]});
     Context ctx;
     const Tensor h = model->hidden(ctx, args.back(), &caches);
     std::vector<Tensor> out = {model->logits(ctx, h)};

@@ -10,7 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cairn/base/file.h"
-#include "cairn/models/generate.h"
+#include "cairn/llm/generate.h"
 #include "cairn/models/language_model.h"
 #include "tests/io/temporary_folder.h"
 #include "tests/support/checked_runtime.h"

@@ -1,5 +1,5 @@
 // Sampling from logits that are known, and the generator's cache.
-#include "cairn/models/generate.h"
+#include "cairn/llm/generate.h"
 
 #include <gtest/gtest.h>
 

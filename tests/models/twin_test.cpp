@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cairn/models/families.h"
-#include "cairn/models/generate.h"
+#include "cairn/llm/generate.h"
 #include "cairn/models/language_model.h"
 #include "cairn/ops/elementwise.h"
 #include "cairn/ops/loss.h"

@@ -81,7 +81,9 @@ class CacheTest : public testing::TestWithParam<bool> {
     const Tensor y = attention.forward(ctx, slice_axis(x, 1, from, to), options, &cache);
     const Tensor all[] = {y, cache.keys, cache.values, cache.length};
     const auto leaves = eval(runtime(), all);
-    cache = {leaves[1], leaves[2], leaves[3]};
+    cache.keys = leaves[1];
+    cache.values = leaves[2];
+    cache.length = leaves[3];
     return leaves[0];
   }
   Attention attention;

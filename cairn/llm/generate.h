@@ -1,9 +1,7 @@
-// Generation: tokens from a language model, with a key-value cache.
+// One sequence of tokens and what comes next: a Decoder with a sampler.
 //
-// Prefill runs over the prompt in chunks of a fixed size and decode over one token, so three plans
-// serve a conversation of any length. Products read the weights in an order of their own
-// (compiler/panels.h), made once. Sampling is part of
-// the compiled step; what it depends on (temperature, top-k, ..., the key) is data.
+// Sampling is a compiled step of its own; what it depends on (temperature, top-k, ..., the key) is
+// data.
 #pragma once
 
 #include <functional>
@@ -11,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "cairn/models/transformer.h"
+#include "cairn/llm/decoder.h"
 
 namespace cairn {
 
@@ -29,16 +27,14 @@ struct GeneratorOptions {
   // Keep the weights once more in the order that products like best: a token is up to twice as
   // fast for the memory of the weights again.
   bool pack_weights = true;
+  KvType kv = KvType::f32;  // what the cache keeps
 };
 
 class Generator {
  public:
-  // How many tokens of a prompt are fed at once.
-  static constexpr size_t kChunk = 64;
-
   // `capacity`: tokens that the cache holds; at most the model's context where positions are
-  // learned. Weights and cache stay f32. The weights are those that the model has when the first
-  // token is fed. Throws Error when there is no memory for the cache.
+  // learned. The weights are those that the model has when the first token is fed. Throws Error
+  // when there is no memory for the cache.
   Generator(Runtime& runtime, Transformer& model, int64_t capacity, GeneratorOptions options = {});
   ~Generator();
 
