@@ -40,8 +40,9 @@ const DecoderOptions& checked(const DecoderOptions& o, const TransformerConfig& 
 }
 
 std::vector<KvCache> empty_pools(const TransformerConfig& config, const DecoderOptions& o) {
-  return {static_cast<size_t>(config.layers),
-          KvCache::empty_pool(o.kv, block_count(o) + 1, config.kv_heads, config.head_width)};
+  return {
+      static_cast<size_t>(config.layers),
+      KvCache::empty_pool(dtype_of(o.kv), block_count(o) + 1, config.kv_heads, config.head_width)};
 }
 
 int64_t longest_window(const TransformerConfig& config) {

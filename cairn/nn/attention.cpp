@@ -122,7 +122,7 @@ Tensor Attention::forward(Context& ctx, const Tensor& x, AttentionOptions option
 KvCache Attention::empty_cache(int64_t batch, int64_t capacity) const {
   const int64_t blocks = (capacity + kKvBlock - 1) / kKvBlock;
   KvCache cache =
-      KvCache::empty_pool(KvType::f32, batch * blocks, config.kv_heads, config.head_width);
+      KvCache::empty_pool(key.weight.dtype(), batch * blocks, config.kv_heads, config.head_width);
   cache.block_table = reshape(arange(batch * blocks), {batch, blocks});
   cache.length = zeros({}, DType::i32);
   cache.reach = capacity;

@@ -53,7 +53,8 @@ struct Attention : Module {
   // too; the cache then holds T more. The caller sees to it that they fit its capacity.
   Tensor forward(Context& ctx, const Tensor& x, AttentionOptions options = {},
                  KvCache* cache = nullptr) const;
-  // For `batch` rows of up to `capacity` tokens, in f32, each row with blocks of its own.
+  // For `batch` rows of up to `capacity` tokens in the type of the weights, each row with blocks of
+  // its own.
   KvCache empty_cache(int64_t batch, int64_t capacity) const;
 };
 

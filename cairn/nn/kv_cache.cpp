@@ -9,21 +9,6 @@
 #include "cairn/ops/reduce.h"
 
 namespace cairn {
-namespace {
-
-DType dtype_of(KvType type) {
-  switch (type) {
-    case KvType::f32: return DType::f32;
-    case KvType::f16: return DType::f16;
-    case KvType::q8_0: return DType::i8;
-  }
-  return DType::f32;
-}
-
-constexpr KvType kTypes[] = {KvType::f32, KvType::f16, KvType::q8_0};
-
-}  // namespace
-
 std::string_view name(KvType type) {
   switch (type) {
     case KvType::f32: return "f32";
@@ -34,9 +19,18 @@ std::string_view name(KvType type) {
 }
 
 KvType kv_type_of(std::string_view wanted) {
-  for (const KvType type : kTypes)
+  for (const KvType type : {KvType::f32, KvType::f16, KvType::q8_0})
     if (name(type) == wanted) return type;
   throw_error(fmt::format("keys and values are kept in f32, f16 or q8_0, not in '{}'", wanted));
+}
+
+DType dtype_of(KvType type) {
+  switch (type) {
+    case KvType::f32: return DType::f32;
+    case KvType::f16: return DType::f16;
+    case KvType::q8_0: return DType::i8;
+  }
+  return DType::f32;
 }
 
 std::vector<Tensor*> KvCache::pool() {
@@ -45,11 +39,10 @@ std::vector<Tensor*> KvCache::pool() {
   return all;
 }
 
-KvCache KvCache::empty_pool(KvType type, int64_t blocks, int64_t kv_heads, int64_t head_width) {
+KvCache KvCache::empty_pool(DType dtype, int64_t blocks, int64_t kv_heads, int64_t head_width) {
   KvCache cache;
-  const DType dtype = dtype_of(type);
   cache.keys = cache.values = zeros({blocks, kv_heads, kKvBlock, head_width}, dtype);
-  if (type != KvType::q8_0) return cache;
+  if (dtype != DType::i8) return cache;
   if (head_width % kKvGroup)
     throw_error(
         fmt::format("keys and values of q8_0 come in groups of {} numbers, and the model's heads "

@@ -14,6 +14,7 @@ enum class KvType : uint8_t { f32, f16, q8_0 };
 std::string_view name(KvType type);
 // "f32", "f16" or "q8_0"; throws Error naming them.
 KvType kv_type_of(std::string_view name);
+DType dtype_of(KvType type);  // i8 for q8_0
 
 constexpr int64_t kKvBlock = 64;           // tokens of a block: those that attention reads at once
 constexpr int64_t kKvGroup = kScaleGroup;  // numbers of one factor in q8_0
@@ -35,9 +36,9 @@ struct KvCache {
   // The pool's tensors: keys, values and, where there are some, their scales.
   std::vector<Tensor*> pool();
 
-  // Blocks that hold zeros, with no table and length. Throws Error when the type does not fit the
-  // width.
-  static KvCache empty_pool(KvType type, int64_t blocks, int64_t kv_heads, int64_t head_width);
+  // Blocks that hold zeros, with no table and length; of i8 with scales. Throws Error when the
+  // scales do not divide the width.
+  static KvCache empty_pool(DType dtype, int64_t blocks, int64_t kv_heads, int64_t head_width);
   // Appends k and v, [B, kv_heads, T, head_width], behind the tokens that are there. The caller
   // sees to it that the table has blocks for them.
   void append(const Tensor& k, const Tensor& v);

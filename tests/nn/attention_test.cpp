@@ -173,8 +173,8 @@ TEST(AttentionModule, MistakesNameTheNumbers) {
             std::string::npos);
   KvCache cache = a.empty_cache(1, 2);
   EXPECT_NE(message([&] {
-              a.forward(ctx, zeros({1, 3, 4}), {}, &cache);
-            }).find("3 tokens do not fit a cache of 2"),
+              a.forward(ctx, zeros({1, 65, 4}), {}, &cache);
+            }).find("65 tokens do not fit a cache of 64"),
             std::string::npos);
 }
 
