@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <numeric>
 
 #include "cairn/models/transformer.h"
 #include "cairn/ops/movement.h"
@@ -43,12 +44,13 @@ class Decode : public testing::Test {
   }
   // Logits of the third of three tokens; those of row b are 7 b, 7 b + 1, 7 b + 2.
   std::vector<float> third_token(int64_t batch) {
-    std::vector<Tensor> args = {Tensor::from<int32_t>({0}, {}),
-                                model->empty_cache(batch, kCapacity)[0].block_table};
+    std::vector<int32_t> blocks(static_cast<size_t>(batch));
+    std::iota(blocks.begin(), blocks.end(), 0);
+    const Tensor table = Tensor::from<int32_t>(std::span<const int32_t>(blocks), {batch, 1});
+    std::vector<Tensor> args = {Tensor::from<int32_t>({0}, {}), table};
     for (const KvCache& c : model->empty_cache(batch, kCapacity))
       args.insert(args.end(), {c.keys, c.values});
     args = eval(*runtime, args);
-    const Tensor table = args[1];
     std::vector<Tensor> results;
     for (int32_t at = 0; at < 3; ++at) {
       std::vector<int32_t> ids;
@@ -78,15 +80,16 @@ class Decode : public testing::Test {
   }};
 };
 
-// A schedule for each of the multiples that a structure knows (1, 2, 4, 16, 64), of the step and of
-// the empty cache; products have a kernel for each block of rows that suits a number of them.
+// A schedule for each of the multiples that a structure knows (1, 2, 4, 16, 64) of the batch and of
+// the rows that are written, two for each key head of a token: seven of the step and of the empty
+// cache. Products have a kernel for each block of rows that suits a number of them.
 TEST_F(Decode, BatchesOfOneTo64) {
   const std::vector<float> first = third_token(1);
   for (int64_t batch = 2; batch <= 64; ++batch) {
     const std::vector<float> rows = third_token(batch);
     ASSERT_TRUE(std::equal(first.begin(), first.end(), rows.begin())) << batch;
   }
-  EXPECT_LE(runtime->stats().schedules_made, 12);
+  EXPECT_LE(runtime->stats().schedules_made, 15);
   EXPECT_LE(kernels_on_disk(), 90);
   if (runtime->backend().name() == "cpu") {
     EXPECT_GE(kernels_on_disk(), 20);
