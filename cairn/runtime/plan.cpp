@@ -213,7 +213,7 @@ std::vector<std::pair<size_t, size_t>> pair_donations(const Graph& graph,
   for (size_t j = 0; j < graph.outputs.size(); ++j) {
     roots.push_back(root_of(graph.outputs[j]));
     if (seen.emplace(roots[j], true).second && !is_given(roots[j].node()))
-      free[key(roots[j].type())].push_back(j);
+      free[key(graph.outputs[j].type())].push_back(j);
   }
   for (size_t i = 0; i < donated.size(); ++i) {
     const Tensor& argument = graph.inputs[i];
@@ -222,7 +222,8 @@ std::vector<std::pair<size_t, size_t>> pair_donations(const Graph& graph,
     if (found == free.end()) continue;
     std::vector<size_t>& results = found->second;
     const auto fits = std::find_if(results.begin(), results.end(), [&](size_t j) {
-      return roots[j].dtype() == argument.dtype() && roots[j].shape() == argument.shape();
+      return graph.outputs[j].dtype() == argument.dtype() &&
+             graph.outputs[j].shape() == argument.shape();
     });
     if (fits == results.end()) continue;
     pairs.emplace_back(i, *fits);
