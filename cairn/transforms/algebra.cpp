@@ -92,8 +92,8 @@ Replacement gathered(const Node& node) {
   const Node& inner = table.node();
   if (node.output().shape.elements() >= table.elements()) return {};
   // Blocks lie along the last axis.
-  const bool decodes = inner.op() == Op::dequantize &&
-                       node.attrs().integer(Attr::axis) + 1 < table.shape().rank();
+  const bool decodes =
+      inner.op() == Op::dequantize && node.attrs().integer(Attr::axis) + 1 < table.shape().rank();
   if (!decodes && inner.op() != Op::cast) return {};
   const Tensor rows = make(Op::gather, {inner.input(0), node.input(1)}, node.attrs());
   return {make(inner.op(), {rows}, inner.attrs())};
