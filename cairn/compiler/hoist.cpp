@@ -5,6 +5,7 @@
 #include "cairn/compiler/channels_last.h"
 #include "cairn/compiler/node_class.h"
 #include "cairn/compiler/panels.h"
+#include "cairn/compiler/quantized.h"
 #include "cairn/compiler/schedule.h"
 #include "cairn/graph/infer.h"
 #include "cairn/graph/node_map.h"
@@ -154,6 +155,9 @@ class Hoist {
 
 }  // namespace
 
-Hoisted hoist(const Graph& graph, bool packs) { return Hoist(graph, packs).run(graph); }
+Hoisted hoist(const Graph& graph, bool packs) {
+  const Graph lowered = packs ? lower_quantized(graph) : graph;
+  return Hoist(lowered, packs).run(lowered);
+}
 
 }  // namespace cairn

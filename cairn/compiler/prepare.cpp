@@ -4,6 +4,7 @@
 
 #include "cairn/compiler/channels_last.h"
 #include "cairn/compiler/kernel_compiler.h"
+#include "cairn/compiler/quantized.h"
 #include "cairn/graph/numbering.h"
 #include "cairn/graph/scope.h"
 
@@ -63,7 +64,8 @@ Tensor one_after_the_other(const Node& node, const Tensor& x) {
 
 }  // namespace
 
-Graph prepare(const Graph& graph) {
+Graph prepare(const Graph& given) {
+  const Graph graph = lower_quantized(given);
   if (!can_compile_kernels() || !changes(graph)) return graph;
   const Graph single = rebuild(
       graph, [](Graph&, const Node& node, std::span<const Tensor> inputs) -> std::vector<Tensor> {

@@ -188,7 +188,8 @@ Graph close(std::span<const Tensor> outputs, const Numbering& numbering) {
 }
 
 Graph prepared(const Graph& graph, const Backend& backend) {
-  return backend.prepare(expand_custom(without_leaves(graph), backend));
+  // What the backend puts in the place of other operations may have no kernel either.
+  return expand_custom(backend.prepare(expand_custom(without_leaves(graph), backend)), backend);
 }
 
 void set_loop_code(Launch& loop, const Backend& backend) {

@@ -1,0 +1,133 @@
+#include "cairn/compiler/block_panels.h"
+
+#include <cstring>
+
+#include "cairn/compiler/custom_node.h"
+#include "cairn/tile/quantized.h"
+
+namespace cairn {
+namespace {
+
+using tile::BlockBytes;
+using tile::kBlockPanelRows;
+
+constexpr const char* kUnpack = "from_block_panels";
+
+Tensor reshape(const Tensor& x, const Ints& shape) {
+  return make(Op::reshape, {x}, {{Attr::shape, shape}});
+}
+Tensor transpose(const Tensor& x, const Ints& axes) {
+  return make(Op::transpose, {x}, {{Attr::axes, axes}});
+}
+// x[..., begin:end].
+Tensor last_between(const Tensor& x, int64_t begin, int64_t end) {
+  const auto rank = static_cast<size_t>(x.rank());
+  Ints start(rank, 0), stop, step(rank, 1);
+  for (const int64_t size : x.shape()) stop.push_back(size);
+  start.back() = begin;
+  stop.back() = end;
+  return make(Op::slice, {x}, {{Attr::start, start}, {Attr::stop, stop}, {Attr::step, step}});
+}
+Tensor joined(std::vector<Tensor> parts) {
+  const int64_t last = parts[0].rank() - 1;
+  return parts.size() == 1 ? parts[0]
+                           : make(Op::concatenate, std::move(parts), {{Attr::axis, last}});
+}
+
+Tensor plain_panels(const Tensor& bytes, const BlockFormat& f) {
+  const Shape shape = block_panels_shape(f, bytes.shape()[0], bytes.shape()[1]);
+  const int64_t panels = shape[0], blocks = shape[1],
+                missing = panels * kBlockPanelRows - bytes.shape()[0];
+  Tensor all = bytes;
+  if (missing) {
+    const Tensor zero = make(
+        Op::full, {}, {{Attr::value, Number(0)}, {Attr::dtype, DType::u8}, {Attr::shape, Ints()}});
+    all = make(
+        Op::pad, {all, zero},
+        {{Attr::low, Ints{0, 0}}, {Attr::high, Ints{missing, 0}}, {Attr::interior, Ints{0, 0}}});
+  }
+  all = reshape(all, {panels, kBlockPanelRows, blocks, f.block_bytes});
+  std::vector<Tensor> parts;
+  for (const BlockBytes& run : tile::bytes_of_block(f)) {
+    const int64_t length = run.end - run.begin;
+    const Tensor split = reshape(last_between(all, run.begin, run.end),
+                                 {panels, kBlockPanelRows, blocks, length / run.part, run.part});
+    parts.push_back(
+        reshape(transpose(split, {0, 2, 3, 1, 4}), {panels, blocks, length * kBlockPanelRows}));
+  }
+  return joined(std::move(parts));
+}
+
+Tensor plain_bytes(const Tensor& x, const BlockFormat& f, int64_t rows) {
+  const int64_t panels = x.shape()[0], blocks = x.shape()[1];
+  std::vector<Tensor> parts;
+  for (const BlockBytes& run : tile::bytes_of_block(f)) {
+    const int64_t length = run.end - run.begin;
+    const Tensor split =
+        reshape(last_between(x, run.begin * kBlockPanelRows, run.end * kBlockPanelRows),
+                {panels, blocks, length / run.part, kBlockPanelRows, run.part});
+    parts.push_back(
+        reshape(transpose(split, {0, 3, 1, 2, 4}), {panels * kBlockPanelRows, blocks, length}));
+  }
+  const Tensor all =
+      reshape(joined(std::move(parts)), {panels * kBlockPanelRows, blocks * f.block_bytes});
+  if (rows == all.shape()[0]) return all;
+  return make(Op::slice, {all},
+              {{Attr::start, Ints{0, 0}},
+               {Attr::stop, Ints{rows, all.shape()[1]}},
+               {Attr::step, Ints{1, 1}}});
+}
+
+}  // namespace
+
+Shape block_panels_shape(const BlockFormat& f, int64_t rows, int64_t row_bytes) {
+  return {(rows + kBlockPanelRows - 1) / kBlockPanelRows, row_bytes / f.block_bytes,
+          kBlockPanelRows * f.block_bytes};
+}
+
+Tensor in_block_panels(const Tensor& bytes, const BlockFormat& format) {
+  if (const Tensor panels = panels_of(bytes); panels.defined()) return panels;
+  const BlockFormat* f = &format;
+  CustomDefinition definition;
+  definition.name = "in_block_panels";
+  definition.fallback = [f](auto x) { return std::vector{plain_panels(x[0], *f)}; };
+  return custom_node(std::move(definition), {bytes})[0];
+}
+
+Tensor from_block_panels(const Tensor& panels, const BlockFormat& format, int64_t rows) {
+  const BlockFormat* f = &format;
+  CustomDefinition definition;
+  definition.name = kUnpack;
+  definition.fallback = [f, rows](auto x) { return std::vector{plain_bytes(x[0], *f, rows)}; };
+  return custom_node(std::move(definition), {panels})[0];
+}
+
+Tensor panels_of(const Tensor& bytes) {
+  const Node& node = bytes.node();
+  const bool is_unpacked = node.op() == Op::custom && node.attrs().text(Attr::name) == kUnpack;
+  return is_unpacked ? node.input(0) : Tensor();
+}
+
+void write_block_panels(const BlockFormat& f, const uint8_t* bytes, int64_t rows, int64_t row_bytes,
+                        uint8_t* panels, ThreadPool& pool) {
+  const Shape shape = block_panels_shape(f, rows, row_bytes);
+  const int64_t blocks = shape[1], panel_bytes = blocks * shape[2];
+  const std::vector<BlockBytes> runs = tile::bytes_of_block(f);
+  pool.parallel_for(shape[0], 1, [&](int64_t begin, int64_t end) {
+    for (int64_t panel = begin; panel < end; ++panel) {
+      const int64_t count = std::min(kBlockPanelRows, rows - panel * kBlockPanelRows);
+      uint8_t* to = panels + panel * panel_bytes;
+      if (count < kBlockPanelRows) std::memset(to, 0, static_cast<size_t>(panel_bytes));
+      const uint8_t* from = bytes + panel * kBlockPanelRows * row_bytes;
+      for (int64_t block = 0; block < blocks; ++block)
+        for (const BlockBytes& run : runs)
+          for (int at = run.begin; at < run.end; at += run.part)
+            for (int64_t row = 0; row < count; ++row)
+              std::memcpy(to + (block * f.block_bytes + at) * kBlockPanelRows + row * run.part,
+                          from + row * row_bytes + block * f.block_bytes + at,
+                          static_cast<size_t>(run.part));
+    }
+  });
+}
+
+}  // namespace cairn

@@ -1,0 +1,352 @@
+#include "cairn/tile/quantized.h"
+
+#include <algorithm>
+#include <bit>
+#include <numeric>
+#include <optional>
+
+#include "cairn/tile/builder.h"
+
+namespace cairn::tile {
+namespace {
+
+constexpr int64_t kColumns = kBlockPanelRows;
+constexpr int64_t kQuad = 4;  // bytes that are multiplied at a time
+
+int64_t log2_of(int64_t n) { return std::countr_zero(static_cast<uint64_t>(n)); }
+
+bool is_byte_by_byte(const BitField& field) { return field.axes[0].stride == 8; }
+
+// A number of a field in a block: the byte that it begins in, and its bit there.
+struct Place {
+  Tile byte, shift;
+};
+
+// Numbers of a block are counted as unit * per_unit + inner, where the unit is known when the
+// kernel runs only. Where a unit is whole turns of the first two axes, inner alone says their
+// digits, so that shifts are constants.
+Place place(Builder& k, const BitField& field, const Tile& unit, int64_t per_unit, int64_t inner) {
+  const auto& [first, second, third] = field.axes;
+  const int64_t turn = int64_t{first.size} * second.size;
+  const auto number = [&](int64_t n) { return k.constant(n, DType::i64); };
+  const auto split = [&](const Tile& bit, int64_t begin) {
+    // Strides along which a byte moves are whole bytes; the others stay within it.
+    return Place{(bit >> 3) + begin / 8, (bit & 7) + begin % 8};
+  };
+  if (per_unit % turn == 0) {
+    const int64_t a = inner % first.size, b = inner / first.size % second.size, c = inner / turn;
+    const int64_t known = field.bit + a * first.stride + b * second.stride + c * third.stride;
+    const int64_t stride = per_unit / turn * third.stride;
+    if (stride % 8 == 0) return {unit * (stride / 8) + known / 8, number(known % 8)};
+    return split(unit * stride + known, 0);
+  }
+  const Tile n = unit * per_unit + inner;
+  const Tile a = n & (first.size - 1);
+  const Tile b = (n >> log2_of(first.size)) & (second.size - 1);
+  const Tile c = n >> log2_of(turn);
+  return split(a * first.stride + b * second.stride + c * third.stride + field.bit, 0);
+}
+
+// The smallest part of a block within which the digits of codes do not depend on where it is.
+int64_t unit_of(const BlockFormat& f) {
+  int64_t unit = kActivationBlock;
+  for (const BitField* field : {&f.codes.low, &f.codes.high})
+    if (field->width) unit = std::max(unit, int64_t{field->axes[0].size} * field->axes[1].size);
+  return unit;
+}
+
+// Reads the panels of one block column.
+class Panel {
+ public:
+  Panel(Builder& builder, const BlockFormat& format) : k(builder), f(format) {}
+
+  void declare() {
+    bytes = k.input("w_bytes", DType::u8);
+    words = k.input("w_words", DType::u32);
+    halves = k.input("w_halves", DType::f16);
+  }
+  // Of block number `block` of all; `unit` of it.
+  void at(const Tile& block, const Tile& unit_in_block) {
+    base = block * (kColumns * f.block_bytes);
+    unit = unit_in_block;
+  }
+
+  // Codes from 0 of elements inner to inner + count of the unit, as words of four: u32[count / 4,
+  // 64].
+  Tile codes(int64_t inner, int64_t count) const {
+    Tile result = code_bits(f.codes.low, inner, count);
+    if (f.codes.high.width)
+      result = result | (code_bits(f.codes.high, inner, count) << f.codes.low.width);
+    // Two's complement, and 128 more.
+    return f.codes.is_signed ? result ^ 0x80808080u : result;
+  }
+  // The same as numbers, f32[count, 64].
+  Tile levels(int64_t inner, int64_t count) const {
+    const Tile words = expand_dims(codes(inner, count), 1);  // [count / 4, 1, 64]
+    const Tile shift = reshape(k.arange(kQuad, DType::i32) * 8, {1, kQuad, 1});
+    const Tile each = (words >> cast(shift, DType::u32)) & 255u;
+    return cast(cast(reshape(each, {count, kColumns}), DType::i32) + f.codes.smallest(),
+                DType::f32);
+  }
+  // Elements that follow each other in the same bits of bytes that do.
+  int64_t run() const {
+    int64_t run = f.codes.low.axes[0].size;
+    if (f.codes.high.width && is_byte_by_byte(f.codes.high))
+      run = std::min<int64_t>(run, f.codes.high.axes[0].size);
+    return run;
+  }
+
+  // f32[64].
+  Tile scale(int64_t group) const {
+    Tile scale;
+    if (f.scale_type == ScaleType::f16) {
+      scale = half(f.scale_byte);
+    } else {
+      // 2^(e - 128), of which the two smallest are not normal.
+      const Tile e = byte(k.constant(f.scale_byte, DType::i64));
+      scale =
+          bitcast(where(e < 2, k.full({kColumns}, 0x200000, DType::i32) << (e & 1), (e - 1) << 23),
+                  DType::f32);
+    }
+    if (!f.group_scales.present()) return scale;
+    return scale * factor(f.group_scales, group);
+  }
+  Tile minimum(int64_t group) const {
+    Tile minimum = half(f.minimum_byte);
+    if (f.group_minimums.present()) minimum = minimum * factor(f.group_minimums, group);
+    return f.subtracts_minimum ? -minimum : minimum;
+  }
+
+ private:
+  Tile column() const { return k.arange(kColumns); }
+  Tile half(int byte_of_block) const {
+    const int64_t first = kColumns * byte_of_block / 2;
+    return cast(k.load(halves, (base >> 1) + first + column()), DType::f32);
+  }
+  // As i32.
+  Tile byte(const Tile& number) const {
+    return cast(k.load(bytes, base + number * kColumns + column()), DType::i32);
+  }
+  // A group's small number as f32.
+  Tile factor(const PackedNumbers& numbers, int64_t group) const {
+    const int64_t per_unit = unit_of(f) / f.group_elements;
+    const auto bits = [&](const BitField& field) {
+      const Place at = place(k, field, unit, per_unit, group);
+      const Tile whole = byte(at.byte);
+      if (field.width == 8) return whole;
+      return (whole >> cast(at.shift & 7, DType::i32)) & ((1 << field.width) - 1);
+    };
+    Tile value = bits(numbers.low);
+    if (numbers.high.width) value = value | (bits(numbers.high) << numbers.low.width);
+    if (numbers.is_signed) value = (value ^ 128) - 128;
+    if (numbers.offset) value = value + numbers.offset;
+    return cast(value, DType::f32);
+  }
+  Tile code_bits(const BitField& field, int64_t inner, int64_t count) const {
+    const Tile quads = expand_dims(k.arange(count / kQuad), 1);
+    const Tile columns = expand_dims(column(), 0);
+    const auto mask = static_cast<uint32_t>((1 << field.width) - 1) * 0x01010101u;
+    if (is_byte_by_byte(field)) {
+      const Place at = place(k, field, unit, unit_of(f), inner);
+      Tile word =
+          k.load(words, (base >> 2) + at.byte * (kColumns / kQuad) + quads * kColumns + columns);
+      if (field.width == 8) return word;
+      return (word >> cast(at.shift & 7, DType::u32)) & mask;
+    }
+    // Four bits of a word, each into a byte of its own.
+    const Tile word =
+        k.load(words, (base >> 2) + (field.bit / 8 * (kColumns / kQuad)) + quads * 0 + columns);
+    const Tile four = (word >> cast((quads * kQuad + inner) & 31, DType::u32)) & 15u;
+    return (four * 0x00204081u) & mask;
+  }
+
+  Builder& k;
+  const BlockFormat& f;
+  Buffer bytes, words, halves;
+  Tile base, unit;
+};
+
+}  // namespace
+
+std::vector<BlockBytes> bytes_of_block(const BlockFormat& f) {
+  std::vector<BlockBytes> runs;
+  const auto add = [&](int begin, int end, int part) {
+    if (begin < end) runs.push_back({begin, end, part});
+  };
+  for (const BitField* field : {&f.codes.low, &f.codes.high}) {
+    if (!field->width) continue;
+    const int begin = field->bit / 8;
+    const int bits = field->count() * field->width;
+    add(begin, begin + bits / 8, kQuad);
+  }
+  if (f.scale_type == ScaleType::f16) add(f.scale_byte, f.scale_byte + 2, 2);
+  if (f.has_minimum()) add(f.minimum_byte, f.minimum_byte + 2, 2);
+  std::ranges::sort(runs, {}, &BlockBytes::begin);
+  // What is left is read byte by byte.
+  std::vector<BlockBytes> all;
+  int at = 0;
+  for (const BlockBytes& run : runs) {
+    if (at < run.begin) all.push_back({at, run.begin, 1});
+    all.push_back(run);
+    at = run.end;
+  }
+  if (at < f.block_bytes) all.push_back({at, f.block_bytes, 1});
+  return all;
+}
+
+bool is_activation_format(const BlockFormat& f) {
+  return f.block_elements == kActivationBlock && f.codes.is_signed && f.codes.width() == 8 &&
+         f.codebook.empty() && !f.has_minimum() && !f.group_elements &&
+         f.scale_type == ScaleType::f16;
+}
+
+bool has_product_kernel(const BlockFormat& f) {
+  return f.codebook.empty() && f.block_elements % kActivationBlock == 0 &&
+         f.elements_of_group() % kActivationSum == 0 &&
+         kActivationBlock % std::min<int64_t>(f.elements_of_group(), kActivationBlock) == 0;
+}
+
+namespace {
+
+// A program makes `rows` x 64 of the result, unit after unit of K.
+class Product {
+ public:
+  Product(Builder& builder, const BlockFormat& format, int64_t block_rows)
+      : k(builder), f(format), panel(builder, format), rows(block_rows) {}
+
+  void declare_sizes() {
+    m = k.size("m");
+    n = k.size("n");
+    depth = k.size("k", f.block_elements);
+    k.grid([&] { return std::vector<Tile>{ceil_div(n, kColumns), ceil_div(m, rows)}; });
+    number = k.program_id(0);
+    const Tile row = expand_dims(k.program_id(1) * rows + k.arange(rows), 1);
+    const Tile column = expand_dims(number * kColumns + k.arange(kColumns), 0);
+    used = (row < m) & (column < n);
+    place = row * n + column;
+    // What rows behind the last are computed from matters to nobody.
+    x_row = rows == 1 ? row : tile::minimum(row, m - 1);
+  }
+  // step(element of K that a unit begins with, sum before it) gives the sum behind it.
+  void store_sum(Buffer out, const std::function<Tile(const Tile&, const Tile&)>& step) {
+    const int64_t unit = unit_of(f), units = f.block_elements / unit;
+    const Tile blocks = depth >> log2_of(f.block_elements);
+    const Tile sum = k.loop(0, depth >> log2_of(unit), 1, k.full({rows, kColumns}, 0, DType::f32),
+                            [&](const Tile& i, const Tile& before) {
+                              panel.at(number * blocks + (i >> log2_of(units)),
+                                       units == 1 ? k.constant(0, DType::i64) : i & (units - 1));
+                              return step(i * unit, before);
+                            });
+    k.store(out, place, sum, used);
+  }
+  // A number of x for each row, for all columns; of each column, for all rows.
+  Tile per_row(const Tile& x) const { return broadcast_to(x, {rows, kColumns}); }
+  Tile per_column(const Tile& x) const { return broadcast_to(expand_dims(x, 0), {rows, kColumns}); }
+  // Elements of x in rows of as many as K has blocks of that size.
+  Tile in_row(int64_t size, const Tile& element) const {
+    return x_row * (depth >> log2_of(size)) + (element >> log2_of(size));
+  }
+
+  Builder& k;
+  const BlockFormat& f;
+  Panel panel;
+  const int64_t rows;
+  Tile m, n, depth, number, used, place, x_row;
+};
+
+}  // namespace
+
+Kernel integer_product_kernel(const BlockFormat& f, int64_t rows) {
+  return build("integer_product", [&](Builder& k) {
+    const Buffer codes = k.input("x_codes", DType::i8), scales = k.input("x_scales", DType::f32),
+                 sums = k.input("x_sums", DType::i32);
+    Product p(k, f, rows);
+    p.panel.declare();
+    const Buffer out = k.output("out", DType::f32);
+    p.declare_sizes();
+    const int64_t group = std::min<int64_t>(f.elements_of_group(), kActivationBlock);
+    const int64_t run = std::min(p.panel.run(), group);
+    p.store_sum(out, [&](const Tile& first, const Tile& before) {
+      Tile acc = before;
+      for (int64_t e = 0; e < unit_of(f); e += kActivationBlock) {
+        std::optional<Tile> u;
+        for (int64_t g = e; g < e + kActivationBlock; g += group) {
+          Tile x_sum = k.load(sums, p.in_row(kActivationSum, first + g));
+          for (int64_t s = kActivationSum; s < group; s += kActivationSum)
+            x_sum = x_sum + k.load(sums, p.in_row(kActivationSum, first + g + s));
+          const int smallest = f.codes.smallest();
+          Tile exact =
+              smallest ? p.per_row(x_sum * smallest) : k.full({rows, kColumns}, 0, DType::i32);
+          for (int64_t r = g; r < g + group; r += run) {
+            const Tile along = expand_dims(first + r + k.arange(run), 0);
+            exact = dot(k.load(codes, p.x_row * p.depth + along), p.panel.codes(r, run), exact);
+          }
+          const int64_t number = g / f.elements_of_group();
+          const Tile scale = p.per_column(p.panel.scale(number));
+          u = u ? fma(cast(exact, DType::f32), scale, *u) : cast(exact, DType::f32) * scale;
+          if (f.has_minimum())
+            u = fma(p.per_row(cast(x_sum, DType::f32)), p.per_column(p.panel.minimum(number)), *u);
+        }
+        const Tile x_scale = k.load(scales, p.in_row(kActivationBlock, first + e));
+        acc = fma(*u, p.per_row(x_scale), acc);
+      }
+      return acc;
+    });
+  });
+}
+
+Kernel decoded_product_kernel(const BlockFormat& f, int64_t rows) {
+  return build("decoded_product", [&](Builder& k) {
+    const Buffer x = k.input("x", DType::f32);
+    Product p(k, f, rows);
+    p.panel.declare();
+    const Buffer out = k.output("out", DType::f32);
+    p.declare_sizes();
+    const int64_t run = std::min<int64_t>(p.panel.run(), f.elements_of_group());
+    p.store_sum(out, [&](const Tile& first, const Tile& before) {
+      Tile acc = before;
+      for (int64_t e = 0; e < unit_of(f); e += run) {
+        const auto per_step = [&](const Tile& t) {
+          return broadcast_to(expand_dims(t, 0), {run, kColumns});
+        };
+        const int64_t number = e / f.elements_of_group();
+        Tile value = p.panel.levels(e, run) * per_step(p.panel.scale(number));
+        if (f.has_minimum()) value = value + per_step(p.panel.minimum(number));
+        const Tile along = expand_dims(first + e + k.arange(run), 0);
+        acc = dot(k.load(x, p.x_row * p.depth + along), value, acc);
+      }
+      return acc;
+    });
+  });
+}
+
+Kernel quantize_rows_kernel() {
+  constexpr int64_t kBlocks = 16;  // of a program
+  return build("quantize_rows", [](Builder& k) {
+    const Buffer x = k.input("x", DType::f32);
+    const Buffer codes = k.output("codes", DType::i8), scales = k.output("scales", DType::f32),
+                 sums = k.output("sums", DType::i32);
+    const Tile blocks = k.size("blocks");
+    k.grid([&] { return std::vector<Tile>{ceil_div(blocks, kBlocks)}; });
+    const Tile block = k.program_id(0) * kBlocks + k.arange(kBlocks);
+    const Tile column = expand_dims(k.arange(kActivationBlock), 0);
+    const Tile at = expand_dims(block, 1) * kActivationBlock + column;
+    const Tile is_there = expand_dims(block < blocks, 1);
+    const Tile value = k.load(x, at, is_there);
+    // A NaN is passed over here, and gets the smallest code.
+    const Tile extreme = max(where(value == value, abs(value), 0), 1);
+    const Tile scale = cast(cast(extreme / 127, DType::f16), DType::f32);
+    const Tile inverse = where(scale == 0, 0, k.full({kBlocks}, 1, DType::f32) / scale);
+    const Tile near = apply(Op::round, {value * expand_dims(inverse, 1)});
+    const Tile code = cast(where(near > -127, tile::minimum(near, 127), -127), DType::i32);
+    k.store(codes, at, cast(code, DType::i8), is_there);
+    k.store(scales, block, scale, block < blocks);
+    for (int64_t first = 0; first < kActivationBlock; first += kActivationSum) {
+      const Tile inside = (column >= first) & (column < first + kActivationSum);
+      k.store(sums, block * (kActivationBlock / kActivationSum) + first / kActivationSum,
+              sum(where(inside, code, 0), 1), block < blocks);
+    }
+  });
+}
+
+}  // namespace cairn::tile

@@ -1,0 +1,57 @@
+// Products with quantized weights as tile kernels, made from the declaration of their block format
+// (core/block_format.h): no kernel names a format.
+//
+// Weights lie in panels of 64 rows of the weight, the columns of the product: block after block of
+// K, and in a block its parts with the 64 rows side by side, so that a kernel walks memory from one
+// end to the other and a load is a pack of columns. Four codes that stand in four bytes are a part,
+// as is each f16 and each other byte. So a panel has the bytes of its blocks, in another order.
+//
+// The integer product of rows of x in blocks of 32 signed bytes (q8_0) is a unit with bits of its
+// own. In increasing k, for each block of 32:
+//
+//   u   = sum over the groups of w in it, in order, of scale * float(sum of code * x)
+//         and, after each, minimum * float(sum of x)     as fused multiply-adds
+//   acc = u * (scale of x) + acc                         as one
+//
+// where scale and minimum are those of the decoder, and the sums in the inner parentheses are exact
+// integers. Codes count from 0, as vpdpbusd wants one operand without sign: the sum begins with the
+// smallest code times the sum of x, which is known once x is quantized.
+#pragma once
+
+#include <vector>
+
+#include "cairn/core/block_format.h"
+#include "cairn/tile/ir.h"
+
+namespace cairn::tile {
+
+inline constexpr int64_t kBlockPanelRows = 64;
+inline constexpr int64_t kActivationBlock = 32;
+// Sums of x are kept for so many elements.
+inline constexpr int64_t kActivationSum = 16;
+
+// A run of bytes of a block that lie with the other rows' in parts of `part` bytes.
+struct BlockBytes {
+  int begin, end, part;
+};
+std::vector<BlockBytes> bytes_of_block(const BlockFormat& format);
+
+// Whether activations in this format are what the integer product takes.
+bool is_activation_format(const BlockFormat& format);
+// Whether there are kernels for weights in this format.
+bool has_product_kernel(const BlockFormat& format);
+
+// Buffers: x codes i8 [M, K], scales f32 [M, K / 32], sums of codes i32 [M, K / 16]; the panels
+// three times, as u8, u32 and f16; out f32 [M, N]. Scalars: M, N, K. `rows`: of a block of the
+// result.
+Kernel integer_product_kernel(const BlockFormat& format, int64_t rows);
+
+// The product with the weights as numbers: x f32 [M, K], the panels three times, out f32 [M, N].
+// Scalars as above. Its bits are those of a plain product of what the decoder gives.
+Kernel decoded_product_kernel(const BlockFormat& format, int64_t rows);
+
+// x f32 [M * K] to codes, scales and sums of blocks of 32 as above: what the primitive `quantize`
+// means by q8_0. Scalars: the number of blocks.
+Kernel quantize_rows_kernel();
+
+}  // namespace cairn::tile

@@ -1,0 +1,86 @@
+#include "cairn/transforms/quantize.h"
+
+#include <fmt/format.h>
+
+#include "cairn/core/block_format.h"
+#include "cairn/ops/movement.h"
+#include "cairn/ops/quantize.h"
+#include "cairn/transforms/substitute.h"
+
+namespace cairn {
+namespace {
+
+bool is_moved(const Node& node) {
+  switch (node.op()) {
+    case Op::reshape:
+    case Op::transpose:
+    case Op::broadcast:
+    case Op::slice:
+    case Op::cast:
+    case Op::stop_gradient: return true;
+    default: return false;
+  }
+}
+
+bool is_decoded(Tensor t) {
+  while (is_moved(t.node())) t = t.node().input(0);
+  return t.node().op() == Op::dequantize;
+}
+
+// Rows of x as they came, before a product took them for a matrix: products share what they share.
+Tensor source_of(Tensor x) {
+  while (x.node().op() == Op::reshape && x.node().input(0).rank() > 0 &&
+         x.node().input(0).shape().back() == x.shape().back())
+    x = x.node().input(0);
+  return x;
+}
+
+class Quantization {
+ public:
+  explicit Quantization(std::string_view format) : format_(format) {
+    const BlockFormat* found = find_block_format(format);
+    if (!found)
+      throw_error(fmt::format("[quantize] there is no block format '{}' for activations", format));
+    block_ = found->block_elements;
+  }
+
+  std::vector<Tensor> operator()(const Node& node, const std::vector<Tensor>& inputs) {
+    if (node.op() != Op::matmul || !is_float(node.output().dtype)) return {};
+    const Tensor& x = inputs[0];
+    if (!is_decoded(inputs[1]) || is_decoded(x) || x.shape().back() % block_) return {};
+    const Tensor source = source_of(x);
+    Tensor& rounded = rounded_[source];
+    if (!rounded.defined())
+      rounded = dequantize(quantize(source, format_), format_, source.dtype());
+    const Tensor rows = x.shape() == source.shape() ? rounded : reshape(rounded, x.shape());
+    return rebuild(node, {rows, inputs[1]});
+  }
+
+ private:
+  std::string format_;
+  int64_t block_;
+  TensorMap<Tensor> rounded_;
+};
+
+}  // namespace
+
+std::vector<Tensor> with_quantized_activations(std::span<const Tensor> values,
+                                               std::string_view format) {
+  Quantization quantization(format);
+  return detail::replace(values, [&](const Node& node, const std::vector<Tensor>& inputs) {
+    return quantization(node, inputs);
+  });
+}
+
+Graph with_quantized_activations(const Graph& graph, std::string_view format) {
+  return {graph.name, graph.inputs, with_quantized_activations(graph.outputs, format),
+          graph.output_names};
+}
+
+TensorFunction with_quantized_activations(TensorFunction fn, std::string_view format) {
+  return [fn = std::move(fn), name = std::string(format)](std::span<const Tensor> args) {
+    return with_quantized_activations(fn(args), name);
+  };
+}
+
+}  // namespace cairn

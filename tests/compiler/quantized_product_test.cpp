@@ -1,0 +1,176 @@
+// Products with quantized weights: kernels made from the declaration of each format, against what
+// the decoder says, and with the same bits however they are computed.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "cairn/base/philox.h"
+#include "cairn/compiler/block_panels.h"
+#include "cairn/compiler/hoist.h"
+#include "cairn/ops/elementwise.h"
+#include "cairn/ops/linear.h"
+#include "cairn/ops/movement.h"
+#include "cairn/ops/quantize.h"
+#include "cairn/runtime/runtime.h"
+#include "cairn/tile/quantized.h"
+#include "cairn/transforms/quantize.h"
+#include "tests/support/same_values.h"
+
+namespace cairn {
+namespace {
+
+using test::same_values;
+
+HostArray random_numbers(const Shape& shape, uint64_t seed) {
+  HostArray bits(DType::u32, shape);
+  philox_fill(fold_in(PhiloxKey{}, seed), 0, bits.mutable_span<uint32_t>());
+  HostArray values(DType::f32, shape);
+  const auto from = bits.span<uint32_t>();
+  auto to = values.mutable_span<float>();
+  for (size_t i = 0; i < from.size(); ++i) to[i] = static_cast<float>(from[i] >> 8) * 0x1p-23f - 1;
+  return values;
+}
+
+// Rows in that format, [rows, bytes of a row].
+HostArray encoded(const BlockFormat& f, const HostArray& values) {
+  const int64_t rows = values.shape()[0], blocks = values.shape()[1] / f.block_elements;
+  HostArray bytes(DType::u8, {rows, blocks * f.block_bytes});
+  encode_blocks(f, values.span<float>().data(), rows * blocks,
+                bytes.mutable_span<uint8_t>().data());
+  return bytes;
+}
+std::vector<float> decoded(const BlockFormat& f, const HostArray& bytes) {
+  const int64_t blocks = bytes.shape().elements() / f.block_bytes;
+  std::vector<float> values(static_cast<size_t>(blocks * f.block_elements));
+  decode_blocks(f, bytes.span<uint8_t>().data(), blocks, values.data());
+  return values;
+}
+
+class Formats : public ::testing::TestWithParam<std::string_view> {
+ protected:
+  void SetUp() override {
+    if (devices()[0] != "cpu") GTEST_SKIP() << "needs LLVM and AVX2";
+    if (!tile::has_product_kernel(format())) GTEST_SKIP() << "has no kernel";
+  }
+  static const BlockFormat& format() { return *find_block_format(GetParam()); }
+};
+
+Tensor product(const Tensor& x, const Tensor& bytes) {
+  return matmul(x, transpose(dequantize(bytes, Formats::GetParam())));
+}
+// As a model has it: the weights are captured, and activations quantized where `is_integer`.
+Function layer(const Tensor& bytes, bool is_integer) {
+  TensorFunction fn = [bytes](std::span<const Tensor> x) {
+    return std::vector{product(x[0], bytes)};
+  };
+  return Function(is_integer ? with_quantized_activations(fn) : fn);
+}
+
+struct Sizes {
+  int64_t m, n, blocks;
+};
+constexpr Sizes kSizes[] = {{1, 64, 2},  {1, 70, 3},  {3, 33, 2},
+                            {8, 129, 1}, {65, 70, 2}, {17, 64, 1}};
+
+TEST_P(Formats, PanelsHoldTheBytes) {
+  const BlockFormat& f = format();
+  Runtime runtime({.threads = 3});
+  for (const int64_t rows : {1, 64, 70}) {
+    const HostArray bytes = encoded(f, random_numbers({rows, 2 * f.block_elements}, 1));
+    const Tensor leaf = runtime.upload(bytes);
+    const Tensor panels = eval(runtime, in_block_panels(leaf, f));
+    EXPECT_EQ(panels.shape(), block_panels_shape(f, rows, bytes.shape()[1]));
+    EXPECT_TRUE(same_values(eval(runtime, from_block_panels(panels, f, rows)).host(), bytes));
+    HostArray written(DType::u8, panels.shape());
+    ThreadPool pool(2);
+    write_block_panels(f, bytes.span<uint8_t>().data(), rows, bytes.shape()[1],
+                       written.mutable_span<uint8_t>().data(), pool);
+    EXPECT_TRUE(same_values(panels.host(), written));
+  }
+}
+
+// Each element within the roundings of sums of that many products, of what the formats say.
+TEST_P(Formats, ProductsAreThoseOfDecodedNumbers) {
+  const BlockFormat& f = format();
+  const BlockFormat& q8 = *find_block_format("q8_0");
+  Runtime runtime({.threads = 2});
+  for (const auto& [m, n, blocks] : kSizes) {
+    const int64_t depth = blocks * f.block_elements;
+    const HostArray x = random_numbers({m, depth}, 1);
+    const HostArray bytes = encoded(f, random_numbers({n, depth}, 2));
+    const std::vector<float> w = decoded(f, bytes);
+    for (const bool is_integer : {false, true}) {
+      SCOPED_TRACE(fmt::format("{} x {} x {}, integer {}", m, depth, n, is_integer));
+      const std::vector<float> rounded = decoded(q8, encoded(q8, x));
+      const auto left = is_integer ? std::span<const float>(rounded) : x.span<float>();
+      const HostArray result =
+          layer(runtime.upload(bytes), is_integer)(runtime, {runtime.upload(x)})[0].host();
+      const auto out = result.span<float>();
+      for (int64_t i = 0; i < m; ++i)
+        for (int64_t j = 0; j < n; ++j) {
+          double sum = 0, size = 0;
+          for (int64_t e = 0; e < depth; ++e) {
+            const double term = static_cast<double>(left[static_cast<size_t>(i * depth + e)]) *
+                                w[static_cast<size_t>(j * depth + e)];
+            sum += term;
+            size += std::fabs(term);
+          }
+          // A rounding for each step along K; minimums, which are added apart, may cancel.
+          const double most = (f.has_minimum() && is_integer ? 4 : 1) * size;
+          ASSERT_NEAR(out[static_cast<size_t>(i * n + j)], sum,
+                      most * 0x1p-24 * static_cast<double>(depth + 8) + 1e-30)
+              << i << ", " << j;
+        }
+    }
+  }
+}
+
+// One thread or three, one row or many, captured or given, fused or eager: the same bits.
+TEST_P(Formats, EverybodyHasTheSameBits) {
+  const BlockFormat& f = format();
+  Runtime one({.threads = 1}), three({.threads = 3});
+  const int64_t depth = 2 * f.block_elements, n = 70, m = 65;
+  const HostArray x = random_numbers({m, depth}, 1);
+  const HostArray bytes = encoded(f, random_numbers({n, depth}, 2));
+  for (const bool is_integer : {false, true}) {
+    SCOPED_TRACE(is_integer);
+    const HostArray all = layer(one.upload(bytes), is_integer)(one, {one.upload(x)})[0].host();
+    EXPECT_TRUE(same_values(
+        layer(three.upload(bytes), is_integer)(three, {three.upload(x)})[0].host(), all));
+    const auto row_of = [&](const HostArray& from, int64_t first, int64_t count) {
+      const int64_t width = from.shape()[1];
+      HostArray rows(DType::f32, {count, width});
+      std::copy_n(from.span<float>().data() + first * width, count * width,
+                  rows.mutable_span<float>().data());
+      return rows;
+    };
+    for (const auto& [first, count] :
+         {std::pair{0, 1}, {7, 2}, {11, 3}, {20, 9}, {40, 16}, {3, 30}})
+      EXPECT_TRUE(same_values(
+          layer(one.upload(bytes), is_integer)(one, {one.upload(row_of(x, first, count))})[0]
+              .host(),
+          row_of(all, first, count)))
+          << first;
+    const Tensor a = three.upload(x), b = three.upload(bytes);
+    const Tensor built =
+        is_integer ? with_quantized_activations(std::vector{product(a, b)})[0] : product(a, b);
+    EXPECT_TRUE(same_values(eval(three, built).host(), all));
+    EvalOptions options;
+    options.eager = true;
+    EXPECT_TRUE(same_values(eval(three, std::vector{built}, options)[0].host(), all));
+    // A weight that is kept in panels.
+    const Tensor kept = from_block_panels(eval(one, in_block_panels(one.upload(bytes), f)), f, n);
+    EXPECT_TRUE(same_values(layer(kept, is_integer)(one, {one.upload(x)})[0].host(), all));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Formats, ::testing::ValuesIn([] {
+                           std::vector<std::string_view> names;
+                           for (const BlockFormat& f : block_formats()) names.push_back(f.name);
+                           return names;
+                         }()),
+                         [](const auto& info) { return std::string(info.param); });
+
+}  // namespace
+}  // namespace cairn
