@@ -5,13 +5,16 @@
 #include <charconv>
 
 #include "apps/cairn/kernel_commands.h"
+#include "cairn/core/block_format.h"
 #include "cairn/graph/cost.h"
 #include "cairn/ops/elementwise.h"
 #include "cairn/ops/linear.h"
 #include "cairn/ops/loss.h"
 #include "cairn/ops/movement.h"
 #include "cairn/ops/nn.h"
+#include "cairn/ops/quantize.h"
 #include "cairn/train/optimizer.h"
+#include "cairn/transforms/quantize.h"
 #include "cairn/transforms/vjp.h"
 
 namespace cairn::app {
@@ -60,6 +63,21 @@ BenchGraph linear_graph(DType t, const Shape& s) {
   built.has_weights = true;
   return built;
 }
+// A layer whose weights are in blocks, as a GGUF file has them; x is quantized on the way.
+template <const char* format>
+BenchGraph quantized_graph(DType t, const Shape& s) {
+  const BlockFormat& f = *find_block_format(format);
+  const auto fn = [](Tensors x) {
+    return std::vector{matmul(x[0], transpose(dequantize(x[1], format)))};
+  };
+  return {.graph = with_quantized_activations(trace(
+              fn, std::vector<TensorType>{{t, {s[0], s[1]}},
+                                          {DType::u8,
+                                           {s[2], s[1] / f.block_elements * f.block_bytes}}})),
+          .has_weights = true};
+}
+constexpr char kQ4_0[] = "q4_0", kQ8_0[] = "q8_0", kQ2K[] = "q2_k", kQ4K[] = "q4_k",
+               kQ6K[] = "q6_k";
 BenchGraph matmul_bias_gelu_graph(DType t, const Shape& s) {
   return traced([](Tensors x) { return std::vector{gelu(matmul(x[0], x[1]) + x[2])}; },
                 {{t, {s[0], s[1]}}, {t, {s[1], s[2]}}, {t, {s[2]}}});
@@ -169,6 +187,11 @@ constexpr BenchOp kOps[] = {
     {"matmul_nt", Family::product, matmul_nt_graph, product_flops},
     {"matmul_tn", Family::product, matmul_tn_graph, product_flops},
     {"linear", Family::product, linear_graph, product_flops},
+    {"linear_q4_0", Family::product, quantized_graph<kQ4_0>, product_flops, nullptr, kQ4_0},
+    {"linear_q8_0", Family::product, quantized_graph<kQ8_0>, product_flops, nullptr, kQ8_0},
+    {"linear_q2_k", Family::product, quantized_graph<kQ2K>, product_flops, nullptr, kQ2K},
+    {"linear_q4_k", Family::product, quantized_graph<kQ4K>, product_flops, nullptr, kQ4K},
+    {"linear_q6_k", Family::product, quantized_graph<kQ6K>, product_flops, nullptr, kQ6K},
     {"matmul_bias_gelu", Family::product, matmul_bias_gelu_graph, product_flops},
     {"matmul_naive_loop", Family::product, matmul_graph, product_flops, naive_loop},
     {"matmul_row_loop", Family::product, matmul_graph, product_flops, row_loop},
@@ -197,6 +220,10 @@ struct Row {
 // A line of these is all that another case needs.
 constexpr std::string_view kBoth = "bf16";
 constexpr std::string_view kWithBytes = "bf16 i8";
+// Of TinyLlama's layers: one token, a batch of eight, a prompt.
+constexpr const char* kLlama =
+    "1x2048x2048 1x2048x256 1x2048x5632 1x5632x2048 1x2048x32000 8x2048x2048 8x2048x5632 "
+    "8x5632x2048 512x2048x2048 512x2048x256 512x2048x5632 512x5632x2048";
 constexpr Row kRows[] = {
     // Squares; those that a layer of 768 or 4096 makes of 512 and 2048 tokens; few rows, as
     // decoding.
@@ -209,6 +236,11 @@ constexpr Row kRows[] = {
     {"matmul_nt", "1x4096x4096 8x4096x4096"},
     {"linear", "1x4096x4096 2x4096x4096 4x4096x4096 8x4096x4096 16x4096x4096", kWithBytes},
     {"linear", "512x512x512 1024x1024x1024 2048x2048x2048 512x4096x11008", kWithBytes},
+    {"linear_q4_0", kLlama},
+    {"linear_q8_0", kLlama},
+    {"linear_q2_k", kLlama},
+    {"linear_q4_k", kLlama},
+    {"linear_q6_k", kLlama},
     {"matmul_tn", "256x256x256 1024x1024x1024 2048x2048x2048 768x2048x3072"},
     {"matmul_bias_gelu", "512x768x3072 2048x768x3072", kBoth},
     // What the notes begin with: 50 MB a matrix.
@@ -293,7 +325,7 @@ std::vector<std::string> bench_op_names() {
 
 Work work_of(const BenchCase& work, const Graph& graph) {
   Work result;
-  result.dtype = work.dtype;
+  result.dtype = work.op->format ? DType::i8 : work.dtype;
   const Cost cost = cost_of(graph);
   result.flops = work.op->flops ? work.op->flops(work.sizes) : cost.flops + cost.transcendentals;
   for (const Tensor& input : graph.inputs) result.read += static_cast<double>(input.type().bytes());

@@ -23,6 +23,7 @@
 #include "cairn/base/names.h"
 #include "cairn/base/philox.h"
 #include "cairn/compiler/hoist.h"
+#include "cairn/core/block_format.h"
 #include "cairn/runtime/kept_values.h"
 
 namespace cairn::app {
@@ -89,6 +90,20 @@ HostArray operand(const Tensor& input, size_t number, const BenchCase& work, uin
     HostArray bytes(DType::i8, shape);
     std::ranges::transform(from, bytes.mutable_span<int8_t>().begin(),
                            [](uint32_t b) { return static_cast<int8_t>(b); });
+    return bytes;
+  }
+  if (input.dtype() == DType::u8) {
+    // A row of blocks again and again: what they hold takes no part in how long it takes.
+    const BlockFormat& f = *find_block_format(work.op->format);
+    const int64_t blocks = shape.back() / f.block_bytes;
+    std::vector<float> numbers(static_cast<size_t>(blocks * f.block_elements));
+    for (size_t i = 0; i < numbers.size(); ++i)
+      numbers[i] = static_cast<float>(from[i] >> 8) * 0x1p-23f - 1;
+    HostArray bytes(DType::u8, shape);
+    const auto to = bytes.mutable_span<uint8_t>();
+    encode_blocks(f, numbers.data(), blocks, to.data());
+    for (int64_t row = 1; row < shape[0]; ++row)
+      std::copy_n(to.begin(), shape.back(), to.begin() + row * shape.back());
     return bytes;
   }
   const bool is_square = std::string_view(work.op->name) == "adamw" && number == 3;
