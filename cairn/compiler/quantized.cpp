@@ -95,6 +95,11 @@ int64_t block_rows(int64_t rows) {
   return 48;
 }
 
+int64_t padded_rows(int64_t rows) {
+  const int64_t block = block_rows(rows);
+  return (rows + block - 1) / block * block;
+}
+
 std::shared_ptr<const CustomKernel> product_kernel(const BlockFormat* f,
                                                    tile::Kernel (*make)(const BlockFormat&,
                                                                         int64_t)) {
@@ -105,7 +110,9 @@ std::shared_ptr<const CustomKernel> product_kernel(const BlockFormat* f,
   };
   kernel->scalars = [](const CustomTypes& types) {
     const Shape& out = types.outputs[0].shape;
-    return std::vector<Number>{out[0], out[1], types.inputs[0].shape[1]};
+    const Shape& x = types.inputs[0].shape;
+    if (x.rank() == 2) return std::vector<Number>{out[0], out[1], x[1]};
+    return std::vector<Number>{out[0], out[1], x[0] * kActivationBlock, x[1]};
   };
   kernel->key = [rows](const CustomTypes& types) { return Ints{block_rows(rows(types))}; };
   return kernel;
@@ -122,7 +129,8 @@ class Lowering {
     const Tensor panels = this->panels(bytes, *found->format);
     const int64_t columns = node.output().shape[1];
     if (!found->is_integer) return decoded_product(inputs[0], panels, *found->format, columns);
-    return integer_product(activations(*quantized(inputs[0])), panels, *found->format, columns);
+    return integer_product(activations(*quantized(inputs[0])), panels, *found->format,
+                           node.output().shape[0], columns);
   }
 
  private:
@@ -140,18 +148,20 @@ class Lowering {
     const Tensor rows = reshape(cast(x, DType::f32), {x.shape().elements() / depth, depth});
     CustomDefinition definition;
     definition.name = "quantize_rows";
-    definition.fallback = plain_activations;
+    const int64_t x_rows = padded_rows(rows.shape()[0]);
+    definition.fallback = [x_rows](auto t) { return plain_activations(t[0], x_rows); };
     auto kernel = std::make_shared<CustomKernel>();
     kernel->make = [](const CustomTypes&) { return tile::quantize_rows_kernel(); };
     kernel->scalars = [](const CustomTypes& types) {
-      return std::vector<Number>{types.inputs[0].shape.elements() / kActivationBlock};
+      const Shape& shape = types.inputs[0].shape;
+      return std::vector<Number>{shape[0], shape[1] / kActivationBlock, types.outputs[1].shape[1]};
     };
     definition.kernel = std::move(kernel);
     return known = custom_node(std::move(definition), {rows});
   }
   // What encode_blocks() does of a format of signed bytes.
-  static std::vector<Tensor> plain_activations(std::span<const Tensor> x) {
-    const int64_t rows = x[0].shape()[0], depth = x[0].shape()[1];
+  static std::vector<Tensor> plain_activations(const Tensor& x, int64_t rows) {
+    const int64_t depth = x.shape()[1];
     const int64_t blocks = depth / kActivationBlock;
     const Ints each = {rows, blocks, kActivationBlock};
     const auto all = [&](double value, const Ints& shape) {
@@ -161,7 +171,11 @@ class Lowering {
     const auto reduced = [](const Tensor& t, const char* kind, int64_t axis) {
       return make(Op::reduce, {t}, {{Attr::kind, std::string(kind)}, {Attr::axes, Ints{axis}}});
     };
-    const Tensor v = reshape(x[0], each);
+    const Tensor padded = make(Op::pad, {x, all(0, Ints())},
+                               {{Attr::low, Ints{0, 0}},
+                                {Attr::high, Ints{rows - x.shape()[0], 0}},
+                                {Attr::interior, Ints{0, 0}}});
+    const Tensor v = reshape(padded, each);
     const Tensor size =
         make(Op::select, {make(Op::equal, {v, v}), make(Op::abs, {v}), all(0, each)});
     const Ints per_block = {rows, blocks};
@@ -177,26 +191,34 @@ class Lowering {
     const Tensor code =
         make(Op::select, {make(Op::less, {smallest, near}),
                           make(Op::minimum, {near, all(kLargest, each)}), smallest});
-    const Tensor codes = reshape(cast(code, DType::i8), {rows, depth});
-    const Tensor halves =
+    const Tensor codes = cast(code, DType::i8);
+    const Tensor parts =
         reshape(cast(codes, DType::i32), {rows, depth / kActivationSum, kActivationSum});
-    return {codes, scales, reduced(halves, "sum", 2)};
+    // Blocks of equal number row after row.
+    return {make(Op::transpose, {codes}, {{Attr::axes, Ints{1, 0, 2}}}), transposed(scales),
+            transposed(reduced(parts, "sum", 2))};
   }
 
   static std::vector<Tensor> integer_product(const std::vector<Tensor>& x, const Tensor& panels,
-                                             const BlockFormat& format, int64_t columns) {
+                                             const BlockFormat& format, int64_t rows,
+                                             int64_t columns) {
     const BlockFormat* f = &format;
     CustomDefinition definition;
     definition.name = "integer_product";
-    definition.fallback = [f, columns](std::span<const Tensor> all) {
+    definition.fallback = [f, rows, columns](std::span<const Tensor> all) {
       const Tensor &codes = all[0], &scales = all[1];
-      const Ints shape = {scales.shape()[0], scales.shape()[1], kActivationBlock};
+      const Shape& shape = codes.shape();  // [K / 32, rows and more, 32]
       const Tensor spread =
-          make(Op::broadcast, {scales}, {{Attr::shape, shape}, {Attr::axes, Ints{0, 1}}});
-      const Tensor numbers = make(Op::multiply, {reshape(cast(codes, DType::f32), shape), spread});
-      const Tensor w = decoded(from_block_panels(all[3], *f, columns), *f);
+          make(Op::broadcast, {scales},
+               {{Attr::shape, Ints{shape[0], shape[1], shape[2]}}, {Attr::axes, Ints{0, 1}}});
+      const Tensor numbers = make(Op::multiply, {cast(codes, DType::f32), spread});
+      const Tensor ordered = make(Op::transpose, {numbers}, {{Attr::axes, Ints{1, 0, 2}}});
+      const int64_t depth = shape[0] * shape[2];
+      const Tensor x = make(
+          Op::slice, {reshape(ordered, {shape[1], depth})},
+          {{Attr::start, Ints{0, 0}}, {Attr::stop, Ints{rows, depth}}, {Attr::step, Ints{1, 1}}});
       return std::vector{
-          product(reshape(numbers, {codes.shape()[0], codes.shape()[1]}), transposed(w))};
+          product(x, transposed(decoded(from_block_panels(all[3], *f, columns), *f)))};
     };
     definition.kernel = product_kernel(f, tile::integer_product_kernel);
     return custom_node(std::move(definition), {x[0], x[1], x[2], panels, panels, panels});

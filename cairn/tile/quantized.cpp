@@ -24,27 +24,17 @@ struct Place {
 
 // Numbers of a block are counted as unit * per_unit + inner, where the unit is known when the
 // kernel runs only. Where a unit is whole turns of the first two axes, inner alone says their
-// digits, so that shifts are constants.
-Place place(Builder& k, const BitField& field, const Tile& unit, int64_t per_unit, int64_t inner) {
+// digits, so that shifts are constants wherever inner is one.
+Place place(const BitField& field, const Tile& unit, int64_t per_unit, const Tile& inner) {
   const auto& [first, second, third] = field.axes;
   const int64_t turn = int64_t{first.size} * second.size;
-  const auto number = [&](int64_t n) { return k.constant(n, DType::i64); };
-  const auto split = [&](const Tile& bit, int64_t begin) {
-    // Strides along which a byte moves are whole bytes; the others stay within it.
-    return Place{(bit >> 3) + begin / 8, (bit & 7) + begin % 8};
-  };
-  if (per_unit % turn == 0) {
-    const int64_t a = inner % first.size, b = inner / first.size % second.size, c = inner / turn;
-    const int64_t known = field.bit + a * first.stride + b * second.stride + c * third.stride;
-    const int64_t stride = per_unit / turn * third.stride;
-    if (stride % 8 == 0) return {unit * (stride / 8) + known / 8, number(known % 8)};
-    return split(unit * stride + known, 0);
-  }
-  const Tile n = unit * per_unit + inner;
-  const Tile a = n & (first.size - 1);
-  const Tile b = (n >> log2_of(first.size)) & (second.size - 1);
-  const Tile c = n >> log2_of(turn);
-  return split(a * first.stride + b * second.stride + c * third.stride + field.bit, 0);
+  const int64_t stride = third.stride * (per_unit / turn);
+  const bool is_whole = per_unit % turn == 0 && stride % 8 == 0;
+  const Tile number = is_whole ? inner : unit * per_unit + inner;
+  const Tile bit = (number & (first.size - 1)) * first.stride +
+                   ((number >> log2_of(first.size)) & (second.size - 1)) * second.stride +
+                   (number >> log2_of(turn)) * third.stride + field.bit;
+  return {is_whole ? unit * (stride / 8) + (bit >> 3) : bit >> 3, bit & 7};
 }
 
 // The smallest part of a block within which the digits of codes do not depend on where it is.
@@ -88,14 +78,6 @@ class Panel {
     return cast(cast(reshape(each, {count, kColumns}), DType::i32) + f.codes.smallest(),
                 DType::f32);
   }
-  // Elements that follow each other in the same bits of bytes that do.
-  int64_t run() const {
-    int64_t run = f.codes.low.axes[0].size;
-    if (f.codes.high.width && is_byte_by_byte(f.codes.high))
-      run = std::min<int64_t>(run, f.codes.high.axes[0].size);
-    return run;
-  }
-
   // f32[64].
   Tile scale(int64_t group) const {
     Tile scale;
@@ -131,10 +113,10 @@ class Panel {
   Tile factor(const PackedNumbers& numbers, int64_t group) const {
     const int64_t per_unit = unit_of(f) / f.group_elements;
     const auto bits = [&](const BitField& field) {
-      const Place at = place(k, field, unit, per_unit, group);
+      const Place at = place(field, unit, per_unit, k.constant(group, DType::i64));
       const Tile whole = byte(at.byte);
       if (field.width == 8) return whole;
-      return (whole >> cast(at.shift & 7, DType::i32)) & ((1 << field.width) - 1);
+      return (whole >> cast(at.shift, DType::i32)) & ((1 << field.width) - 1);
     };
     Tile value = bits(numbers.low);
     if (numbers.high.width) value = value | (bits(numbers.high) << numbers.low.width);
@@ -143,21 +125,19 @@ class Panel {
     return cast(value, DType::f32);
   }
   Tile code_bits(const BitField& field, int64_t inner, int64_t count) const {
-    const Tile quads = expand_dims(k.arange(count / kQuad), 1);
+    const Tile element = expand_dims(k.arange(count / kQuad), 1) * kQuad + inner;
     const Tile columns = expand_dims(column(), 0);
     const auto mask = static_cast<uint32_t>((1 << field.width) - 1) * 0x01010101u;
     if (is_byte_by_byte(field)) {
-      const Place at = place(k, field, unit, unit_of(f), inner);
-      Tile word =
-          k.load(words, (base >> 2) + at.byte * (kColumns / kQuad) + quads * kColumns + columns);
+      const Place at = place(field, unit, unit_of(f), element);
+      const Tile word = k.load(words, (base >> 2) + at.byte * (kColumns / kQuad) + columns);
       if (field.width == 8) return word;
-      return (word >> cast(at.shift & 7, DType::u32)) & mask;
+      return (word >> cast(at.shift, DType::u32)) & mask;
     }
     // Four bits of a word, each into a byte of its own.
-    const Tile word =
-        k.load(words, (base >> 2) + (field.bit / 8 * (kColumns / kQuad)) + quads * 0 + columns);
-    const Tile four = (word >> cast((quads * kQuad + inner) & 31, DType::u32)) & 15u;
-    return (four * 0x00204081u) & mask;
+    const int64_t first = field.bit / 8 * (kColumns / kQuad);
+    const Tile word = k.load(words, (base >> 2) + first + element * 0 + columns);
+    return (((word >> cast(element & 31, DType::u32)) & 15u) * 0x00204081u) & mask;
   }
 
   Builder& k;
@@ -220,12 +200,10 @@ class Product {
     depth = k.size("k", f.block_elements);
     k.grid([&] { return std::vector<Tile>{ceil_div(n, kColumns), ceil_div(m, rows)}; });
     number = k.program_id(0);
-    const Tile row = expand_dims(k.program_id(1) * rows + k.arange(rows), 1);
+    row = expand_dims(k.program_id(1) * rows + k.arange(rows), 1);
     const Tile column = expand_dims(number * kColumns + k.arange(kColumns), 0);
     used = (row < m) & (column < n);
     place = row * n + column;
-    // What rows behind the last are computed from matters to nobody.
-    x_row = rows == 1 ? row : tile::minimum(row, m - 1);
   }
   // step(element of K that a unit begins with, sum before it) gives the sum behind it.
   void store_sum(Buffer out, const std::function<Tile(const Tile&, const Tile&)>& step) {
@@ -242,16 +220,17 @@ class Product {
   // A number of x for each row, for all columns; of each column, for all rows.
   Tile per_row(const Tile& x) const { return broadcast_to(x, {rows, kColumns}); }
   Tile per_column(const Tile& x) const { return broadcast_to(expand_dims(x, 0), {rows, kColumns}); }
-  // Elements of x in rows of as many as K has blocks of that size.
-  Tile in_row(int64_t size, const Tile& element) const {
-    return x_row * (depth >> log2_of(size)) + (element >> log2_of(size));
+  // Places of the block of that size with an element, one for each row; blocks of equal number lie
+  // row after row.
+  Tile in_blocks(int64_t size, const Tile& element) const {
+    return (element >> log2_of(size)) * x_rows + row;
   }
 
   Builder& k;
   const BlockFormat& f;
   Panel panel;
   const int64_t rows;
-  Tile m, n, depth, number, used, place, x_row;
+  Tile m, n, depth, x_rows, number, used, place, row;
 };
 
 }  // namespace
@@ -264,30 +243,30 @@ Kernel integer_product_kernel(const BlockFormat& f, int64_t rows) {
     p.panel.declare();
     const Buffer out = k.output("out", DType::f32);
     p.declare_sizes();
+    p.x_rows = k.size("x_rows", rows);
     const int64_t group = std::min<int64_t>(f.elements_of_group(), kActivationBlock);
-    const int64_t run = std::min(p.panel.run(), group);
     p.store_sum(out, [&](const Tile& first, const Tile& before) {
       Tile acc = before;
       for (int64_t e = 0; e < unit_of(f); e += kActivationBlock) {
         std::optional<Tile> u;
+        const Tile at_x = p.in_blocks(kActivationBlock, first + e);
         for (int64_t g = e; g < e + kActivationBlock; g += group) {
-          Tile x_sum = k.load(sums, p.in_row(kActivationSum, first + g));
+          Tile x_sum = k.load(sums, p.in_blocks(kActivationSum, first + g));
           for (int64_t s = kActivationSum; s < group; s += kActivationSum)
-            x_sum = x_sum + k.load(sums, p.in_row(kActivationSum, first + g + s));
+            x_sum = x_sum + k.load(sums, p.in_blocks(kActivationSum, first + g + s));
           const int smallest = f.codes.smallest();
           Tile exact =
               smallest ? p.per_row(x_sum * smallest) : k.full({rows, kColumns}, 0, DType::i32);
-          for (int64_t r = g; r < g + group; r += run) {
-            const Tile along = expand_dims(first + r + k.arange(run), 0);
-            exact = dot(k.load(codes, p.x_row * p.depth + along), p.panel.codes(r, run), exact);
-          }
+          const Tile along = expand_dims(k.arange(group) + (g - e), 0);
+          exact =
+              dot(k.load(codes, at_x * kActivationBlock + along), p.panel.codes(g, group), exact);
           const int64_t number = g / f.elements_of_group();
           const Tile scale = p.per_column(p.panel.scale(number));
           u = u ? fma(cast(exact, DType::f32), scale, *u) : cast(exact, DType::f32) * scale;
           if (f.has_minimum())
             u = fma(p.per_row(cast(x_sum, DType::f32)), p.per_column(p.panel.minimum(number)), *u);
         }
-        const Tile x_scale = k.load(scales, p.in_row(kActivationBlock, first + e));
+        const Tile x_scale = k.load(scales, at_x);
         acc = fma(*u, p.per_row(x_scale), acc);
       }
       return acc;
@@ -302,7 +281,9 @@ Kernel decoded_product_kernel(const BlockFormat& f, int64_t rows) {
     p.panel.declare();
     const Buffer out = k.output("out", DType::f32);
     p.declare_sizes();
-    const int64_t run = std::min<int64_t>(p.panel.run(), f.elements_of_group());
+    // What rows behind the last are computed from matters to nobody.
+    const Tile x_row = rows == 1 ? p.row : tile::minimum(p.row, p.m - 1);
+    const int64_t run = std::min<int64_t>(kActivationBlock, f.elements_of_group());
     p.store_sum(out, [&](const Tile& first, const Tile& before) {
       Tile acc = before;
       for (int64_t e = 0; e < unit_of(f); e += run) {
@@ -313,7 +294,7 @@ Kernel decoded_product_kernel(const BlockFormat& f, int64_t rows) {
         Tile value = p.panel.levels(e, run) * per_step(p.panel.scale(number));
         if (f.has_minimum()) value = value + per_step(p.panel.minimum(number));
         const Tile along = expand_dims(first + e + k.arange(run), 0);
-        acc = dot(k.load(x, p.x_row * p.depth + along), value, acc);
+        acc = dot(k.load(x, x_row * p.depth + along), value, acc);
       }
       return acc;
     });
@@ -326,25 +307,27 @@ Kernel quantize_rows_kernel() {
     const Buffer x = k.input("x", DType::f32);
     const Buffer codes = k.output("codes", DType::i8), scales = k.output("scales", DType::f32),
                  sums = k.output("sums", DType::i32);
-    const Tile blocks = k.size("blocks");
-    k.grid([&] { return std::vector<Tile>{ceil_div(blocks, kBlocks)}; });
-    const Tile block = k.program_id(0) * kBlocks + k.arange(kBlocks);
+    const Tile rows = k.size("rows"), blocks = k.size("blocks"), x_rows = k.size("x_rows");
+    k.grid([&] { return std::vector<Tile>{x_rows, ceil_div(blocks, kBlocks)}; });
+    const Tile row = k.program_id(0);
+    const Tile block = k.program_id(1) * kBlocks + k.arange(kBlocks);
     const Tile column = expand_dims(k.arange(kActivationBlock), 0);
-    const Tile at = expand_dims(block, 1) * kActivationBlock + column;
-    const Tile is_there = expand_dims(block < blocks, 1);
-    const Tile value = k.load(x, at, is_there);
+    const Tile is_there = block < blocks;
+    const Tile value = k.load(x, expand_dims(row * blocks + block, 1) * kActivationBlock + column,
+                              expand_dims(is_there & (row < rows), 1));
     // A NaN is passed over here, and gets the smallest code.
     const Tile extreme = max(where(value == value, abs(value), 0), 1);
     const Tile scale = cast(cast(extreme / 127, DType::f16), DType::f32);
     const Tile inverse = where(scale == 0, 0, k.full({kBlocks}, 1, DType::f32) / scale);
     const Tile near = apply(Op::round, {value * expand_dims(inverse, 1)});
     const Tile code = cast(where(near > -127, tile::minimum(near, 127), -127), DType::i32);
-    k.store(codes, at, cast(code, DType::i8), is_there);
-    k.store(scales, block, scale, block < blocks);
-    for (int64_t first = 0; first < kActivationBlock; first += kActivationSum) {
-      const Tile inside = (column >= first) & (column < first + kActivationSum);
-      k.store(sums, block * (kActivationBlock / kActivationSum) + first / kActivationSum,
-              sum(where(inside, code, 0), 1), block < blocks);
+    k.store(codes, expand_dims(block * x_rows + row, 1) * kActivationBlock + column,
+            cast(code, DType::i8), expand_dims(is_there, 1));
+    k.store(scales, block * x_rows + row, scale, is_there);
+    for (int64_t half = 0; half < kActivationBlock / kActivationSum; ++half) {
+      const Tile inside = (column >> log2_of(kActivationSum)) == half;
+      k.store(sums, (block * (kActivationBlock / kActivationSum) + half) * x_rows + row,
+              sum(where(inside, code, 0), 1), is_there);
     }
   });
 }

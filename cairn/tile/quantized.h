@@ -41,17 +41,20 @@ bool is_activation_format(const BlockFormat& format);
 // Whether there are kernels for weights in this format.
 bool has_product_kernel(const BlockFormat& format);
 
-// Buffers: x codes i8 [M, K], scales f32 [M, K / 32], sums of codes i32 [M, K / 16]; the panels
-// three times, as u8, u32 and f16; out f32 [M, N]. Scalars: M, N, K. `rows`: of a block of the
-// result.
+// Rows of x as an integer product reads them, `x_rows` of them, a multiple of the rows of its
+// blocks, the last ones 0: codes i8 [K / 32, x_rows, 32], scales f32 [K / 32, x_rows] and sums of
+// codes i32 [K / 16, x_rows].
+//
+// Buffers: those of x; the panels three times, as u8, u32 and f16; out f32 [M, N]. Scalars: M, N,
+// K, x_rows. `rows`: of a block of the result.
 Kernel integer_product_kernel(const BlockFormat& format, int64_t rows);
 
 // The product with the weights as numbers: x f32 [M, K], the panels three times, out f32 [M, N].
-// Scalars as above. Its bits are those of a plain product of what the decoder gives.
+// Scalars: M, N, K. Its bits are those of a plain product of what the decoder gives.
 Kernel decoded_product_kernel(const BlockFormat& format, int64_t rows);
 
-// x f32 [M * K] to codes, scales and sums of blocks of 32 as above: what the primitive `quantize`
-// means by q8_0. Scalars: the number of blocks.
+// x f32 [M, K] to codes, scales and sums as above: what the primitive `quantize` means by q8_0.
+// Scalars: M, K / 32, x_rows.
 Kernel quantize_rows_kernel();
 
 }  // namespace cairn::tile

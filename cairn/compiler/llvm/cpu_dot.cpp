@@ -126,6 +126,10 @@ void CpuFunction::emit_dot(const Instruction& in) {
     // Words that just one block of rows needs are made where they are.
     if (dot.step > 1 && !dot.has_words && !dot.words && shape[0] > block.rows)
       dot.words = words_of(dot);
+    // Words that are computed, as codes that are unpacked, once for all blocks of rows.
+    if (dot.has_words && shape[0] > block.rows && !stored_.contains(y) &&
+        tile::is_elementwise(*definition(y)))
+      hold(y);
     if (needs_corrections(dot)) dot.corrections = corrections_of(dot);
     if (shape[0] > block.rows) {
       if (!stored_.contains(x)) put_in_order(dot);

@@ -77,9 +77,12 @@ void CpuFunction::find_used(Dot& dot) {
   dot.used = {mask, std::move(bounded)};
 }
 
-// What rows that nobody uses are computed from matters to nobody: the last one that is used.
+// What rows that nobody uses are computed from matters to nobody: the last one that is used, or,
+// where all are there to be read, they themselves.
 llvm::Value* CpuFunction::used_row(const Dot& dot, llvm::Value* row) {
-  if (!dot.rows) return row;
+  const Instruction* x = definition(dot.in.operands[0]);
+  const bool is_there = x && x->op == TileOp::load && x->operands.size() == 1;
+  if (!dot.rows || is_there) return row;
   return less_of(row, b_.CreateSub(dot.rows, i64(1)));
 }
 void CpuFunction::assume_used(const Dot& dot, const Lanes& row) {

@@ -52,7 +52,15 @@ void CpuFunction::for_words(const Dot& dot, llvm::Value* begin,
       llvm::Intrinsic::smax,
       b_.CreateLShr(b_.CreateAdd(dot.depth, i64(dot.step - 1)), dot.step == 4 ? 2 : 1), dot.y_rows);
   llvm::Value* whole = b_.CreateMul(both, i64(dot.step));
-  loop_over(begin, whole, dot.step, [&](llvm::Value* k) { step({k}); });
+  // A few steps one after the other, so that what is computed from their numbers is a constant.
+  constexpr int64_t kFewSteps = 8;
+  const int64_t steps = type(dot.in.operands[1]).shape[0];
+  if (steps <= kFewSteps && is_constant(begin, 0) && is_constant(dot.y_rows, steps) &&
+      is_constant(dot.depth, steps * dot.step)) {
+    for (int64_t k = 0; k < steps; ++k) step({i64(k * dot.step)});
+    return;
+  }
+    loop_over(begin, whole, dot.step, [&](llvm::Value* k) { step({k}); });
   if (both != either)
     loop_over(whole, b_.CreateMul(either, i64(dot.step)), dot.step,
               [&](llvm::Value* k) { step({k, true}); });

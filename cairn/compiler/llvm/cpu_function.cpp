@@ -219,10 +219,28 @@ bool CpuFunction::is_long(ValueId v) const {
   return below.size() >= kLong;
 }
 
+// An index of each row, of numbers that are at hand: scalar arithmetic, of which a copy in memory
+// would take a pack for each.
+bool CpuFunction::is_row_index(ValueId v) const {
+  const Shape& shape = type(v).shape;
+  if (shape.rank() == 0) return true;
+  const Instruction* in = definition(v);
+  if (!in || is_float(type(v).dtype) || shape[shape.rank() - 1] != 1) return false;
+  if (in->op == TileOp::constant) return true;
+  if (in->op == TileOp::broadcast || in->op == TileOp::reshape) {
+    const Instruction* from = definition(in->operands[0]);
+    return (from && from->op == TileOp::arange) || is_row_index(in->operands[0]);
+  }
+  const bool is_simple = in->op == TileOp::apply && in->scalar != Op::divide &&
+                         in->scalar != Op::remainder && in->scalar != Op::select;
+  return is_simple && std::ranges::all_of(in->operands,
+                                          [&](ValueId operand) { return is_row_index(operand); });
+}
+
 bool CpuFunction::is_better_held(ValueId v) const {
   constexpr int64_t kMost = 16 * 1024;  // elements, on the stack
   const Shape& shape = type(v).shape;
-  if (shape.elements() > kMost || stored_.contains(v)) return false;
+  if (shape.elements() > kMost || stored_.contains(v) || is_row_index(v)) return false;
   const auto& users = users_[static_cast<size_t>(v)];
   const auto depth = [&](ValueId value) { return depths_[static_cast<size_t>(value)]; };
   for (const Instruction* user : users)

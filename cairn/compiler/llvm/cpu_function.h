@@ -103,6 +103,7 @@ class CpuFunction {
   // statements need it, or one needs each element several times.
   bool is_better_held(ValueId v) const;
   bool is_long(ValueId v) const;
+  bool is_row_index(ValueId v) const;
   void copy_into(const Stored& to, ValueId v, int64_t few = kUnrolledPacks);
 
   // --- cpu_store.cpp: what is written
