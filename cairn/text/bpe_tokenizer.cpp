@@ -7,6 +7,7 @@
 #include <deque>
 #include <unordered_map>
 
+#include "cairn/text/gguf_vocabulary.h"
 #include "cairn/text/tokenizer_formats.h"
 #include "cairn/text/utf8.h"
 
@@ -78,9 +79,12 @@ class BpeTokenizer final : public Tokenizer {
   }
 
   std::string to_json() const override { return write_tokenizer_json(vocabulary(), description_); }
+  GgufVocabulary to_gguf() const override {
+    return write_gguf_vocabulary(vocabulary(), description_);
+  }
 
  protected:
-  void encode_segments(std::string_view text, std::span<const Segment> segments,
+  void encode_segments(std::string_view text, std::span<const Segment> segments, EncodeOptions,
                        std::vector<int32_t>& ids) const override {
     PieceCache cache(description_.splits.empty() ? 0 : text.size());
     std::vector<int32_t> symbols;
@@ -111,9 +115,10 @@ class BpeTokenizer final : public Tokenizer {
     }
   }
 
-  std::string decode_ids(std::span<const int32_t> ids, bool starts_text) const override {
+  std::string decode_ids(std::span<const int32_t> ids,
+                         std::span<const int32_t> after) const override {
     const bool sentencepiece = description_.prefix_space == BpeDescription::PrefixSpace::always;
-    bool drop_space = sentencepiece && starts_text;
+    bool drop_space = sentencepiece && starts_text(after);
     std::string out;
     for (const int32_t id : ids) {
       std::string_view bytes = token_bytes(id);

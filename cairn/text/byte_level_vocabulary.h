@@ -1,4 +1,4 @@
-// What tokenizer.json and GPT-2's files share: keys and merges written in GPT-2's byte map.
+// What tokenizer.json, GPT-2's files and GGUF share: keys and merges, written in GPT-2's byte map.
 #pragma once
 
 #include <string>
@@ -33,11 +33,17 @@ class TokenList {
 // Hugging Face's decoder) and never comes from text.
 std::string bytes_of_key(std::string_view key);
 
+// How files spell each token of a BPE: GPT-2's byte map, "▁" for a space, "<0x0A>" for a byte;
+// empty for ids without a token. Added tokens are their text.
+std::vector<std::string> keys_of(const Vocabulary& vocabulary, const BpeDescription& description);
+
 // byte_ids of a byte-level vocabulary; -1 where a byte has no token.
 std::array<int32_t, 256> byte_ids_of(const TokenKeys& keys);
 
 // Merges in the order of their ranks. Throws Error when one names or makes an unknown token.
+// `prefix` stands before keys that do not begin a word, and falls away where two are joined.
 std::vector<Merge> make_merges(
-    const std::vector<std::pair<std::string_view, std::string_view>>& pairs, const TokenKeys& keys);
+    const std::vector<std::pair<std::string_view, std::string_view>>& pairs, const TokenKeys& keys,
+    std::string_view prefix = "");
 
 }  // namespace cairn::text

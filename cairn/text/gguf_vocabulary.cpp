@@ -3,15 +3,20 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <unordered_set>
 
 #include "cairn/text/byte_level_vocabulary.h"
 #include "cairn/text/pieces.h"
+#include "cairn/text/sentencepiece_tokenizer.h"
 #include "cairn/text/split_patterns.h"
-#include "cairn/text/wordpiece_tokenizer.h"
+#include "cairn/text/tokenizer_formats.h"
+#include "cairn/text/utf8.h"
 
 namespace cairn::text {
 namespace {
+
+constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581
 
 PieceKind kind_of(const GgufVocabulary& from, size_t id) {
   if (from.token_types.empty()) return PieceKind::normal;
@@ -20,7 +25,7 @@ PieceKind kind_of(const GgufVocabulary& from, size_t id) {
   return static_cast<PieceKind>(kind);
 }
 
-std::unique_ptr<Tokenizer> sentencepiece(const GgufVocabulary& from) {
+std::unique_ptr<Tokenizer> sentencepiece(const GgufVocabulary& from, bool unigram) {
   if (from.scores.size() != from.tokens.size()) {
     throw_error(fmt::format("{} scores for {} tokens", from.scores.size(), from.tokens.size()));
   }
@@ -30,9 +35,14 @@ std::unique_ptr<Tokenizer> sentencepiece(const GgufVocabulary& from) {
   vocabulary.space_before = from.add_space_prefix.value_or(true);
   vocabulary.bos = from.bos_id;
   vocabulary.eos = from.eos_id;
-  vocabulary.add_bos = from.add_bos.value_or(true);
-  vocabulary.add_eos = from.add_eos.value_or(false);
-  return make_bpe_tokenizer(describe_pieces(vocabulary));
+  vocabulary.add_bos = from.add_bos.value_or(!unigram);
+  vocabulary.add_eos = from.add_eos.value_or(unigram);
+  vocabulary.squeeze_spaces = from.squeeze_spaces.value_or(false);
+  if (!unigram) return make_bpe_tokenizer(describe_pieces(vocabulary));
+  vocabulary.unknown = from.unknown_id;
+  vocabulary.character_map = from.character_map;
+  return make_sentencepiece_tokenizer(vocabulary,
+                                      {.unigram = true, .user_defined_score = 0, .single = false});
 }
 
 std::unique_ptr<Tokenizer> byte_level(const GgufVocabulary& from) {
@@ -82,33 +92,65 @@ std::unique_ptr<Tokenizer> byte_level(const GgufVocabulary& from) {
   return make_bpe_tokenizer(std::move(description));
 }
 
-// GGUF marks what begins a word by U+2581, and not what continues it.
+// GGUF marks what begins a word by U+2581, and not what continues it. The tokenizer is BERT's
+// without capitals and accents, as llama.cpp has it.
 std::unique_ptr<Tokenizer> wordpiece(const GgufVocabulary& from) {
-  WordPieceDescription description;
+  using Json = nlohmann::json;
+  const auto require = [&](std::optional<int32_t> id, const char* role) -> const std::string& {
+    if (!id || *id < 0 || static_cast<size_t>(*id) >= from.tokens.size()) {
+      throw_error(fmt::format("the id {} of {} is not in the vocabulary of {} tokens",
+                              id.value_or(-1), role, from.tokens.size()));
+    }
+    return from.tokens[static_cast<size_t>(*id)];
+  };
+  if (!from.unknown_id) throw_error("tokenizer.ggml.unknown_token_id is missing");
+  Json vocabulary = Json::object(), added = Json::array();
   for (size_t id = 0; id < from.tokens.size(); ++id) {
-    const std::string spaced = without_space_marks(from.tokens[id]);
+    const std::string& token = from.tokens[id];
     const PieceKind kind = kind_of(from, id);
-    WordPieceDescription::Token token;
     const bool whole =
         kind == PieceKind::control || kind == PieceKind::unknown || kind == PieceKind::user_defined;
-    token.continues = !whole && !spaced.starts_with(' ');
-    token.text = spaced.starts_with(' ') ? spaced.substr(1) : spaced;
-    if (whole && !token.text.empty()) {
-      description.vocabulary.added.push_back({.id = static_cast<int32_t>(id),
-                                              .content = token.text,
-                                              .special = kind != PieceKind::user_defined});
+    if (token.empty() || !is_valid_utf8(token)) continue;
+    if (whole) {
+      vocabulary.emplace(token, id);
+      added.push_back({{"id", id},
+                       {"content", token},
+                       {"normalized", false},
+                       {"special", kind != PieceKind::user_defined}});
+    } else if (token.starts_with(kSpaceMark)) {
+      vocabulary.emplace(token.substr(kSpaceMark.size()), id);
+    } else {
+      vocabulary.emplace("##" + token, id);
     }
-    description.tokens.push_back(std::move(token));
   }
-  if (!from.unknown_id) throw_error("tokenizer.ggml.unknown_token_id is missing");
-  description.unknown = *from.unknown_id;
+  Json root = {{"added_tokens", added},
+               {"normalizer", {{"type", "BertNormalizer"}, {"lowercase", true}}},
+               {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
+               {"decoder", {{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", false}}},
+               {"model",
+                {{"type", "WordPiece"},
+                 {"unk_token", require(from.unknown_id, "the unknown token")},
+                 {"continuing_subword_prefix", "##"},
+                 {"max_input_chars_per_word", 100},
+                 {"vocab", vocabulary}}}};
   const auto first = from.cls_id ? from.cls_id : from.bos_id;
   const auto last = from.separator_id ? from.separator_id : from.eos_id;
-  description.vocabulary.bos = first;
-  description.vocabulary.eos = last;
-  if (first && from.add_bos.value_or(true)) description.vocabulary.prefix = {*first};
-  if (last && from.add_eos.value_or(true)) description.vocabulary.suffix = {*last};
-  return make_wordpiece_tokenizer(std::move(description));
+  Json single = Json::array(), specials = Json::object();
+  const auto put = [&](std::optional<int32_t> id, const char* role, bool adds) {
+    if (!id || !adds) return;
+    const std::string& name = require(id, role);
+    single.push_back({{"SpecialToken", {{"id", name}, {"type_id", 0}}}});
+    specials[name] = {{"id", name}, {"ids", {*id}}, {"tokens", {name}}};
+  };
+  put(first, "the class token", from.add_bos.value_or(true));
+  single.push_back({{"Sequence", {{"id", "A"}, {"type_id", 0}}}});
+  put(last, "the separator", from.add_eos.value_or(true));
+  root["post_processor"] = {
+      {"type", "TemplateProcessing"}, {"single", single}, {"special_tokens", specials}};
+  Json config = Json::object();
+  if (first) config["bos_token"] = require(first, "the class token");
+  if (last) config["eos_token"] = require(last, "the separator");
+  return parse_tokenizer_json(root.dump(), config.dump()).value();
 }
 
 }  // namespace
@@ -121,11 +163,12 @@ Result<std::unique_ptr<Tokenizer>> make_gguf_tokenizer(const GgufVocabulary& fro
       throw_error(
           fmt::format("{} token types for {} tokens", from.token_types.size(), from.tokens.size()));
     }
-    if (from.model == "llama") return sentencepiece(from);
+    if (from.model == "llama") return sentencepiece(from, false);
+    if (from.model == "t5") return sentencepiece(from, true);
     if (from.model == "gpt2") return byte_level(from);
     if (from.model == "bert") return wordpiece(from);
-    throw_error(
-        fmt::format("tokenizer.ggml.model is '{}'; cairn reads llama, gpt2 and bert", from.model));
+    throw_error(fmt::format("tokenizer.ggml.model is '{}'; cairn reads llama, gpt2, bert and t5",
+                            from.model));
   } catch (const InternalError&) {
     throw;
   } catch (const Error& error) {

@@ -34,6 +34,10 @@ struct PieceVocabulary {
   bool squeeze_spaces = false;
   std::optional<int32_t> bos, eos;
   bool add_bos = true, add_eos = false;
+  // What describe_pieces does not read (sentencepiece_tokenizer.h does).
+  std::optional<int32_t> unknown;
+  bool byte_fallback = false;
+  std::string character_map;  // precompiled_charsmap
 };
 
 // SentencePiece's BPE: neighbours merge to the piece of the highest score. Throws Error for

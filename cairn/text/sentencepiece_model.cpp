@@ -1,18 +1,20 @@
 // tokenizer.model: SentencePiece's ModelProto, read without protobuf, as it is four fields deep.
 //
-//   1 pieces { 1 piece, 2 score, 3 type }   2 trainer { 3 model_type, 40.. ids }
+//   1 pieces { 1 piece, 2 score, 3 type }   2 trainer { 3 model_type, 35 byte_fallback, 40.. ids }
 //   3 normalizer { 2 precompiled_charsmap, 3 add_dummy_prefix, 4 remove_extra_whitespaces }
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "cairn/text/pieces.h"
+#include "cairn/text/sentencepiece_tokenizer.h"
 #include "cairn/text/tokenizer_formats.h"
 
 namespace cairn::text {
 namespace {
 
-constexpr uint64_t kBpe = 2;
+constexpr uint64_t kUnigram = 1, kBpe = 2;
 
 // The fields of a protobuf message, in order.
 class Fields {
@@ -80,55 +82,66 @@ Piece read_piece(std::string_view bytes) {
   return piece;
 }
 
-void read_trainer(std::string_view bytes, PieceVocabulary& vocabulary) {
-  uint64_t model = 1;
+// Returns the kind of the model.
+uint64_t read_trainer(std::string_view bytes, PieceVocabulary& vocabulary) {
+  uint64_t model = kUnigram;
   for (Fields field(bytes); field.next();) {
     const auto id = static_cast<int32_t>(field.value);  // -1: there is none
     const auto optional = id >= 0 ? std::optional(id) : std::nullopt;
     if (field.number == 3) model = field.value;
+    if (field.number == 35) vocabulary.byte_fallback = field.value != 0;
     if (field.number == 41) vocabulary.bos = optional;
     if (field.number == 42) vocabulary.eos = optional;
     if (field.number == 24 && field.value != 0)
       throw_error("spaces at the end of words (treat_whitespace_as_suffix) are not supported");
   }
-  if (model != kBpe) {
-    throw_error(fmt::format("the model is {}; cairn reads those of kind BPE from this file",
-                            model == 1 ? "Unigram" : fmt::format("of kind {}", model)));
-  }
+  return model;
 }
 
 void read_normalizer(std::string_view bytes, PieceVocabulary& vocabulary) {
   vocabulary.squeeze_spaces = true;
   for (Fields field(bytes); field.next();) {
-    if (field.number == 2 && !field.bytes.empty())
-      throw_error("normalizers with a map of characters (nmt_nfkc) are not supported");
+    if (field.number == 2) vocabulary.character_map = field.bytes;
     if (field.number == 3) vocabulary.space_before = field.value != 0;
     if (field.number == 4) vocabulary.squeeze_spaces = field.value != 0;
+    if (field.number == 5 && field.value == 0)
+      throw_error("spaces that stay spaces (escape_whitespaces off) are not supported");
   }
 }
 
-BpeDescription read(std::string_view file) {
+bool has_all_bytes(const PieceVocabulary& vocabulary) {
+  const auto bytes = std::count_if(vocabulary.pieces.begin(), vocabulary.pieces.end(),
+                                   [](const Piece& p) { return p.kind == PieceKind::byte; });
+  return vocabulary.byte_fallback && bytes == 256;
+}
+
+std::unique_ptr<Tokenizer> read(std::string_view file) {
   PieceVocabulary vocabulary;
   vocabulary.bos = 1;  // the format's defaults
   vocabulary.eos = 2;
-  bool trainer = false;
+  std::optional<uint64_t> model;
   for (Fields field(file); field.next();) {
     if (field.number == 1) vocabulary.pieces.push_back(read_piece(field.bytes));
-    if (field.number == 2) {
-      read_trainer(field.bytes, vocabulary);
-      trainer = true;
-    }
+    if (field.number == 2) model = read_trainer(field.bytes, vocabulary);
     if (field.number == 3) read_normalizer(field.bytes, vocabulary);
   }
-  if (!trainer || vocabulary.pieces.empty()) throw_error("it has no pieces or no trainer_spec");
-  return describe_pieces(vocabulary);
+  if (!model || vocabulary.pieces.empty()) throw_error("it has no pieces or no trainer_spec");
+  if (*model != kUnigram && *model != kBpe)
+    throw_error(
+        fmt::format("the model is of kind {}; cairn reads Unigram (1) and BPE (2)", *model));
+  if (*model == kBpe && vocabulary.character_map.empty() && has_all_bytes(vocabulary))
+    return make_bpe_tokenizer(describe_pieces(vocabulary));
+  // T5's kind ends a text and does not begin it.
+  vocabulary.add_bos = *model == kBpe;
+  vocabulary.add_eos = *model == kUnigram;
+  return make_sentencepiece_tokenizer(vocabulary, {.unigram = *model == kUnigram});
 }
 
 }  // namespace
 
 Result<std::unique_ptr<Tokenizer>> parse_sentencepiece_model(std::string_view bytes) {
   try {
-    return make_bpe_tokenizer(read(bytes));
+    return read(bytes);
   } catch (const Error& error) {
     return Error(fmt::format("SentencePiece model: {}", error.what()));
   }

@@ -54,7 +54,21 @@ const Family kFamilies[] = {
      true},
 };
 
+std::vector<SplitRule> splits_of(const Family& family) {
+  std::vector<SplitRule> splits;
+  for (const std::string_view pattern : family.patterns)
+    splits.push_back({.pattern = std::string(pattern)});
+  return splits;
+}
+
 }  // namespace
+
+std::string_view pre_tokenizer_name(const std::vector<SplitRule>& splits, bool whole_pieces_first) {
+  for (const Family& family : kFamilies)
+    if (family.whole_pieces_first == whole_pieces_first && splits_of(family) == splits)
+      return family.name;
+  return {};
+}
 
 PreTokenizer pre_tokenizer(std::string_view name) {
   std::string known;
@@ -62,8 +76,7 @@ PreTokenizer pre_tokenizer(std::string_view name) {
     known += fmt::format("{}{}", known.empty() ? "" : ", ", family.name);
     if (family.name != name) continue;
     PreTokenizer found;
-    for (const std::string_view pattern : family.patterns)
-      found.splits.push_back({.pattern = std::string(pattern)});
+    found.splits = splits_of(family);
     found.whole_pieces_first = family.whole_pieces_first;
     found.add_bos = family.add_bos;
     return found;

@@ -27,5 +27,7 @@ struct PreTokenizer {
 // By the name that GGUF files have in tokenizer.ggml.pre. Throws Error for an unknown one, with the
 // known ones: another rule gives other ids, and nobody would notice.
 PreTokenizer pre_tokenizer(std::string_view name);
+// The first name of these rules; empty when there is none.
+std::string_view pre_tokenizer_name(const std::vector<SplitRule>& splits, bool whole_pieces_first);
 
 }  // namespace cairn::text

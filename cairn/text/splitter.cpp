@@ -31,12 +31,23 @@ std::string pcre2_message(int code) {
 
 PCRE2_SPTR subject(std::string_view text) { return reinterpret_cast<PCRE2_SPTR>(text.data()); }
 
-// \s and \S as in the file's head; they mean the same inside and outside of a class.
+// What \w matches, as a part of a class.
+constexpr std::string_view kWord =
+    R"(\p{L}\p{M}\p{N}\p{Pc}\x{24B6}-\x{24E9}\x{1F130}-\x{1F149}\x{1F150}-\x{1F169})"
+    R"(\x{1F170}-\x{1F189})";
+
+// \s, \S, \w and \W as in the file's head. \W inside of a class stays PCRE2's.
 std::string translate(std::string_view pattern) {
   std::string out;
+  bool in_class = false;
   for (size_t i = 0; i < pattern.size(); ++i) {
-    if (pattern[i] != '\\' || i + 1 == pattern.size()) {
-      out += pattern[i];
+    const char c = pattern[i];
+    if (c != '\\' || i + 1 == pattern.size()) {
+      // "]" right behind "[" or "[^" is a member.
+      const bool first = in_class && (out.ends_with('[') || out.ends_with("[^"));
+      if (c == '[') in_class = true;
+      if (c == ']' && !first) in_class = false;
+      out += c;
       continue;
     }
     const char next = pattern[++i];
@@ -44,6 +55,10 @@ std::string translate(std::string_view pattern) {
       out += "\\p{White_Space}";
     } else if (next == 'S') {
       out += "\\P{White_Space}";
+    } else if (next == 'w') {
+      out += in_class ? std::string(kWord) : fmt::format("[{}]", kWord);
+    } else if (next == 'W' && !in_class) {
+      out += fmt::format("[^{}]", kWord);
     } else {
       out += '\\';
       out += next;
@@ -123,6 +138,14 @@ class Splitter::Run {
     cut(stand_in_, 0);
   }
 
+  std::string replace(std::string_view text, std::string_view content) {
+    std::string out;
+    size_t done = 0, begin = 0, end = 0;
+    for (; find(text, done, 0, begin, end); done = end)
+      out.append(text.substr(done, begin - done)).append(content);
+    return out.append(text.substr(done));
+  }
+
  private:
   // Positions after a replacement, in the stand-in and in the original.
   struct Resume {
@@ -136,6 +159,10 @@ class Splitter::Run {
       return;
     }
     const auto keep = splitter_.rules_[rule].keep;
+    if (keep > SplitRule::Keep::gaps) {
+      for (const std::string_view piece : joined(text, rule)) cut(piece, rule + 1);
+      return;
+    }
     size_t done = 0, begin = 0, end = 0;
     while (find(text, done, rule, begin, end)) {
       if (keep != SplitRule::Keep::matches) cut(text.substr(done, begin - done), rule + 1);
@@ -143,6 +170,40 @@ class Splitter::Run {
       done = end;
     }
     if (keep != SplitRule::Keep::matches) cut(text.substr(done), rule + 1);
+  }
+
+  // The pieces of the behaviours that join matches and gaps.
+  std::vector<std::string_view> joined(std::string_view text, size_t rule) {
+    const SplitRule& how = splitter_.rules_[rule];
+    struct Part {
+      size_t begin, end;
+      bool match;
+    };
+    std::vector<Part> parts;
+    size_t done = 0, begin = 0, end = 0;
+    while (find(text, done, rule, begin, end)) {
+      if (done < begin) parts.push_back({done, begin, how.inverted});
+      parts.push_back({begin, end, !how.inverted});
+      done = end;
+    }
+    if (done < text.size()) parts.push_back({done, text.size(), how.inverted});
+    const auto joins = [&](size_t at) {  // whether parts[at] is one with the part before it
+      if (at == 0) return false;
+      const bool before = parts[at - 1].match, is = parts[at].match;
+      switch (how.keep) {
+        case SplitRule::Keep::runs: return before == is;
+        case SplitRule::Keep::with_previous: return is && !before;
+        default: return before && !is;
+      }
+    };
+    std::vector<std::string_view> pieces;
+    for (size_t i = 0; i < parts.size();) {
+      size_t last = i + 1;
+      while (last < parts.size() && joins(last)) ++last;
+      pieces.push_back(text.substr(parts[i].begin, parts[last - 1].end - parts[i].begin));
+      i = last;
+    }
+    return pieces;
   }
 
   // The first non-empty match at or after `start`.
@@ -209,6 +270,11 @@ void Splitter::split(std::string_view text,
     return;
   }
   Run(*this, piece).split(text);
+}
+
+std::string Splitter::replace(std::string_view text, std::string_view content) const {
+  CAIRN_ASSERT(rules_.size() == 1 && is_valid_utf8(text));
+  return Run(*this, [](std::string_view) {}).replace(text, content);
 }
 
 }  // namespace cairn::text

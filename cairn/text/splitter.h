@@ -2,7 +2,8 @@
 //
 // Rules are regular expressions as tokenizer.json has them, run by PCRE2 with its JIT. Where the
 // two disagree, they are read as Hugging Face reads them (Oniguruma, Ruby syntax): \s and \S are
-// Unicode's White_Space (PCRE2's own would add U+180E), ^ and $ match at each line.
+// Unicode's White_Space (PCRE2's own would add U+180E), \w has marks, numbers and all letters, ^
+// and $ match at each line.
 //
 // Text that is not UTF-8 is cut as if each invalid unit (utf8.h) were U+FFFD; the pieces keep the
 // original bytes. So nothing is lost, and the cuts are those of Python's errors="replace".
@@ -24,13 +25,17 @@ inline constexpr std::string_view kGpt2Pattern =
 
 struct SplitRule {
   enum class Keep {
-    everything,  // matches and what lies between them are pieces ("Isolated")
-    matches,     // what lies between is dropped ("Removed", inverted)
-    gaps,        // the matches are dropped ("Removed")
+    everything,     // matches and what lies between them are pieces ("Isolated")
+    matches,        // what lies between is dropped ("Removed", inverted)
+    gaps,           // the matches are dropped ("Removed")
+    runs,           // matches without anything between are one piece ("Contiguous")
+    with_previous,  // a match ends the piece before it ("MergedWithPrevious")
+    with_next,      // a match begins the piece after it ("MergedWithNext")
   };
   std::string pattern;
   bool literal = false;  // the pattern is plain text
   Keep keep = Keep::everything;
+  bool inverted = false;  // of the last two: what lies between matches is joined to them
 
   bool operator==(const SplitRule&) const = default;
 };
@@ -50,6 +55,8 @@ class Splitter {
   // Calls `piece` with each non-empty piece in order, views into `text`. Safe from many threads.
   // Throws Error when a pattern backtracks beyond PCRE2's limits.
   void split(std::string_view text, const std::function<void(std::string_view)>& piece) const;
+  // The text, which is UTF-8, with `content` for each match of the one rule.
+  std::string replace(std::string_view text, std::string_view content) const;
 
  private:
   struct Regex;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "cairn/text/base64.h"
 #include "cairn/text/pieces.h"
 #include "cairn/text/split_patterns.h"
 #include "cairn/text/tokenizer_formats.h"
@@ -63,28 +64,10 @@ std::vector<Family> families() {
   };
 }
 
-std::string decode_base64(std::string_view text, size_t line) {
-  const auto value = [&](char c) -> uint32_t {
-    if (c >= 'A' && c <= 'Z') return static_cast<uint32_t>(c - 'A');
-    if (c >= 'a' && c <= 'z') return static_cast<uint32_t>(c - 'a' + 26);
-    if (c >= '0' && c <= '9') return static_cast<uint32_t>(c - '0' + 52);
-    if (c == '+') return 62;
-    if (c == '/') return 63;
-    throw_error(fmt::format("line {}: expected base64", line));
-  };
-  std::string out;
-  if (text.empty() || text.size() % 4 != 0)
-    throw_error(fmt::format("line {}: expected base64", line));
-  const size_t padding = text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0;
-  for (size_t i = 0; i < text.size(); i += 4) {
-    const bool last = i + 4 == text.size();
-    uint32_t bits = 0;
-    for (size_t j = 0; j < 4; ++j)
-      bits = bits << 6 | (last && j >= 4 - padding ? 0 : value(text[i + j]));
-    for (size_t j = 0; j < (last ? 3 - padding : 3); ++j)
-      out += static_cast<char>(bits >> (16 - 8 * j));
-  }
-  return out;
+std::string token_of_base64(std::string_view text, size_t line) {
+  std::optional<std::string> token = decode_base64(text);
+  if (!token || token->empty()) throw_error(fmt::format("line {}: expected base64", line));
+  return std::move(*token);
 }
 
 BpeDescription read(std::string_view file) {
@@ -101,7 +84,7 @@ BpeDescription read(std::string_view file) {
     file.remove_prefix(std::min(text.size() + 1, file.size()));
     if (text.empty()) continue;
     const size_t space = std::min(text.find(' '), text.size());
-    std::string token = decode_base64(text.substr(0, space), line);
+    std::string token = token_of_base64(text.substr(0, space), line);
     const std::string_view digits = text.substr(std::min(space + 1, text.size()));
     int32_t rank = -1;
     const auto end = std::from_chars(digits.data(), digits.data() + digits.size(), rank);

@@ -1,8 +1,9 @@
 // Tokenizers: text to ids and back.
 //
 // `Tokenizer` is a plug point: byte-level BPE, characters, bytes and llama2.c's BPE are one class
-// behind it (bpe_tokenizer.h); WordPiece and Unigram would be others. The base finds added tokens
-// in the text and adds BOS and EOS; a kind encodes the plain text between them.
+// behind it (bpe_tokenizer.h); tokenizer.json's other forms, WordPiece among them, are another
+// (pipeline_tokenizer.h), SentencePiece's Unigram a third (sentencepiece_tokenizer.h). The base
+// finds added tokens in the text and adds BOS and EOS; a kind encodes the plain text between them.
 //
 // Ids are int32 and bytes are std::string: a token may be part of a character. Utf8Stream (utf8.h)
 // makes text of a stream of tokens.
@@ -26,9 +27,31 @@ namespace cairn::text {
 struct AddedToken {
   int32_t id = 0;
   std::string content;
-  bool special = true;  // found only with parse_special; others are always found
-  bool lstrip = false;  // takes the white space before it along
-  bool rstrip = false;  // and after it
+  bool special = true;       // found only with parse_special; others are always found
+  bool lstrip = false;       // takes the white space before it along
+  bool rstrip = false;       // and after it
+  bool single_word = false;  // not within a word
+  bool normalized = false;   // looked for in the normalized text, by kinds that have a normalizer
+};
+
+// A part of a text: plain text, or an added token.
+struct TextSegment {
+  std::string_view text;
+  std::optional<int32_t> token;
+};
+
+// Finds added tokens: the leftmost, of those the longest.
+class AddedTokenFinder {
+ public:
+  AddedTokenFinder() = default;
+  // Those that are not `normalized`; they must outlive this.
+  explicit AddedTokenFinder(std::span<const AddedToken> tokens);
+  std::vector<TextSegment> find(std::string_view text, bool parse_special) const;
+
+ private:
+  std::span<const AddedToken> tokens_;
+  // Indices of tokens by first byte, longest content first.
+  std::array<std::vector<uint32_t>, 256> by_byte_;
 };
 
 // What every kind has: its tokens and what surrounds a text.
@@ -46,10 +69,14 @@ struct EncodeOptions {
   bool parse_special = false;  // read special tokens in the text as tokens, not as plain text
 };
 
+struct GgufVocabulary;
+
 class Tokenizer {
  public:
   explicit Tokenizer(Vocabulary vocabulary);
   virtual ~Tokenizer() = default;
+  Tokenizer(const Tokenizer&) = delete;
+  Tokenizer& operator=(const Tokenizer&) = delete;
 
   // Every method is const, keeps no state and may be called from many threads.
 
@@ -77,24 +104,26 @@ class Tokenizer {
   // The whole tokenizer as a Hugging Face tokenizer.json, which `tokenizers` and load_tokenizer
   // read with equal results. Throws Error when that form cannot express it.
   virtual std::string to_json() const = 0;
+  // The same as a GGUF file's metadata (gguf_vocabulary.h), which llama.cpp and make_gguf_tokenizer
+  // read.
+  virtual GgufVocabulary to_gguf() const;
 
  protected:
-  // A part of a text: plain text, or an added token.
-  struct Segment {
-    std::string_view text;
-    std::optional<int32_t> token;
-  };
+  using Segment = TextSegment;
   // Appends the ids of the segments of one text; error positions count from text.data().
   virtual void encode_segments(std::string_view text, std::span<const Segment> segments,
-                               std::vector<int32_t>& ids) const = 0;
-  // `starts_text`: nothing comes before, or BOS.
-  virtual std::string decode_ids(std::span<const int32_t> ids, bool starts_text) const = 0;
+                               EncodeOptions options, std::vector<int32_t>& ids) const = 0;
+  // As decode.
+  virtual std::string decode_ids(std::span<const int32_t> ids,
+                                 std::span<const int32_t> after) const = 0;
+  // Whether a text begins behind these: none, or BOS.
+  bool starts_text(std::span<const int32_t> after) const {
+    return after.empty() || after.back() == bos();
+  }
 
  private:
-  std::vector<Segment> find_added(std::string_view text, bool parse_special) const;
   Vocabulary vocabulary_;
-  // Indices into vocabulary_.added by first byte, longest content first.
-  std::array<std::vector<uint32_t>, 256> added_by_byte_;
+  AddedTokenFinder added_;
 };
 
 // Reads what people have: a folder (tokenizer.json with tokenizer_config.json where there is one;

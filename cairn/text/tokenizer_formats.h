@@ -14,9 +14,9 @@
 
 namespace cairn::text {
 
-// Hugging Face's tokenizer.json with a BPE model: byte-level (pre-tokenizers ByteLevel, Split,
-// Digits and sequences of them), by characters, or Llama's with byte fallback; TemplateProcessing;
-// added tokens. Truncation and padding are ignored: they are not part of the tokenizer.
+// Hugging Face's tokenizer.json with a BPE, Unigram, WordPiece or WordLevel model and added tokens;
+// every normalizer, pre-tokenizer, post-processor and decoder but UnicodeScripts, FixedLength and
+// CTC, and no dropout. Truncation and padding are ignored: they are not part of the tokenizer.
 // `config` is the text of tokenizer_config.json, for BOS and EOS; without it they follow from the
 // template, or from well-known names.
 Result<std::unique_ptr<Tokenizer>> parse_tokenizer_json(std::string_view json,
@@ -33,8 +33,9 @@ Result<std::unique_ptr<Tokenizer>> parse_gpt2_files(std::string_view vocabulary,
 // from the letters of their names, and U+2581 in a text is a space.
 Result<std::unique_ptr<Tokenizer>> parse_llama2c_tokenizer(std::string_view bytes);
 
-// SentencePiece's tokenizer.model of kind BPE with byte fallback and without a map of characters:
-// Llama 1 and 2, Mistral, Gemma, Phi-3. add_special adds BOS.
+// SentencePiece's tokenizer.model of kind BPE (Llama 1 and 2, Mistral, Gemma, Phi-3), where
+// add_special adds BOS, or Unigram (T5, XLM-R), where it adds EOS, as T5's does: the file does not
+// say.
 Result<std::unique_ptr<Tokenizer>> parse_sentencepiece_model(std::string_view bytes);
 
 // tiktoken's files: Llama 3's tokenizer.model, cl100k_base, o200k_base, r50k_base, p50k_base, with

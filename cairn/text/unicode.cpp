@@ -132,6 +132,25 @@ char32_t lower_character(char32_t c) {
   return static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
 }
 
+void for_each_cluster(std::string_view text, const std::function<void(std::string_view)>& cluster) {
+  utf8proc_int32_t state = 0;
+  char32_t before = 0;
+  size_t begin = 0;
+  for (size_t at = 0; at < text.size();) {
+    const Utf8Character character = decode_utf8(text.substr(at));
+    const bool breaks = at > 0 && utf8proc_grapheme_break_stateful(
+                                      static_cast<utf8proc_int32_t>(before),
+                                      static_cast<utf8proc_int32_t>(character.code_point), &state);
+    if (breaks) {
+      cluster(text.substr(begin, at - begin));
+      begin = at;
+    }
+    before = character.code_point;
+    at += character.size;
+  }
+  if (begin < text.size()) cluster(text.substr(begin));
+}
+
 bool is_alphabetic(char32_t c) {
   const auto kind = category(c);
   return kind >= UTF8PROC_CATEGORY_LU && kind <= UTF8PROC_CATEGORY_LO;
@@ -164,10 +183,24 @@ bool is_control(char32_t c) {
   return kind == UTF8PROC_CATEGORY_CN || kind >= UTF8PROC_CATEGORY_CC;
 }
 
+bool is_assigned_control(char32_t c) {
+  return is_control(c) && category(c) != UTF8PROC_CATEGORY_CN;
+}
+
 bool is_printable(char32_t c) {
   const auto kind = category(c);
   const bool separator = kind >= UTF8PROC_CATEGORY_ZS && kind <= UTF8PROC_CATEGORY_ZP;
   return c == ' ' || (!separator && !is_control(c));
+}
+
+bool is_word(char32_t c) {
+  // Letters in circles and squares are symbols, but Alphabetic; joiners stand inside of words.
+  const bool symbol = (c >= 0x24B6 && c <= 0x24E9) || (c >= 0x1F130 && c <= 0x1F149) ||
+                      (c >= 0x1F150 && c <= 0x1F169) || (c >= 0x1F170 && c <= 0x1F189);
+  const auto kind = category(c);
+  return is_alphabetic(c) || is_mark(c) || kind == UTF8PROC_CATEGORY_ND ||
+         kind == UTF8PROC_CATEGORY_NL || kind == UTF8PROC_CATEGORY_PC || symbol || c == 0x200C ||
+         c == 0x200D;
 }
 
 bool is_python_space(char32_t c) { return is_white_space(c) || (c >= 0x1C && c <= 0x1F); }

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 
-#include "cairn/text/byte_map.h"
+#include "cairn/text/byte_level_vocabulary.h"
 #include "cairn/text/tokenizer_formats.h"
 #include "cairn/text/utf8.h"
 
@@ -17,12 +17,6 @@ using Symbols = BpeDescription::Symbols;
 using PrefixSpace = BpeDescription::PrefixSpace;
 
 constexpr const char* kSpaceMark = "\xE2\x96\x81";  // U+2581, SentencePiece's space
-
-std::string with_space_marks(std::string_view bytes) {
-  std::string out;
-  for (const char byte : bytes) byte == ' ' ? out += kSpaceMark : out += byte;
-  return out;
-}
 
 Json normalizer_json(const BpeDescription& description) {
   if (description.normal_form == NormalForm::nfc) return {{"type", "NFC"}};
@@ -108,7 +102,7 @@ Json added_tokens_json(const Vocabulary& vocabulary) {
   for (const AddedToken& token : added) {
     list.push_back({{"id", token.id},
                     {"content", token.content},
-                    {"single_word", false},
+                    {"single_word", token.single_word},
                     {"lstrip", token.lstrip},
                     {"rstrip", token.rstrip},
                     {"normalized", false},
@@ -117,28 +111,7 @@ Json added_tokens_json(const Vocabulary& vocabulary) {
   return list;
 }
 
-// The spelling of each token in "vocab"; empty for ids without a token.
-std::vector<std::string> keys_of(const Vocabulary& vocabulary, const BpeDescription& description) {
-  std::vector<std::string> keys(vocabulary.tokens.size());
-  for (size_t id = 0; id < keys.size(); ++id) {
-    const std::string& bytes = vocabulary.tokens[id];
-    if (description.symbols == Symbols::bytes) {
-      keys[id] = bytes_to_mapped(bytes);
-    } else if (description.space_marks) {
-      keys[id] = with_space_marks(bytes);
-    } else {
-      keys[id] = bytes;
-    }
-  }
-  if (description.symbols == Symbols::characters) {
-    for (size_t byte = 0; byte < 256; ++byte) {
-      const int32_t id = description.byte_ids[byte];
-      if (id >= 0) keys[static_cast<size_t>(id)] = fmt::format("<0x{:02X}>", byte);
-    }
-  }
-  for (const AddedToken& token : vocabulary.added) {
-    keys[static_cast<size_t>(token.id)] = token.content;
-  }
+void check_keys(const std::vector<std::string>& keys) {
   std::unordered_set<std::string_view> seen;
   for (size_t id = 0; id < keys.size(); ++id) {
     if (keys[id].empty()) continue;
@@ -149,7 +122,6 @@ std::vector<std::string> keys_of(const Vocabulary& vocabulary, const BpeDescript
           id, replace_invalid_utf8(keys[id])));
     }
   }
-  return keys;
 }
 
 std::string merges_json(const BpeDescription& description, const std::vector<std::string>& keys) {
@@ -182,6 +154,7 @@ std::string write_tokenizer_json(const Vocabulary& vocabulary, const BpeDescript
         "(remove_extra_whitespaces); keep the tokenizer.model");
   }
   const std::vector<std::string> keys = keys_of(vocabulary, description);
+  check_keys(keys);
   std::string vocab;
   for (size_t id = 0; id < keys.size(); ++id) {
     if (keys[id].empty()) continue;

@@ -2,6 +2,7 @@
 // llama.cpp, SentencePiece and tiktoken (tools/make_vocabulary_goldens.py).
 #include <gmock/gmock.h>
 
+#include <array>
 #include <sstream>
 
 #include "cairn/text/gguf_vocabulary.h"
@@ -115,6 +116,54 @@ TEST(GgufVocabulary, ErrorsSayWhatIsWrong) {
   EXPECT_THAT(refused(vocabulary), HasSubstr("there is no piece <0x00>"));
   vocabulary.model = "bert";
   EXPECT_THAT(refused(vocabulary), HasSubstr("unknown_token_id"));
+}
+
+// Read back from what to_gguf gives, a tokenizer is the same.
+TEST(GgufVocabulary, WrittenOnesReadBack) {
+  const std::string texts[] = {
+      "The quick brown fox's 12345 jumps,  over\n\n the lazy dog: caf\u00e9!", "", " ",
+      "\u4e16\U0001f600 x<s>y</s>", "  three   spaces \t"};
+  for (const char* name : {"hf_pattern", "hf_digits", "hf_llama", "hf_gemma", "hf_qwen",
+                           "cairn_bytes", "cairn_bpe", "cairn_llama"}) {
+    SCOPED_TRACE(name);
+    const auto tokenizer = parse_tokenizer_json(golden_text(std::string(name) + ".json")).value();
+    const GgufVocabulary vocabulary = tokenizer->to_gguf();
+    const auto again = make_gguf_tokenizer(vocabulary).value();
+    EXPECT_EQ(vocabulary.tokens.size(), vocabulary.token_types.size());
+    EXPECT_EQ(again->bos(), tokenizer->bos());
+    EXPECT_EQ(again->eos(), tokenizer->eos());
+    for (const std::string& text : texts) {
+      for (const bool special : {false, true}) {
+        const EncodeOptions options{.add_special = special, .parse_special = special};
+        EXPECT_EQ(again->encode(text, options), tokenizer->encode(text, options)) << text;
+      }
+      EXPECT_EQ(again->decode(again->encode(text)), tokenizer->decode(tokenizer->encode(text)));
+    }
+    // And so on.
+    EXPECT_EQ(again->to_gguf().tokens, vocabulary.tokens);
+    EXPECT_EQ(again->to_gguf().merges, vocabulary.merges);
+  }
+  const auto character = make_character_tokenizer(std::array{std::string_view("ab c")});
+  EXPECT_EQ(make_gguf_tokenizer(character->to_gguf()).value()->encode("cab "),
+            character->encode("cab "));
+}
+
+TEST(GgufVocabulary, WhatItCannotSayIsAnError) {
+  const auto refused = [](const Tokenizer& tokenizer) -> std::string {
+    try {
+      (void)tokenizer.to_gguf();
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "no error";
+  };
+  const auto json = [](const char* name) {
+    return parse_tokenizer_json(golden_text(std::string(name) + ".json")).value();
+  };
+  EXPECT_THAT(refused(*json("hf_removed")), HasSubstr("names for ways to cut text"));
+  EXPECT_THAT(refused(*json("hf_prefix_space")), HasSubstr("add_prefix_space"));
+  EXPECT_THAT(refused(*make_character_tokenizer(std::array{std::string_view("a\u00e9")})),
+              HasSubstr("has all bytes"));
 }
 
 // ---- Files
