@@ -62,6 +62,32 @@ Tensor one_after_the_other(const Node& node, const Tensor& x) {
   return cast(value, dtype);
 }
 
+bool all_are(const Ints& list, int64_t value) {
+  return std::ranges::all_of(list, [&](int64_t v) { return v == value; });
+}
+
+// Windows of one element, apart from each other.
+bool skips_elements(const Node& node) {
+  if (!is_lowered_convolution(node)) return false;
+  const Shape& w = node.input(1).shape();
+  const Attrs& attrs = node.attrs();
+  return w.elements() == w[0] * w[1] && !all_are(attrs.ints(Attr::strides), 1) &&
+         all_are(attrs.ints(Attr::low), 0) && all_are(attrs.ints(Attr::high), 0) &&
+         all_are(attrs.ints(Attr::lhs_dilation), 1);
+}
+// Of what is read alone: less is put in order (256 to 512 channels, 56 x 56, stride 2: 28 ms, 24).
+Tensor of_read_elements(const Node& node, const Tensor& x, const Tensor& w) {
+  const Origin origin(node.scope(), node.location());
+  Attrs attrs = node.attrs();
+  Ints step = {1, 1};
+  for (const int64_t stride : attrs.ints(Attr::strides)) step.push_back(stride);
+  attrs.set(Attr::strides, Ints(step.size() - 2, 1));
+  const Tensor read = make(
+      Op::slice, {x},
+      {{Attr::start, Ints(step.size(), 0)}, {Attr::stop, Ints(x.shape())}, {Attr::step, step}});
+  return make(Op::convolution, {read, w}, std::move(attrs));
+}
+
 }  // namespace
 
 Graph prepare(const Graph& given) {
@@ -70,6 +96,7 @@ Graph prepare(const Graph& given) {
   const Graph single = rebuild(
       graph, [](Graph&, const Node& node, std::span<const Tensor> inputs) -> std::vector<Tensor> {
         if (has_several_axes(node)) return {one_after_the_other(node, inputs[0])};
+        if (skips_elements(node)) return {of_read_elements(node, inputs[0], inputs[1])};
         if (!owns_regions(node.op()) || node.op() == Op::custom) return {};
         return rebuild_with_regions(node, inputs, prepare);
       });

@@ -1,5 +1,6 @@
 // Loads and stores of one buffer: a compiled kernel, which computes a tile where it is needed,
 // reads what was there when the program says.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -79,6 +80,26 @@ TEST(MemoryOrder, ALoopReadsWhatItWrote) {
     store(%out, %0, %5)
   })",
                      {16, 16});
+}
+
+// Two packs and a shuffle, which read neither behind the last element nor where the mask is off.
+TEST(MemoryOrder, EverySecondElement) {
+  for (const std::string_view dtype : {"f32", "f64", "bf16", "i8", "i64"})
+    for (const int lanes : {28, 64})
+      for (const int read : {lanes, 5}) {
+        const std::string text = fmt::format(
+            R"(kernel @k(%x: input {0}, %out: output {0}) {{
+    %0 = arange() : i64[{1}]
+    %two = constant() {{value=2}} : i64[{1}]
+    %1 = multiply(%0, %two) : i64[{1}]
+    %end = constant() {{value={2}}} : i64[{1}]
+    %2 = less(%0, %end) : bool[{1}]
+    %3 = load(%x, %1, %2) : {0}[{1}]
+    store(%out, %0, %3)
+  }})",
+            dtype, lanes, read);
+        expect_interpreted(text, {2 * read - 1, lanes});
+      }
 }
 
 }  // namespace

@@ -141,6 +141,8 @@ class CpuFunction {
   Lanes compute(const Instruction& in, const Coordinates& at);
   Lanes elementwise(const Instruction& in, const Coordinates& at);
   Lanes load(const Instruction& in, const Coordinates& at);
+  llvm::Value* load_every_second(const Instruction& in, llvm::Type* memory, const Lanes& offset,
+                                 const Lanes& mask, llvm::Value* other);
   llvm::Value* load_scalar(const Instruction& in, DType dtype, llvm::Value* offset,
                            llvm::Value* mask, llvm::Value* other);
   void store(const Instruction& in, const Lanes& offset, const Lanes& value, const Lanes& mask,
