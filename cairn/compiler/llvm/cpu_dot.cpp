@@ -15,6 +15,7 @@
 namespace cairn::compiler {
 
 using tile::Instruction;
+using tile::TileOp;
 using tile::ValueId;
 
 namespace {
@@ -93,14 +94,10 @@ void CpuFunction::find_depth(Dot& dot) {
   dot.y_mask = {y_mask, std::move(y_bounded)};
 }
 
-void CpuFunction::emit_dot(const Instruction& in) {
-  const ValueId x = in.operands[0], y = in.operands[1], z = in.operands[2];
-  const Shape& shape = type(z).shape;
-  const auto lanes = static_cast<int64_t>(lanes_);
-  // The sum lies in z's memory where this is its last use, as in a loop that carries it.
-  const auto held = stored_.find(z);
-  const bool in_place = held != stored_.end() && uses_[z] == 1;
-  Dot dot{in, in_place ? held->second : reserve(type(in.results[0]))};
+// What is known of a product before its blocks are computed.
+CpuFunction::Dot CpuFunction::begin_dot(const Instruction& in, const Stored& sum) {
+  const ValueId x = in.operands[0], y = in.operands[1];
+  Dot dot{in, sum};
   dot.element = type(y).dtype;
   if (const auto element = tile::element_of_words(type(x).dtype, type(y).dtype)) {
     dot.element = *element;
@@ -113,6 +110,16 @@ void CpuFunction::emit_dot(const Instruction& in) {
   find_depth(dot);
   find_used(dot);
   if (const auto words = words_.find(y); words != words_.end()) dot.words = words->second;
+  return dot;
+}
+
+void CpuFunction::emit_dot(const Instruction& in) {
+  const ValueId x = in.operands[0], y = in.operands[1], z = in.operands[2];
+  const Shape& shape = type(z).shape;
+  // The sum lies in z's memory where this is its last use, as in a loop that carries it.
+  const auto held = stored_.find(z);
+  const bool in_place = held != stored_.end() && uses_[z] == 1;
+  Dot dot = begin_dot(in, in_place ? held->second : reserve(type(in.results[0])));
   const std::vector<ValueId> transposed = stored_.contains(y) || dot.has_words || dot.words
                                               ? std::vector<ValueId>()
                                               : transposed_loads({y});
@@ -121,44 +128,118 @@ void CpuFunction::emit_dot(const Instruction& in) {
   } else {
     // A transposed right operand is put in order once for all rows.
     if (!transposed.empty()) hold(y);
-    const int64_t packs = shape[1] / lanes;
-    const BlockSize block = block_of(lanes_, shape[0], std::max<int64_t>(packs, 1), type(z).dtype);
+    const int64_t packs = std::max<int64_t>(shape[1] / lanes_, 1);
+    const BlockSize block = block_of(lanes_, shape[0], packs, type(z).dtype);
     // Words that just one block of rows needs are made where they are.
     if (dot.step > 1 && !dot.has_words && !dot.words && shape[0] > block.rows)
       dot.words = words_of(dot);
-    // Words that are computed, as codes that are unpacked, once for all blocks of rows.
-    if (dot.has_words && shape[0] > block.rows && !stored_.contains(y) &&
-        tile::is_elementwise(*definition(y)))
-      hold(y);
+    hold_computed_words(dot);
     if (needs_corrections(dot)) dot.corrections = corrections_of(dot);
     if (shape[0] > block.rows) {
       if (!stored_.contains(x)) put_in_order(dot);
       plan_ahead(dot, block.rows, block.packs, transposed);
     }
-    const auto rows = [&](llvm::Value* pack, int64_t count, llvm::Value* tail) {
-      const int64_t most = block_of(lanes_, shape[0], count, type(z).dtype).rows;
-      const int64_t whole = shape[0] / most * most;
-      if (whole)
-        loop_over(i64(0), less_of(i64(whole), dot.rows), most,
-                  [&](llvm::Value* row) { dot_block(dot, {row, most, pack, count, tail}); });
-      if (whole == shape[0]) return;
-      const auto rest = [&] { dot_block(dot, {i64(whole), shape[0] - whole, pack, count, tail}); };
-      if (dot.rows)
-        when(b_.CreateICmpSLT(i64(whole), dot.rows), rest);
-      else
-        rest();
-    };
-    const int64_t full = packs / block.packs * block.packs;
-    if (full > block.packs)
-      loop_over(i64(0), less_of(i64(full), dot.packs), block.packs,
-                [&](llvm::Value* pack) { rows(pack, block.packs, nullptr); });
-    else if (full)
-      rows(i64(0), full, nullptr);
-    if (full < packs) rows(i64(full), packs - full, nullptr);
-    // The pack that ends behind the last column goes by itself, with a mask.
-    if (packs * lanes < shape[1]) rows(i64(packs), 1, first_lanes(i64(shape[1] - packs * lanes)));
+    for_blocks(dot, [&](const DotBlock& at) { dot_block(dot, at); });
   }
   stored_[in.results[0]] = dot.sum;
+  memo_.clear();
+}
+
+// Words that are computed, as codes that are unpacked, once for all blocks of rows.
+void CpuFunction::hold_computed_words(const Dot& dot) {
+  const ValueId y = dot.in.operands[1];
+  const Shape& shape = type(dot.in.results[0]).shape;
+  const int64_t packs = std::max<int64_t>(shape[1] / lanes_, 1);
+  if (!dot.has_words || stored_.contains(y) || !tile::is_elementwise(*definition(y))) return;
+  if (shape[0] > block_of(lanes_, shape[0], packs, dot.sum_type).rows) hold(y);
+}
+
+// The blocks of the result, as far as they are used.
+void CpuFunction::for_blocks(const Dot& dot, const std::function<void(const DotBlock&)>& body) {
+  const auto& [dtype, shape] = type(dot.in.results[0]);
+  const auto lanes = static_cast<int64_t>(lanes_);
+  const int64_t packs = shape[1] / lanes;
+  const BlockSize block = block_of(lanes_, shape[0], std::max<int64_t>(packs, 1), dtype);
+  const auto rows = [&](llvm::Value* pack, int64_t count, llvm::Value* tail) {
+    const int64_t most = block_of(lanes_, shape[0], count, dtype).rows;
+    const int64_t whole = shape[0] / most * most;
+    if (whole)
+      loop_over(i64(0), less_of(i64(whole), dot.rows), most,
+                [&](llvm::Value* row) { body({row, most, pack, count, tail}); });
+    if (whole == shape[0]) return;
+    const auto rest = [&] { body({i64(whole), shape[0] - whole, pack, count, tail}); };
+    if (dot.rows)
+      when(b_.CreateICmpSLT(i64(whole), dot.rows), rest);
+    else
+      rest();
+  };
+  const int64_t full = packs / block.packs * block.packs;
+  if (full > block.packs)
+    loop_over(i64(0), less_of(i64(full), dot.packs), block.packs,
+              [&](llvm::Value* pack) { rows(pack, block.packs, nullptr); });
+  else if (full)
+    rows(i64(0), full, nullptr);
+  if (full < packs) rows(i64(full), packs - full, nullptr);
+  // The pack that ends behind the last column goes by itself, with a mask.
+  if (packs * lanes < shape[1]) rows(i64(packs), 1, first_lanes(i64(shape[1] - packs * lanes)));
+}
+
+// --- products that end in what a loop carries ----------------------------------------------------
+
+// Products of words whose sums do nothing but enter, element by element, the one value that the
+// loop carries, as sums of integers that are scaled and added up. They are computed together, block
+// by block of that value, and never leave the registers as they are.
+std::vector<const Instruction*> CpuFunction::products_of(const Instruction& loop) const {
+  const tile::Block& body = loop.regions[0];
+  std::vector<const Instruction*> dots;
+  if (loop.results.size() != 1) return dots;
+  const ValueId carried = body.yields[0];
+  const Shape& shape = type(carried).shape;
+  const Instruction* last = definition(carried);
+  if (!last || !tile::is_elementwise(*last) || shape.rank() != 2 || shape[1] % lanes_) return dots;
+  const std::function<bool(ValueId)> ends_there = [&](ValueId v) {
+    return std::ranges::all_of(users_[static_cast<size_t>(v)], [&](const Instruction* user) {
+      if (!user) return v == carried;
+      return tile::is_elementwise(*user) && type(user->results[0]).shape == shape &&
+             ends_there(user->results[0]);
+    });
+  };
+  for (const Instruction& in : body.code) {
+    if (in.op == TileOp::store || in.op == TileOp::atomic || in.op == TileOp::loop) return {};
+    if (in.op != TileOp::dot) continue;
+    const bool is_of_words =
+        tile::element_of_words(type(in.operands[0]).dtype, type(in.operands[1]).dtype).has_value();
+    if (!is_of_words || type(in.results[0]).shape != shape || !ends_there(in.results[0]) ||
+        stored_.contains(in.operands[2]))
+      return {};
+    dots.push_back(&in);
+  }
+  return updates_itself(carried, body, 0) ? dots : std::vector<const Instruction*>();
+}
+
+void CpuFunction::finish_products(const std::vector<Dot>& dots, ValueId carried, const Stored& to) {
+  for_blocks(dots[0], [&](const DotBlock& block) {
+    std::vector<std::vector<llvm::Value*>> sums;
+    for (const Dot& dot : dots) {
+      sums.push_back(load_sums(dot, block));
+      for_steps(dot, i64(0), [&](const DotStep& at) {
+        add_step(dot, block, sums.back(), at, right_step(dot, block, at));
+      });
+    }
+    for (int64_t r = 0; r < block.rows; ++r)
+      for (int64_t p = 0; p < block.packs; ++p) {
+        memo_.clear();
+        const Coordinates at = {Lanes::uniform(row_of(block, r)),
+                                Lanes::affine(column_of(block, p), i64(1))};
+        for (size_t i = 0; i < dots.size(); ++i) {
+          auto* sum =
+              llvm::cast<llvm::AllocaInst>(sums[i][static_cast<size_t>(r * block.packs + p)]);
+          memo_[{dots[i].in.results[0], at}] =
+              Lanes::vector(b_.CreateLoad(sum->getAllocatedType(), sum));
+        }
+        write(to, at, evaluate(carried, at));
+      }
+  });
   memo_.clear();
 }
 

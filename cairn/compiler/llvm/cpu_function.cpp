@@ -194,7 +194,13 @@ void CpuFunction::emit_block(const Block& code) {
       case TileOp::reduce: emit_reduce(in); break;
       case TileOp::scan:
       case TileOp::arg_reduce: emit_sequential(in); break;
-      case TileOp::dot: emit_dot(in); break;
+      case TileOp::dot:
+        if (const auto late = late_.find(&in); late != late_.end()) {
+          hold_computed_words(late->second.emplace(begin_dot(in, {})));
+          break;
+        }
+        emit_dot(in);
+        break;
       case TileOp::loop: emit_loop(in); break;
       default:
         if (type(in.results[0]).shape.rank() == 0)
@@ -233,8 +239,8 @@ bool CpuFunction::is_row_index(ValueId v) const {
   }
   const bool is_simple = in->op == TileOp::apply && in->scalar != Op::divide &&
                          in->scalar != Op::remainder && in->scalar != Op::select;
-  return is_simple && std::ranges::all_of(in->operands,
-                                          [&](ValueId operand) { return is_row_index(operand); });
+  return is_simple &&
+         std::ranges::all_of(in->operands, [&](ValueId operand) { return is_row_index(operand); });
 }
 
 bool CpuFunction::is_better_held(ValueId v) const {
@@ -507,8 +513,16 @@ void CpuFunction::emit_loop(const Instruction& in) {
   for (size_t i = 0; i < carried; ++i)
     if (type(in.results[i]).shape.rank() > 0) stored_[body.arguments[i + 1]] = places[i];
   read_scalars(body.arguments, 1);
+  const std::vector<const Instruction*> products = products_of(in);
+  for (const Instruction* dot : products) late_[dot];
   emit_block(body);
   memo_.clear();
+  if (!products.empty()) {
+    std::vector<Dot> dots;
+    for (const Instruction* dot : products) dots.push_back(*late_.extract(dot).mapped());
+    finish_products(dots, body.yields[0], places[0]);
+    stored_[body.yields[0]] = places[0];
+  }
   // All new values before any is written: they may depend on each other's old ones.
   std::vector<Stored> next(carried);
   for (size_t i = 0; i < carried; ++i) {

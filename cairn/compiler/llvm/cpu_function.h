@@ -233,7 +233,12 @@ class CpuFunction {
   };
   using StepBody = std::function<void(const DotStep&)>;
 
+  Dot begin_dot(const Instruction& in, const Stored& sum);
   void emit_dot(const Instruction& in);
+  void hold_computed_words(const Dot& dot);
+  void for_blocks(const Dot& dot, const std::function<void(const DotBlock&)>& body);
+  std::vector<const Instruction*> products_of(const Instruction& loop) const;
+  void finish_products(const std::vector<Dot>& dots, ValueId carried, const Stored& to);
   void find_depth(Dot& dot);
   llvm::Value* row_of(const DotBlock& block, int64_t r);
   llvm::Value* column_of(const DotBlock& block, int64_t p);
@@ -327,6 +332,8 @@ class CpuFunction {
   std::vector<llvm::Value*> buffers_;                      // by parameter
   std::vector<llvm::Value*> program_;                      // this program's coordinates in the grid
   std::map<std::pair<ValueId, Coordinates>, Lanes> memo_;  // of the current pack
+  // Products of the loop that is being emitted which are computed at its end.
+  std::map<const Instruction*, std::optional<Dot>> late_;
   llvm::Value* streams_ = nullptr;  // whether the launch wants that; null: it cannot
   llvm::Value* tail_ = nullptr;     // which lanes of the current pack are there; null: all
 };
