@@ -38,17 +38,24 @@ Place place(const BitField& field, const Tile& unit, int64_t per_unit, const Til
 }
 
 // The smallest part of a block within which the digits of codes do not depend on where it is.
-int64_t unit_of(const BlockFormat& f) {
+int64_t natural_unit(const BlockFormat& f) {
   int64_t unit = kActivationBlock;
   for (const BitField* field : {&f.codes.low, &f.codes.high})
     if (field->width) unit = std::max(unit, int64_t{field->axes[0].size} * field->axes[1].size);
   return unit;
 }
 
+// Many rows share what is computed of a part, and it should be small: its sums are in registers.
+constexpr int64_t kSomeRows = 16;
+int64_t unit_of(const BlockFormat& f, int64_t rows) {
+  return rows > kSomeRows ? kActivationBlock : natural_unit(f);
+}
+
 // Reads the panels of one block column.
 class Panel {
  public:
-  Panel(Builder& builder, const BlockFormat& format) : k(builder), f(format) {}
+  Panel(Builder& builder, const BlockFormat& format, int64_t elements_of_unit)
+      : k(builder), f(format), unit_elements(elements_of_unit) {}
 
   void declare() {
     bytes = k.input("w_bytes", DType::u8);
@@ -111,7 +118,7 @@ class Panel {
   }
   // A group's small number as f32.
   Tile factor(const PackedNumbers& numbers, int64_t group) const {
-    const int64_t per_unit = unit_of(f) / f.group_elements;
+    const int64_t per_unit = unit_elements / f.group_elements;
     const auto bits = [&](const BitField& field) {
       const Place at = place(field, unit, per_unit, k.constant(group, DType::i64));
       const Tile whole = byte(at.byte);
@@ -129,7 +136,7 @@ class Panel {
     const Tile columns = expand_dims(column(), 0);
     const auto mask = static_cast<uint32_t>((1 << field.width) - 1) * 0x01010101u;
     if (is_byte_by_byte(field)) {
-      const Place at = place(field, unit, unit_of(f), element);
+      const Place at = place(field, unit, unit_elements, element);
       const Tile word = k.load(words, (base >> 2) + at.byte * (kColumns / kQuad) + columns);
       if (field.width == 8) return word;
       return (word >> cast(at.shift, DType::u32)) & mask;
@@ -142,6 +149,7 @@ class Panel {
 
   Builder& k;
   const BlockFormat& f;
+  const int64_t unit_elements;
   Buffer bytes, words, halves;
   Tile base, unit;
 };
@@ -192,7 +200,11 @@ namespace {
 class Product {
  public:
   Product(Builder& builder, const BlockFormat& format, int64_t block_rows)
-      : k(builder), f(format), panel(builder, format), rows(block_rows) {}
+      : k(builder),
+        f(format),
+        rows(block_rows),
+        unit(unit_of(format, block_rows)),
+        panel(builder, format, unit) {}
 
   void declare_sizes() {
     m = k.size("m");
@@ -207,7 +219,7 @@ class Product {
   }
   // step(element of K that a unit begins with, sum before it) gives the sum behind it.
   void store_sum(Buffer out, const std::function<Tile(const Tile&, const Tile&)>& step) {
-    const int64_t unit = unit_of(f), units = f.block_elements / unit;
+    const int64_t units = f.block_elements / unit;
     const Tile blocks = depth >> log2_of(f.block_elements);
     const Tile sum = k.loop(0, depth >> log2_of(unit), 1, k.full({rows, kColumns}, 0, DType::f32),
                             [&](const Tile& i, const Tile& before) {
@@ -228,8 +240,8 @@ class Product {
 
   Builder& k;
   const BlockFormat& f;
+  const int64_t rows, unit;
   Panel panel;
-  const int64_t rows;
   Tile m, n, depth, x_rows, number, used, place, row;
 };
 
@@ -247,7 +259,7 @@ Kernel integer_product_kernel(const BlockFormat& f, int64_t rows) {
     const int64_t group = std::min<int64_t>(f.elements_of_group(), kActivationBlock);
     p.store_sum(out, [&](const Tile& first, const Tile& before) {
       Tile acc = before;
-      for (int64_t e = 0; e < unit_of(f); e += kActivationBlock) {
+      for (int64_t e = 0; e < p.unit; e += kActivationBlock) {
         std::optional<Tile> u;
         const Tile at_x = p.in_blocks(kActivationBlock, first + e);
         for (int64_t g = e; g < e + kActivationBlock; g += group) {
@@ -286,7 +298,7 @@ Kernel decoded_product_kernel(const BlockFormat& f, int64_t rows) {
     const int64_t run = std::min<int64_t>(kActivationBlock, f.elements_of_group());
     p.store_sum(out, [&](const Tile& first, const Tile& before) {
       Tile acc = before;
-      for (int64_t e = 0; e < unit_of(f); e += run) {
+      for (int64_t e = 0; e < p.unit; e += run) {
         const auto per_step = [&](const Tile& t) {
           return broadcast_to(expand_dims(t, 0), {run, kColumns});
         };
