@@ -34,6 +34,8 @@ BlockSize block_of(unsigned lanes, int64_t rows, int64_t packs, DType sum) {
   int64_t p = std::min(packs, most);
   // A few more rows than that are still one block, so that y is read once.
   if (rows <= accumulators / 2) p = std::min(p, accumulators / rows);
+  // Three of four packs would leave one by itself.
+  if (p == 3 && packs % 4 == 0) p = 2;
   // Rows that divide the tile spare a second version of the block, a third of the code, for what is
   // left; two thirds of the accumulators still reach the peak.
   int64_t r = accumulators / p;
@@ -145,13 +147,21 @@ void CpuFunction::emit_dot(const Instruction& in) {
   memo_.clear();
 }
 
+// Whether y comes as words, and one block has all rows.
+bool CpuFunction::reads_words_once(const Instruction& dot) const {
+  const auto& [dtype, shape] = type(dot.results[0]);
+  if (!tile::element_of_words(type(dot.operands[0]).dtype, type(dot.operands[1]).dtype))
+    return false;
+  return shape[0] <=
+         block_of(lanes_, shape[0], std::max<int64_t>(shape[1] / lanes_, 1), dtype).rows;
+}
+
 // Words that are computed, as codes that are unpacked, once for all blocks of rows.
 void CpuFunction::hold_computed_words(const Dot& dot) {
   const ValueId y = dot.in.operands[1];
-  const Shape& shape = type(dot.in.results[0]).shape;
-  const int64_t packs = std::max<int64_t>(shape[1] / lanes_, 1);
-  if (!dot.has_words || stored_.contains(y) || !tile::is_elementwise(*definition(y))) return;
-  if (shape[0] > block_of(lanes_, shape[0], packs, dot.sum_type).rows) hold(y);
+  if (dot.has_words && !stored_.contains(y) && tile::is_elementwise(*definition(y)) &&
+      !reads_words_once(dot.in))
+    hold(y);
 }
 
 // The blocks of the result, as far as they are used.

@@ -268,7 +268,8 @@ bool CpuFunction::is_better_held(ValueId v) const {
                                   user->op == TileOp::reshape || user->op == TileOp::transpose);
       if (!moves || !word_uses(user->results[0]).is_none()) {
         statements.insert(user && user->op == TileOp::store ? nullptr : user);
-        repeats |= user && user->op == TileOp::dot && user->operands[2] != value;
+        repeats |= user && user->op == TileOp::dot && user->operands[2] != value &&
+                   !(user->operands[1] == value && reads_words_once(*user));
       } else {
         repeats |= type(user->results[0]).shape.elements() > type(value).shape.elements();
         follow(user->results[0]);

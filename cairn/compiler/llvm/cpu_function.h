@@ -235,6 +235,7 @@ class CpuFunction {
 
   Dot begin_dot(const Instruction& in, const Stored& sum);
   void emit_dot(const Instruction& in);
+  bool reads_words_once(const Instruction& dot) const;
   void hold_computed_words(const Dot& dot);
   void for_blocks(const Dot& dot, const std::function<void(const DotBlock&)>& body);
   std::vector<const Instruction*> products_of(const Instruction& loop) const;
