@@ -20,8 +20,6 @@
 namespace cairn {
 namespace {
 
-int64_t blocks_of(int64_t tokens) { return (tokens + kKvBlock - 1) / kKvBlock; }
-
 // So many that sequences of `tokens` together fit however they share them out.
 int64_t block_count(const DecoderOptions& o) {
   return (o.tokens + (kKvBlock - 1) * o.max_sequences) / kKvBlock;
@@ -50,10 +48,6 @@ int64_t longest_window(const TransformerConfig& config) {
   return std::ranges::max(config.windows);
 }
 
-Tensor integers(std::span<const int32_t> values, const Shape& shape) {
-  return Tensor::from<int32_t>(values, shape);
-}
-
 }  // namespace
 
 Decoder::State::State(Runtime& r, Transformer& m, const DecoderOptions& o)
@@ -63,6 +57,7 @@ Decoder::State::State(Runtime& r, Transformer& m, const DecoderOptions& o)
       window(longest_window(m.config())),
       blocks(block_count(o)),
       sequences(static_cast<size_t>(o.max_sequences)) {
+  define_edits();
   if (runtime.backend().executes())
     check_memory(static_cast<double>(pool_bytes(model.config(), options)),
                  fmt::format("a cache of {} tokens in {}", options.tokens, name(options.kv)),
@@ -190,15 +185,6 @@ void Decoder::State::check_room(std::span<const Part> parts) {
                     options.tokens, blocks.free() * kKvBlock, wanted * kKvBlock, kKvBlock));
 }
 
-void Decoder::State::make_own(Sequence& s, size_t i) {
-  const int32_t shared = s.blocks[i];
-  if (!blocks.is_shared(shared)) return;
-  const int32_t own = blocks.take();
-  change_pool(copy_block, {integers(std::span(&shared, 1), {}), integers(std::span(&own, 1), {})});
-  blocks.release(shared);
-  s.blocks[i] = own;
-}
-
 void Decoder::State::make_room(Sequence& s, int64_t more) {
   if (s.length % kKvBlock) make_own(s, s.blocks.size() - 1);
   while (std::ssize(s.blocks) < blocks_of(s.length + more)) s.blocks.push_back(blocks.take());
@@ -273,30 +259,10 @@ Tensor Decoder::State::feed_prompt(const Part& part) {
   return scores;
 }
 
-void Decoder::State::change_pool(Function& function, std::vector<Tensor> args) {
-  const size_t count = args.size();
-  args.insert(args.begin(), std::make_move_iterator(pool.begin()),
-              std::make_move_iterator(pool.end()));
-  CAIRN_ASSERT(args.size() == pool.size() + count);
-  pool = function(runtime, std::move(args));
-}
-
 // --- the interface ------------------------------------------------------------------------------
 
 Decoder::Decoder(Runtime& runtime, Transformer& model, const DecoderOptions& options)
-    : state_(new State(runtime, model, options)) {
-  State& s = *state_;
-  s.copy_block = Function([count = s.pool.size()](std::span<const Tensor> args) {
-    std::vector<Tensor> out;
-    for (const Tensor& t : args.first(count)) {
-      Shape block = t.shape();
-      block[0] = 1;
-      const Operand from[] = {args[count], 0, 0, 0}, to[] = {args[count + 1], 0, 0, 0};
-      out.push_back(dynamic_update_slice(t, dynamic_slice(t, from, block), to));
-    }
-    return out;
-  });
-}
+    : state_(new State(runtime, model, options)) {}
 Decoder::~Decoder() = default;
 
 const DecoderOptions& Decoder::options() const { return state_->options; }
@@ -345,38 +311,6 @@ Tensor Decoder::feed(std::span<const Part> parts) {
     out = std::copy_n(row, vocabulary, out);
   }
   return Tensor(scores);
-}
-
-void Decoder::truncate(int sequence, int64_t length) {
-  State& s = *state_;
-  State::Sequence& q = s.get(sequence);
-  if (length < 0 || length > q.length)
-    throw_error(fmt::format("a sequence of {} tokens cannot be cut to {}", q.length, length));
-  if (s.window && length) {
-    const int64_t first = std::max<int64_t>(0, length - s.window + 1) / kKvBlock;
-    if (q.blocks[static_cast<size_t>(first)] == 0)
-      throw_error(fmt::format(
-          "a sequence of {} tokens cannot be cut to {}: the model's windows of {} have left the "
-          "tokens behind that it would see; feed it again",
-          q.length, length, s.window));
-  }
-  while (std::ssize(q.blocks) > blocks_of(length)) {
-    if (q.blocks.back()) s.blocks.release(q.blocks.back());
-    q.blocks.pop_back();
-  }
-  q.length = length;
-}
-
-int Decoder::fork(int sequence) {
-  State& s = *state_;
-  const State::Sequence from = s.get(sequence);
-  const int made = s.open();
-  State::Sequence& to = s.get(made);
-  to.length = from.length;
-  to.blocks = from.blocks;
-  for (const int32_t block : to.blocks)
-    if (block) s.blocks.share(block);
-  return made;
 }
 
 void Decoder::prepare(int64_t tokens, int sequences) {

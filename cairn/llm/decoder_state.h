@@ -11,6 +11,12 @@
 
 namespace cairn {
 
+inline int64_t blocks_of(int64_t tokens) { return (tokens + kKvBlock - 1) / kKvBlock; }
+
+inline Tensor integers(std::span<const int32_t> values, const Shape& shape) {
+  return Tensor::from<int32_t>(values, shape);
+}
+
 struct Decoder::State {
   struct Sequence {
     bool is_open = false;
@@ -45,7 +51,9 @@ struct Decoder::State {
   // Feeds tokens to some sequences, `count` to each, in a step over `tokens`.
   Tensor run_step(std::span<const Part> parts, int64_t rows, int64_t tokens);
   Tensor feed_prompt(const Part& part);
-  // Runs a function (pool..., args...) → pool....
+
+  // Functions (pool..., args...) → pool..., and how they are run.
+  void define_edits();
   void change_pool(Function& function, std::vector<Tensor> args);
 
   Runtime& runtime;
@@ -58,7 +66,9 @@ struct Decoder::State {
   std::vector<Sequence> sequences;
   std::map<std::pair<int64_t, int64_t>, Step> steps;
   KeptValues kept;
-  Function copy_block, move_tokens, put_blocks;
+  Function copy_block;   // from, to
+  Function move_tokens;  // from: blocks, places in them; to: the same, i32 (64); how far, i32
+  Function put_block;    // which, then what each tensor of the pool has there
 };
 
 }  // namespace cairn

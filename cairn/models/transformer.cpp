@@ -44,7 +44,7 @@ AttentionConfig attention_config(const TransformerConfig& c, size_t layer) {
           .output_bias = c.output_bias,
           .qk_norm = c.qk_norm,
           .norm_epsilon = c.norm_epsilon,
-          .rotary = window_of(c, layer) && c.window_rotary ? c.window_rotary : c.rotary};
+          .rotary = rotary_of(c, layer)};
 }
 
 AttentionOptions attention_options(const TransformerConfig& c, size_t layer) {
@@ -72,6 +72,10 @@ void set_initialisers(Transformer& transformer) {
 }
 
 }  // namespace
+
+const std::optional<Rotary>& rotary_of(const TransformerConfig& c, size_t layer) {
+  return window_of(c, layer) && c.window_rotary ? c.window_rotary : c.rotary;
+}
 
 void check(const TransformerConfig& c) {
   // Far beyond any model, and so small that no product of them overflows and that what is built

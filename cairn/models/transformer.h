@@ -52,6 +52,9 @@ struct TransformerConfig {
   bool operator==(const TransformerConfig&) const = default;
 };
 
+// How queries and keys of a layer are turned; nothing: they are not.
+const std::optional<Rotary>& rotary_of(const TransformerConfig& config, size_t layer);
+
 // Throws Error naming the field when the sizes do not fit each other.
 void check(const TransformerConfig& config);
 

@@ -90,11 +90,12 @@ struct Setting {
     form.bias = type(&AttentionOptions::bias);
     form.sinks = type(&AttentionOptions::sinks);
     form.is_paged = has(&AttentionOptions::block_table);
+    form.has_whole_blocks = form.is_paged && k[2] == tile::kAttentionKeys;
     return form;
   }
   Ints key(const CustomTypes& types) const {
     const tile::AttentionForm f = form(types);
-    return {f.width, f.value_width, f.is_folded, f.queries};
+    return {f.width, f.value_width, f.is_folded, f.queries, f.has_whole_blocks};
   }
   std::vector<Number> scalars(const CustomTypes& types) const {
     const auto shape = [&](size_t i) -> const Shape& { return types.inputs[i].shape; };

@@ -79,12 +79,37 @@ class Attention {
       // Without a limit of its own the last query is the last key.
       start = (f.has_kv_lengths ? cast(k.load(kv_lengths, in_batch), DType::i64) : keys) - queries;
   }
-  // The rows of k and v of these keys, all of which are read although some are behind the end.
-  Tile key_rows(const Tile& j) const {
-    const Tile at = minimum(j, keys - 1);
+  // The rows of k and v of the keys from `from` on, all of which are read although some are behind
+  // the end.
+  Tile key_rows(const Tile& from) const {
+    const Tile number = k.arange(kAttentionKeys);
+    if (f.has_whole_blocks) return first_row(from / kAttentionKeys) + number;
+    const Tile at = minimum(from + number, keys - 1);
     if (!f.is_paged) return kv_head * keys + at;
-    const Tile block = cast(k.load(block_table, in_batch * blocks + at / block_size), DType::i64);
-    return (block * kv_heads + kv_head % kv_heads) * block_size + at % block_size;
+    return first_row(at / block_size) + at % block_size;
+  }
+  // The row where a block of the table begins.
+  Tile first_row(const Tile& number) const {
+    const Tile block = cast(k.load(block_table, in_batch * blocks + number), DType::i64);
+    return (block * kv_heads + kv_head % kv_heads) * block_size;
+  }
+  // Blocks lie anywhere, where no hardware looks ahead: what comes next is fetched while this one
+  // is computed with.
+  void fetch_block_behind(const Tile& from) const {
+    if (!f.has_whole_blocks) return;
+    const Tile next = first_row(minimum(from / kAttentionKeys + 1, blocks - 1));
+    const auto fetch = [&](Buffer buffer, DType dtype, int64_t width) {
+      constexpr int64_t kLine = 64;
+      const int64_t in_line = kLine / static_cast<int64_t>(size_of(dtype));
+      const int64_t lines = (kAttentionKeys * width + in_line - 1) / in_line;
+      k.fetch(buffer, next * width + k.arange(lines) * in_line);
+    };
+    const DType numbers = f.keys.value_or(f.dtype);
+    fetch(key, numbers, f.width);
+    fetch(v, numbers, f.value_width);
+    if (f.keys != DType::i8) return;
+    fetch(key_scales, DType::f16, f.width / kAttentionScales);
+    fetch(value_scales, DType::f16, f.value_width / kAttentionScales);
   }
   // Numbers of k or v, in the type of the queries. rows: key_rows(); features: of the width.
   Tile load_keys(const Tile& rows, const Tile& features) const {
@@ -192,7 +217,8 @@ Kernel attention_kernel(const AttentionForm& f) {
     const Tiles result = k.loop(
         begin, end, kAttentionKeys, {top, total, k.full(shape_of(f.value_width), 0, a.wide)},
         [&](const Tile& from, const Tiles& carried) {
-          const Tile j = from + k.arange(kAttentionKeys), key_row = a.key_rows(j);
+          const Tile j = from + k.arange(kAttentionKeys), key_row = a.key_rows(from);
+          a.fetch_block_behind(from);
           const Tile keys = a.load_keys(of_keys(key_row), of_queries(feature));
           const Tile values = a.load_values(column(key_row), row(value_feature));
           const Tile none = k.full(shape_of(kAttentionKeys), 0, a.wide);
@@ -245,7 +271,7 @@ Kernel attention_gradient_kernel(const AttentionForm& f) {
       return Tiles{};
     });
     k.loop(0, a.keys, kAttentionKeys, Tiles{}, [&](const Tile& first_key, const Tiles&) {
-      const Tile j = first_key + k.arange(kAttentionKeys), key_row = a.key_rows(j);
+      const Tile j = first_key + k.arange(kAttentionKeys), key_row = a.key_rows(first_key);
       const auto load_keys = [&](Buffer from, const Tile& rows_at, const Tile& features,
                                  int64_t w) { return k.load(from, rows_at * w + features); };
       const Tile keys = load_keys(a.key, column(key_row), feature, f.width);

@@ -18,8 +18,8 @@ namespace cairn::tile {
 
 constexpr int64_t kAttentionKeys = 64;
 constexpr int64_t kMaxAttentionWidth = 256;  // of queries and values
-constexpr int64_t kAttentionScales = 32;
-constexpr int64_t kFewQueries = 16;  // fewer in a block are rows of the tile of scores
+constexpr int64_t kAttentionScales = 32;     // numbers of keys and values of i8 to a scale
+constexpr int64_t kFewQueries = 16;          // fewer in a block are rows of the tile of scores
 
 // What is static in a kernel: which of the arrays there are, and the sizes of its tiles.
 struct AttentionForm {
@@ -41,6 +41,7 @@ struct AttentionForm {
   std::optional<DType> bias = std::nullopt;
   std::optional<DType> sinks = std::nullopt;
   bool is_paged = false;
+  bool has_whole_blocks = false;  // paged, and a block has kAttentionKeys: one lookup for all
   friend bool operator==(const AttentionForm&, const AttentionForm&) = default;
 };
 

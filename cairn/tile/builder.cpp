@@ -58,6 +58,7 @@ std::vector<ValueId> ids(std::span<const Tile> tiles) {
 bool has_no_effect(TileOp op) {
   switch (op) {
     case TileOp::load:
+    case TileOp::fetch:
     case TileOp::store:
     case TileOp::atomic:
     case TileOp::loop:
@@ -256,6 +257,11 @@ Tile Builder::load(Buffer buffer, const Value& offsets, const Value& mask, const
   a.add(mask, DType::b8);
   a.add(other, a.dtype());
   return emit_one(std::move(a.in));
+}
+void Builder::fetch(Buffer buffer, const Value& offsets) {
+  Access a(*this, TileOp::fetch, buffer, {&offsets});
+  a.add_offsets(offsets);
+  emit(std::move(a.in));
 }
 void Builder::store(Buffer buffer, const Value& offsets, const Value& value) {
   Access a(*this, TileOp::store, buffer, {&offsets, &value});

@@ -185,6 +185,7 @@ class Machine {
         return;
       }
       case TileOp::load: value(in.results[0]) = load(in, operands); return;
+      case TileOp::fetch: return;
       case TileOp::store: store(in, operands); return;
       case TileOp::atomic: value(in.results[0]) = atomic(in, operands); return;
       case TileOp::loop: loop(in, std::move(operands)); return;

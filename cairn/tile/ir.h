@@ -44,6 +44,10 @@ inline std::string_view name(TileOp op) { return info(op).name; }
 
 enum class Combine : uint8_t { sum, prod, max, min };
 std::string_view name(Combine kind);
+// Whether an instruction's first operands are elements of a buffer, which it names.
+constexpr bool names_buffer(TileOp op) {
+  return op == TileOp::load || op == TileOp::fetch || op == TileOp::store || op == TileOp::atomic;
+}
 
 // A scalar has rank 0.
 struct TileType {

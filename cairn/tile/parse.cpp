@@ -233,7 +233,7 @@ Instruction Parser::head(const Token& word) {
                              cairn::detail::nearest(word.text, known_words())));
   reader_.expect("(");
   bool first = true;
-  if (in->op == TileOp::load || in->op == TileOp::store || in->op == TileOp::atomic) {
+  if (names_buffer(in->op)) {
     in->parameter = buffer();
     first = false;
   }

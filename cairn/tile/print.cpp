@@ -115,7 +115,7 @@ std::string Printer::parameter(const Parameter& p) const {
 
 std::string Printer::operands(const Instruction& in) const {
   std::string text;
-  if (in.op == TileOp::load || in.op == TileOp::store || in.op == TileOp::atomic) {
+  if (names_buffer(in.op)) {
     const auto p = static_cast<size_t>(in.parameter);
     text = in.parameter >= 0 && p < kernel_.parameters.size()
                ? "%" + spell_name(kernel_.parameters[p].name)
@@ -238,6 +238,7 @@ std::span<const KeyUse> keys_of(TileOp op) {
     case TileOp::broadcast:
     case TileOp::reshape:
     case TileOp::load:
+    case TileOp::fetch:
     case TileOp::store:
     case TileOp::dot: break;
   }

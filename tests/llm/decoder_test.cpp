@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cairn/base/file.h"
+#include "cairn/io/safetensors.h"
 #include "cairn/llm/generate.h"
 #include "tests/io/temporary_folder.h"
 
@@ -183,6 +185,97 @@ TEST_P(DecoderTest, WhatIsCutOffLeavesNoTrace) {
   Ids whole = some_ids(200);
   whole.push_back(7);
   EXPECT_EQ(feed(decoder, b, std::span(whole).last(1)), expected(whole));
+}
+
+// With one layer a token's keys and values do not depend on the tokens before it, so what is
+// forgotten is as if it had never been there, but for the roundings of keys that are turned twice.
+TEST_P(DecoderTest, AShiftIsAsIfTheTokensHadNeverBeen) {
+  TransformerConfig c = small_config();
+  c.layers = 1;
+  c.rotary->width = 16;
+  c.rotary->scaling = RotaryScaling::yarn;
+  c.rotary->factor = 4;
+  c.rotary->context = 64;
+  Transformer shallow(c);
+  initialize(runtime, shallow, 3);
+  for (const auto& [keep, count] :
+       {std::pair<int64_t, int64_t>{4, 50}, {0, 64}, {64, 70}, {3, 140}}) {
+    const Ids ids = some_ids(150);
+    Ids rest(ids.begin(), ids.begin() + keep);
+    rest.insert(rest.end(), ids.begin() + keep + count, ids.end());
+    rest.push_back(9);
+    Decoder decoder(runtime, shallow, options(400, 2));
+    const int s = decoder.open();
+    feed(decoder, s, ids);
+    const int whole = decoder.fork(s);  // its blocks must not change
+    decoder.shift(s, keep, count);
+    EXPECT_EQ(decoder.length(s), 150 - count);
+    const Scores got = feed(decoder, s, std::span(rest).last(1));
+    const Scores wanted = alone(runtime, shallow, GetParam(), rest);
+    const float bound = GetParam() == KvType::f32   ? 1e-4f
+                        : GetParam() == KvType::f16 ? 1e-2f
+                                                    : 0.1f;
+    for (size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], wanted[i], bound) << keep;
+    Ids more = ids;
+    more.push_back(2);
+    EXPECT_EQ(feed(decoder, whole, std::span(more).last(1)),
+              alone(runtime, shallow, GetParam(), more));
+  }
+}
+
+TEST_P(DecoderTest, ASessionGoesOnWhereItWas) {
+  const io::TemporaryFolder folder;
+  const std::string path = folder / "session";
+  Ids ids = some_ids(130);
+  {
+    Decoder decoder(runtime, model, options(200));
+    const int s = decoder.open();
+    feed(decoder, s, ids);
+    decoder.save(s, path, "a note");
+  }
+  Decoder decoder(runtime, model, options(300, 2));
+  feed(decoder, decoder.open(), some_ids(70, 2));
+  const Decoder::Loaded loaded = decoder.load(path);
+  EXPECT_EQ(loaded.note, "a note");
+  EXPECT_EQ(decoder.length(loaded.sequence), 130);
+  ids.push_back(5);
+  EXPECT_EQ(feed(decoder, loaded.sequence, std::span(ids).last(1)), expected(ids));
+  EXPECT_NE(message([&] { decoder.load(path); }).find("all 2 sequences are open"),
+            std::string::npos);
+  // The same tokens give the same file.
+  decoder.truncate(loaded.sequence, 130);
+  decoder.save(loaded.sequence, folder / "again", "a note");
+  EXPECT_EQ(read_file(folder / "again").value().size(), read_file(path).value().size());
+}
+
+TEST(Decoder, ASessionOfSomethingElseIsRefused) {
+  Runtime runtime({.threads = 1});
+  Transformer model(small_config()), other(small_config());
+  initialize(runtime, model, 3);
+  initialize(runtime, other, 4);
+  const io::TemporaryFolder folder;
+  const std::string path = folder / "session";
+  Decoder decoder(runtime, model, {.tokens = 200, .max_sequences = 2});
+  const int s = decoder.open();
+  feed(decoder, s, some_ids(100));
+  decoder.save(s, path);
+  const auto refusal = [&](Transformer& of, const DecoderOptions& options) {
+    return message([&] { Decoder(runtime, of, options).load(path); });
+  };
+  EXPECT_NE(refusal(other, {.tokens = 200}).find("another model"), std::string::npos);
+  EXPECT_NE(refusal(model, {.tokens = 200, .kv = KvType::q8_0}).find("as f16"), std::string::npos);
+  EXPECT_NE(refusal(model, {.tokens = 80}).find("100 tokens, and the context is 80"),
+            std::string::npos);
+  EXPECT_NE(message([&] { decoder.load(folder / "missing"); }).find("missing"), std::string::npos);
+  feed(decoder, decoder.open(), some_ids(100));
+  decoder.close(0);
+  EXPECT_EQ(decoder.length(decoder.load(path).sequence), 100);
+  // Tensors without what they belong to.
+  const HostArray nothing(DType::f16, {0, 2, 64, 32});
+  const io::NamedArray tensors[] = {{"layers.0.keys", nothing}};
+  io::write_safetensors(path, tensors, {{"format", "cairn session 1"}}).value();
+  EXPECT_NE(message([&] { decoder.load(path); }).find("no session of this version"),
+            std::string::npos);
 }
 
 TEST(Decoder, AnF32PoolGivesTheBitsOfTheWholePass) {

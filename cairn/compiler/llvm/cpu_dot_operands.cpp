@@ -208,9 +208,7 @@ void CpuFunction::fetch_row(const Instruction& access, Coordinates at, int axis,
   for (int64_t i = 0; i < elements; i += line) {
     memo_.clear();
     along = Lanes::uniform(b_.CreateAdd(first, i64(i)));
-    b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {b_.getPtrTy()},
-                       {address(access, evaluate(access.operands[0], at).value),
-                        b_.getInt32(access.op == TileOp::store), b_.getInt32(2), b_.getInt32(1)});
+    prefetch(access, evaluate(access.operands[0], at).value, access.op == TileOp::store);
   }
 }
 

@@ -188,6 +188,7 @@ void CpuFunction::emit_block(const Block& code) {
         hold_words(v);
         break;
       }
+      case TileOp::fetch: emit_fetch(in); break;
       case TileOp::assume:
       case TileOp::print: break;
       case TileOp::atomic: emit_atomic(in); break;

@@ -79,6 +79,7 @@ class CpuFunction {
   // only where the new one is written: then it may be written there at once.
   bool updates_itself(ValueId v, const tile::Block& body, size_t number) const;
   void emit_atomic(const Instruction& in);
+  void emit_fetch(const Instruction& in);
   // Loops over the axes of a tile: body(coordinates) for each pack, with tail_ set in the last one.
   using PackBody = std::function<void(const Coordinates&)>;
   void for_packs(const std::vector<llvm::Value*>& counts, const PackBody& body);
@@ -109,6 +110,7 @@ class CpuFunction {
   // --- cpu_store.cpp: what is written
   // -----------------------------------------------------------------------
 
+  void prefetch(const Instruction& access, llvm::Value* offset, bool is_written);
   void store_region(const std::vector<const Instruction*>& stores);
   // Loads, among what these values of one shape are computed from, whose neighbours in memory are
   // down the first of two axes.

@@ -10,6 +10,19 @@ using tile::Instruction;
 using tile::TileOp;
 using tile::ValueId;
 
+void CpuFunction::emit_fetch(const Instruction& in) {
+  for_elements(type(in.operands[0]).shape, [&](const Coordinates& at) {
+    prefetch(in, evaluate(in.operands[0], at).value, false);
+  });
+}
+
+// Into the second cache: the first is full of what is computed with.
+void CpuFunction::prefetch(const Instruction& access, llvm::Value* offset, bool is_written) {
+  b_.CreateIntrinsic(
+      llvm::Intrinsic::prefetch, {b_.getPtrTy()},
+      {address(access, offset), b_.getInt32(is_written), b_.getInt32(2), b_.getInt32(1)});
+}
+
 void CpuFunction::store_region(const std::vector<const Instruction*>& stores) {
   const Shape& shape = type(stores[0]->operands[0]).shape;
   const auto mask_of = [](const Instruction* in) {

@@ -169,6 +169,7 @@ void GpuFunction::emit_block(const Block& code) {
       case TileOp::reduce: emit_reduce(in); break;
       case TileOp::loop: emit_loop(in); break;
       case TileOp::assume:
+      case TileOp::fetch:
       case TileOp::print: break;
       case TileOp::dot: emit_dot(in); break;
       case TileOp::scan: emit_scan(in); break;
