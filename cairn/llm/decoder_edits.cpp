@@ -24,10 +24,6 @@ Tensor with_block(const Tensor& pool, const Tensor& number, const Tensor& block)
   return dynamic_update_slice(pool, block, start);
 }
 
-Tensor rows_of(const Tensor& pool, const Tensor& rows) {
-  return take(reshape(pool, {-1, pool.size(3)}), rows, 0);
-}
-
 }  // namespace
 
 void Decoder::State::define_edits() {
@@ -47,26 +43,17 @@ void Decoder::State::define_edits() {
   });
   move_tokens = Function([this](std::span<const Tensor> args) {
     const std::span<const Tensor> data = args.subspan(pool.size());
-    const int64_t heads = model.config().kv_heads;
-    const Tensor from = kv_rows(data[0], data[1], heads, 0),
-                 to = kv_rows(data[2], data[3], heads, 0);
+    const KvCache::Places from{data[0], data[1]}, to{data[2], data[3]};
     const Tensor positions = broadcast_to(data[4], {kKvBlock});
     std::vector<KvCache> layers = caches(args.first(pool.size()));
     std::vector<Tensor> out;
     for (size_t i = 0; i < layers.size(); ++i) {
       KvCache& c = layers[i];
-      const bool has_scales = c.key_scales.defined();
-      const auto moved = [&](Tensor& t) { t = set_kv_rows(t, to, rows_of(t, from)); };
       // Keys were turned, and scaled, when they came; here only by how far they move.
       Rotary rotary = *rotary_of(model.config(), i);
       rotary.attention_factor = 1;
-      const Tensor keys =
-          from_kv({rows_of(c.keys, from), has_scales ? rows_of(c.key_scales, from) : Tensor()});
-      const KvNumbers turned = to_kv(rotate(keys, positions, rotary, context()), c.keys.dtype());
-      c.keys = set_kv_rows(c.keys, to, turned.values);
-      if (has_scales) c.key_scales = set_kv_rows(c.key_scales, to, turned.scales);
-      moved(c.values);
-      if (has_scales) moved(c.value_scales);
+      c.put_keys(to, rotate(c.keys_at(from), positions, rotary, context()));
+      c.move_values(from, to);
       for (const Tensor* t : c.pool()) out.push_back(*t);
     }
     return out;
@@ -156,7 +143,7 @@ void Decoder::shift(int sequence, int64_t keep, int64_t count) {
       put(2, at);
     }
     std::vector<Tensor> args;
-    for (const auto& numbers : places) args.push_back(integers(numbers, {kKvBlock}));
+    for (const auto& numbers : places) args.push_back(integers(numbers, {1, kKvBlock}));
     args.push_back(integers(std::span(&delta, 1), {}));
     s.change_pool(s.move_tokens, std::move(args));
   }

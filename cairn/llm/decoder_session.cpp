@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <xxhash.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 
@@ -43,13 +44,14 @@ std::string tensor_name(size_t number, size_t of_layer) {
   return fmt::format("layers.{}.{}", number / of_layer, kNames[number % of_layer]);
 }
 
-// Blocks of a tensor of the pool, one after the other, without what lies behind the last token.
-HostArray blocks_from(const HostArray& pool, std::span<const int32_t> blocks, int64_t length) {
+// Blocks of a tensor of the pool, one after the other, with zeros behind the last token. `axis`:
+// the tokens' one.
+HostArray blocks_from(const HostArray& pool, std::span<const int32_t> blocks, int64_t length,
+                      int axis) {
   Shape shape = pool.shape();
   shape[0] = std::ssize(blocks);
   HostArray out(pool.dtype(), shape);
-  const auto block_bytes = pool.bytes() / static_cast<size_t>(pool.shape()[0]);
-  const size_t row_bytes = static_cast<size_t>(shape[3]) * size_of(pool.dtype());
+  const size_t block_bytes = pool.bytes() / static_cast<size_t>(pool.shape()[0]);
   auto* to = static_cast<char*>(out.mutable_data());
   for (const int32_t block : blocks) {
     std::memcpy(to,
@@ -57,12 +59,11 @@ HostArray blocks_from(const HostArray& pool, std::span<const int32_t> blocks, in
                 block_bytes);
     to += block_bytes;
   }
-  const int64_t tail = (kKvBlock - length % kKvBlock) % kKvBlock;
-  for (int64_t head = 0; tail && head < shape[1]; ++head) {
-    char* end = to - static_cast<size_t>(head * kKvBlock) * row_bytes;
-    std::memset(end - static_cast<size_t>(tail) * row_bytes, 0,
-                static_cast<size_t>(tail) * row_bytes);
-  }
+  // Of the last block, tokens after tokens of bytes that belong together.
+  const size_t token_bytes = static_cast<size_t>(shape.strides()[axis]) * size_of(pool.dtype());
+  const auto tail = static_cast<size_t>((kKvBlock - length % kKvBlock) % kKvBlock) * token_bytes;
+  const size_t all = static_cast<size_t>(kKvBlock) * token_bytes;
+  for (size_t end = 0; end < block_bytes && tail; end += all) std::memset(to - end - tail, 0, tail);
   return out;
 }
 
@@ -78,8 +79,9 @@ void Decoder::save(int sequence, const std::string& path, const std::string& not
     Shape shape = s.pool[i].shape();
     shape[0] = std::ssize(blocks);
     tensors.push_back(
-        {tensor_name(i, s.tensors_of_layer), s.pool[i].dtype(), shape,
-         [&s, &q, i, blocks] { return blocks_from(s.pool[i].host(), blocks, q.length); }});
+        {tensor_name(i, s.tensors_of_layer), s.pool[i].dtype(), shape, [&s, &q, i, blocks] {
+           return blocks_from(s.pool[i].host(), blocks, q.length, i % 2 ? 2 : 3);
+         }});
   }
   io::write_safetensors(path, std::move(tensors),
                         {{"format", std::string(kFormat)},

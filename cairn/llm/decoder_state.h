@@ -67,7 +67,7 @@ struct Decoder::State {
   std::map<std::pair<int64_t, int64_t>, Step> steps;
   KeptValues kept;
   Function copy_block;   // from, to
-  Function move_tokens;  // from: blocks, places in them; to: the same, i32 (64); how far, i32
+  Function move_tokens;  // from: blocks, places in them; to: the same, i32 (1, 64); how far, i32
   Function put_block;    // which, then what each tensor of the pool has there
 };
 

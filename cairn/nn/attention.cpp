@@ -107,6 +107,7 @@ Tensor Attention::forward(Context& ctx, const Tensor& x, AttentionOptions option
     cache->append(k, v);
     k = cache->keys;
     v = cache->values;
+    options.transposed_keys = true;
     options.key_scales = cache->key_scales;
     options.value_scales = cache->value_scales;
     options.block_table = cache->block_table;

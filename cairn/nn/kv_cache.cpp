@@ -41,19 +41,28 @@ std::vector<Tensor*> KvCache::pool() {
 
 KvCache KvCache::empty_pool(DType dtype, int64_t blocks, int64_t kv_heads, int64_t head_width) {
   KvCache cache;
-  cache.keys = cache.values = zeros({blocks, kv_heads, kKvBlock, head_width}, dtype);
+  cache.keys = zeros({blocks, kv_heads, head_width, kKvBlock}, dtype);
+  cache.values = zeros({blocks, kv_heads, kKvBlock, head_width}, dtype);
   if (dtype != DType::i8) return cache;
   if (head_width % kKvGroup)
     throw_error(
         fmt::format("keys and values of q8_0 come in groups of {} numbers, and the model's heads "
                     "have {}; use f16",
                     kKvGroup, head_width));
-  cache.key_scales = cache.value_scales =
-      zeros({blocks, kv_heads, kKvBlock, head_width / kKvGroup}, DType::f16);
+  cache.key_scales = zeros({blocks, kv_heads, head_width / kKvGroup, kKvBlock}, DType::f16);
+  cache.value_scales = zeros({blocks, kv_heads, kKvBlock, head_width / kKvGroup}, DType::f16);
   return cache;
 }
 
-KvNumbers to_kv(const Tensor& x, DType dtype) {
+namespace {
+
+// As a pool keeps numbers.
+struct Narrow {
+  Tensor values;
+  Tensor scales;  // of i8
+};
+
+Narrow narrowed(const Tensor& x, DType dtype) {
   if (dtype != DType::i8) return {cast(x, dtype), {}};
   Shape grouped = x.shape();
   grouped.back() /= kKvGroup;
@@ -67,23 +76,64 @@ KvNumbers to_kv(const Tensor& x, DType dtype) {
           reshape(cast(factor, DType::f16), scales)};
 }
 
-Tensor from_kv(const KvNumbers& numbers) {
-  const Tensor wide = cast(numbers.values, DType::f32);
-  if (!numbers.scales.defined()) return wide;
-  return wide * repeat(cast(numbers.scales, DType::f32), kKvGroup, -1);
+// A pool's tensor has rows of places behind an axis of heads; (B, heads, T) of them, i32 as long as
+// the tensor's elements can be counted in it.
+Tensor rows_of(const Tensor& pool, const KvCache::Places& places, const Tensor& in_block,
+               int64_t rows) {
+  const int64_t heads = pool.size(1);
+  const DType dtype = pool.elements() > INT32_MAX ? DType::i64 : DType::i32;
+  const Tensor head = iota({1, heads, 1}, 1, dtype);
+  return (expand_dims(cast(places.block, dtype), 1) * static_cast<int>(heads) + head) *
+             static_cast<int>(rows) +
+         expand_dims(cast(in_block, dtype), 1);
 }
 
-Tensor kv_rows(const Tensor& block, const Tensor& offset, int64_t kv_heads, int axis) {
-  Shape heads;
-  for (int i = 0; i <= block.rank(); ++i) heads.push_back(i == axis ? kv_heads : 1);
-  return (expand_dims(block, axis) * static_cast<int>(kv_heads) + iota(heads, axis)) *
-             static_cast<int>(kKvBlock) +
-         expand_dims(offset, axis);
+// Of values: rows of numbers.
+Tensor value_rows(const Tensor& pool, const KvCache::Places& places) {
+  return rows_of(pool, places, places.offset, kKvBlock);
+}
+void put_rows(Tensor& pool, const KvCache::Places& places, const Tensor& x) {
+  pool = reshape(index_set(reshape(pool, {-1, pool.size(3)}), value_rows(pool, places), x),
+                 pool.shape());
+}
+Tensor rows_at(const Tensor& pool, const KvCache::Places& places) {
+  return take(reshape(pool, {-1, pool.size(3)}), value_rows(pool, places), 0);
 }
 
-Tensor set_kv_rows(const Tensor& pool, const Tensor& rows, const Tensor& x) {
-  const int64_t width = pool.size(3);
-  return reshape(index_set(reshape(pool, {-1, width}), rows, x), pool.shape());
+// Of keys: single numbers, (B, heads, T, width).
+Tensor key_elements(const Tensor& pool, const KvCache::Places& places) {
+  const int64_t width = pool.size(2);
+  const Tensor first = rows_of(pool, places, places.offset, width * kKvBlock);
+  return expand_dims(first, 3) +
+         iota({1, 1, 1, width}, 3, first.dtype()) * static_cast<int>(kKvBlock);
+}
+void put_columns(Tensor& pool, const KvCache::Places& places, const Tensor& x) {
+  pool = reshape(index_set(reshape(pool, {-1}), key_elements(pool, places), x), pool.shape());
+}
+Tensor columns_at(const Tensor& pool, const KvCache::Places& places) {
+  return take(reshape(pool, {-1}), key_elements(pool, places), 0);
+}
+
+}  // namespace
+
+void KvCache::put_keys(const Places& places, const Tensor& k) {
+  const Narrow numbers = narrowed(k, keys.dtype());
+  put_columns(keys, places, numbers.values);
+  if (key_scales.defined()) put_columns(key_scales, places, numbers.scales);
+}
+void KvCache::put_values(const Places& places, const Tensor& v) {
+  const Narrow numbers = narrowed(v, values.dtype());
+  put_rows(values, places, numbers.values);
+  if (value_scales.defined()) put_rows(value_scales, places, numbers.scales);
+}
+Tensor KvCache::keys_at(const Places& places) const {
+  const Tensor wide = cast(columns_at(keys, places), DType::f32);
+  if (!key_scales.defined()) return wide;
+  return wide * repeat(cast(columns_at(key_scales, places), DType::f32), kKvGroup, -1);
+}
+void KvCache::move_values(const Places& from, const Places& to) {
+  put_rows(values, to, rows_at(values, from));
+  if (value_scales.defined()) put_rows(value_scales, to, rows_at(value_scales, from));
 }
 
 void KvCache::append(const Tensor& k, const Tensor& v) {
@@ -97,15 +147,9 @@ void KvCache::append(const Tensor& k, const Tensor& v) {
   const Tensor last = full({}, block_table.size(1) - 1, DType::i32);
   Tensor block = take_along_axis(block_table, minimum(at, last), 1);
   if (count.defined()) block = where(next < column(count), block, 0);
-  const Tensor rows =
-      kv_rows(block, remainder(position, static_cast<int>(kKvBlock)), keys.size(1), 1);
-  const auto put = [&](Tensor& pool, Tensor& scales, const Tensor& x) {
-    const KvNumbers numbers = to_kv(x, pool.dtype());
-    pool = set_kv_rows(pool, rows, numbers.values);
-    if (scales.defined()) scales = set_kv_rows(scales, rows, numbers.scales);
-  };
-  put(keys, key_scales, k);
-  put(values, value_scales, v);
+  const Places places{block, remainder(position, static_cast<int>(kKvBlock))};
+  put_keys(places, k);
+  put_values(places, v);
 }
 
 }  // namespace cairn

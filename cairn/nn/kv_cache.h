@@ -20,12 +20,15 @@ constexpr int64_t kKvBlock = 64;           // tokens of a block: those that atte
 constexpr int64_t kKvGroup = kScaleGroup;  // numbers of one factor in q8_0
 
 // Of one layer. A value: Attention::forward() puts an extended one in its place, and a copy of the
-// old one stays as it was.
+// old one stays as it was. Keys of a block lie side by side, number after number, so that a query
+// reads a number of many keys at once.
 struct KvCache {
-  Tensor keys, values;              // [blocks in all, kv_heads, kKvBlock, head_width]
-  Tensor key_scales, value_scales;  // of q8_0: f16 [.., head_width / kKvGroup]
-  Tensor block_table;               // i32 [B, n]: the blocks of each row, one after the other
-  Tensor length;                    // i32, 0-d or [B]: tokens that are there
+  Tensor keys;          // [blocks in all, kv_heads, head_width, kKvBlock]
+  Tensor values;        // [blocks in all, kv_heads, kKvBlock, head_width]
+  Tensor key_scales;    // of q8_0: f16 [.., head_width / kKvGroup, kKvBlock]
+  Tensor value_scales;  // f16 [.., kKvBlock, head_width / kKvGroup]
+  Tensor block_table;   // i32 [B, n]: the blocks of each row, one after the other
+  Tensor length;        // i32, 0-d or [B]: tokens that are there
   // i32, 0-d or [B]: how many of the next tokens are real; undefined: all. The others are written
   // to block 0, which then belongs to no row.
   Tensor count = {};
@@ -42,20 +45,17 @@ struct KvCache {
   // Appends k and v, [B, kv_heads, T, head_width], behind the tokens that are there. The caller
   // sees to it that the table has blocks for them.
   void append(const Tensor& k, const Tensor& v);
-};
 
-// Numbers as the pool keeps them, and back.
-struct KvNumbers {
-  Tensor values;  // f32, f16 or i8
-  Tensor scales;  // of i8
+  // Places of tokens in a pool: i32 [B, T].
+  struct Places {
+    Tensor block, offset;  // of the pool, in the block
+  };
+  // k and v, [B, kv_heads, T, head_width], in these places, and what is there. Values that are only
+  // moved stay as the pool keeps them.
+  void put_keys(const Places& places, const Tensor& k);
+  void put_values(const Places& places, const Tensor& v);
+  Tensor keys_at(const Places& places) const;  // f32
+  void move_values(const Places& from, const Places& to);
 };
-KvNumbers to_kv(const Tensor& x, DType dtype);
-Tensor from_kv(const KvNumbers& numbers);
-
-// Rows of a pool for tokens: i32 of the shape of `block`, with an axis of the heads at `axis`;
-// block: of the pool, offset: in the block.
-Tensor kv_rows(const Tensor& block, const Tensor& offset, int64_t kv_heads, int axis);
-// A pool with numbers x [rows' shape, width] in these rows.
-Tensor set_kv_rows(const Tensor& pool, const Tensor& rows, const Tensor& x);
 
 }  // namespace cairn

@@ -93,7 +93,11 @@ AttentionResult plain_attention(const Tensor& q, const Tensor& k_in, const Tenso
     const Tensor numbers = scaled(x, scales);
     return options.block_table.defined() ? paged(numbers, options.block_table) : numbers;
   };
-  const Tensor k = keys_of(k_in, options.key_scales), v = keys_of(v_in, options.value_scales);
+  const auto rows = [&](const Tensor& x) {
+    return options.transposed_keys && x.defined() ? swapaxes(x, 2, 3) : x;
+  };
+  const Tensor k = keys_of(rows(k_in), rows(options.key_scales));
+  const Tensor v = keys_of(v_in, options.value_scales);
   const int64_t B = q.size(0), H = q.size(1), T = q.size(2), G = k.size(1), S = k.size(2);
   const Tensor scores = attention_scores(q, k, options);
   const DType wide = scores.dtype();
@@ -120,17 +124,21 @@ AttentionResult attention(Operand q_in, const Tensor& k, const Tensor& v,
                           const AttentionOptions& options) {
   const Provenance provenance(q_in.where());
   const Tensor q = q_in.value();
-  if (q.rank() != 4 || k.rank() != 4 || v.rank() != 4 || q.size(3) != k.size(3) ||
-      k.size(2) != v.size(2) || k.size(1) != v.size(1) || k.size(1) == 0 || q.size(1) % k.size(1))
+  const int keys_axis = options.transposed_keys ? 3 : 2, width_axis = 5 - keys_axis;
+  if (q.rank() != 4 || k.rank() != 4 || v.rank() != 4 || q.size(3) != k.size(width_axis) ||
+      k.size(keys_axis) != v.size(2) || k.size(1) != v.size(1) || k.size(1) == 0 ||
+      q.size(1) % k.size(1))
     fail("attention",
          fmt::format("q {}, k {}, v {} do not fit [batch, heads, tokens, width]",
                      to_string(q.shape()), to_string(k.shape()), to_string(v.shape())));
   if (options.window < 0)
     fail("attention", fmt::format("window {} is less than 0, which means all", options.window));
-  const auto check_scales = [](const Tensor& x, const Tensor& scales) {
+  if (options.transposed_keys && !options.block_table.defined())
+    fail("attention", "transposed keys are those of a pool, with a block table");
+  const auto check_scales = [](const Tensor& x, const Tensor& scales, int axis) {
     Shape expected = x.shape();
-    expected.back() /= kScaleGroup;
-    if (x.dtype() == DType::i8 ? !scales.defined() || x.size(3) % kScaleGroup ||
+    expected[axis] /= kScaleGroup;
+    if (x.dtype() == DType::i8 ? !scales.defined() || x.size(axis) % kScaleGroup ||
                                      scales.shape() != expected || scales.dtype() != DType::f16
                                : scales.defined())
       fail("attention",
@@ -139,8 +147,8 @@ AttentionResult attention(Operand q_in, const Tensor& k, const Tensor& v,
                        kScaleGroup, to_string(x.type()),
                        scales.defined() ? to_string(scales.type()) : "none"));
   };
-  check_scales(k, options.key_scales);
-  check_scales(v, options.value_scales);
+  check_scales(k, options.key_scales, width_axis);
+  check_scales(v, options.value_scales, 3);
   return detail::has_attention_kernel(q, k, v, options) ? detail::kernel_attention(q, k, v, options)
                                                         : detail::plain_attention(q, k, v, options);
 }

@@ -67,14 +67,14 @@ struct Setting {
     const auto type = [&](Tensor AttentionOptions::* tensor) {
       return has(tensor) ? std::optional(types.inputs[place_of(tensor)].dtype) : std::nullopt;
     };
-    const Shape &q = types.inputs[0].shape, &k = types.inputs[1].shape;
+    const Shape &q = types.inputs[0].shape, &v = types.inputs[2].shape;
     tile::AttentionForm form;
     form.dtype = types.inputs[0].dtype;
     if (types.inputs[1].dtype != form.dtype) form.keys = types.inputs[1].dtype;
     form.width = q[3];
-    form.value_width = types.inputs[2].shape[3];
+    form.value_width = v[3];
     form.is_folded = is_few_queries(q[2]);
-    const int64_t rows = form.is_folded ? q[1] / k[1] * q[2] : q[2];
+    const int64_t rows = form.is_folded ? q[1] / v[1] * q[2] : q[2];
     const bool are_rows = rows <= tile::kFewQueries / 2 && q[3] % 16 == 0;
     form.queries = rows > 32   ? 64
                    : rows > 16 ? 32
@@ -90,7 +90,8 @@ struct Setting {
     form.bias = type(&AttentionOptions::bias);
     form.sinks = type(&AttentionOptions::sinks);
     form.is_paged = has(&AttentionOptions::block_table);
-    form.has_whole_blocks = form.is_paged && k[2] == tile::kAttentionKeys;
+    form.has_whole_blocks = form.is_paged && v[2] == tile::kAttentionKeys;
+    form.has_transposed_keys = options.transposed_keys;
     return form;
   }
   Ints key(const CustomTypes& types) const {
@@ -99,13 +100,13 @@ struct Setting {
   }
   std::vector<Number> scalars(const CustomTypes& types) const {
     const auto shape = [&](size_t i) -> const Shape& { return types.inputs[i].shape; };
-    const Shape &q = shape(0), &k = shape(1);
+    const Shape &q = shape(0), &v = shape(2);
     tile::AttentionSizes sizes;
     sizes.batch = q[0];
     sizes.heads = q[1];
-    sizes.kv_heads = k[1];
+    sizes.kv_heads = v[1];
     sizes.queries = q[2];
-    sizes.keys = k[2];
+    sizes.keys = v[2];
     sizes.scale = *options.scale;
     sizes.window = options.window;
     sizes.soft_cap = options.soft_cap;
@@ -124,9 +125,9 @@ struct Setting {
     if (f.bias) strides(&AttentionOptions::bias, sizes.bias_strides);
     if (f.is_paged) {
       const Shape& table = shape(place_of(&AttentionOptions::block_table));
-      sizes.block_size = k[2];
+      sizes.block_size = v[2];
       sizes.blocks = table[1];
-      sizes.keys = k[2] * table[1];
+      sizes.keys = v[2] * table[1];
     }
     return attention_scalars(f, sizes);
   }
@@ -212,8 +213,11 @@ bool has_attention_kernel(const Tensor& q, const Tensor& k, const Tensor& v,
       k.dtype() == v.dtype() &&
       (k.dtype() == q.dtype() ||
        (q.dtype() == DType::f32 && (k.dtype() == DType::i8 || size_of(k.dtype()) == 2)));
-  return is_compiled(q) && fit_types && (is_compiled(k) || k.dtype() == DType::i8) && fits(q) &&
-         fits(k) && fits(v) && (is_paged || (q.size(0) == k.size(0) && q.size(0) == v.size(0))) &&
+  // Transposed keys come in whole blocks.
+  const bool fit_blocks = !options.transposed_keys || v.size(2) == tile::kAttentionKeys;
+  return is_compiled(q) && fit_types && fit_blocks && (is_compiled(k) || k.dtype() == DType::i8) &&
+         fits(q) && fits(k) && fits(v) &&
+         (is_paged || (q.size(0) == k.size(0) && q.size(0) == v.size(0))) &&
          is_compiled(options.bias) && is_compiled(options.sinks);
 }
 

@@ -111,12 +111,23 @@ class Attention {
     fetch(key_scales, DType::f16, f.width / kAttentionScales);
     fetch(value_scales, DType::f16, f.value_width / kAttentionScales);
   }
-  // Numbers of k or v, in the type of the queries. rows: key_rows(); features: of the width.
-  Tile load_keys(const Tile& rows, const Tile& features) const {
-    return numbers(key, key_scales, f.width, rows, features);
+  // The numbers of k of the keys from `from` on, in the type of the queries. rows: key_rows(from),
+  // in_block: 0, 1, ...; features: of the width; as rows and a column or the other way round.
+  Tile load_keys(const Tile& from, const Tile& rows, const Tile& in_block,
+                 const Tile& features) const {
+    const auto place = [&](const Tile& feature, int64_t width) {
+      if (!f.has_transposed_keys) return rows * width + feature;
+      return first_row(from / kAttentionKeys) * width + feature * kAttentionKeys + in_block;
+    };
+    const Tile x = widened(k.load(key, place(features, f.width)));
+    if (f.keys != DType::i8) return x;
+    return x * scale_at(key_scales, place(features / kAttentionScales, f.width / kAttentionScales));
   }
-  Tile load_values(const Tile& rows, const Tile& features) const {
-    return numbers(v, value_scales, f.value_width, rows, features);
+  // A part of the numbers of v: all, or those of one scale.
+  Tile load_values(const Tile& rows, const Tile& features, int64_t part) const {
+    const Tile x = widened(k.load(v, rows * f.value_width + features));
+    if (f.keys != DType::i8) return x;
+    return x * scale_at(value_scales, rows * (f.value_width / kAttentionScales) + part);
   }
   // Scores of queries and keys from their products; -infinity where a key is not seen. t and head:
   // of the queries; j: keys; as a row and a column or the other way round.
@@ -138,15 +149,8 @@ class Attention {
     return where(seen, score, -kInfinity);
   }
 
-  Tile numbers(Buffer from, Buffer scales, int64_t width, const Tile& rows,
-               const Tile& features) const {
-    const Tile x = k.load(from, rows * width + features);
-    if (!f.keys) return x;
-    const Tile converted = cast(x, wide);
-    if (f.keys != DType::i8) return converted;
-    const int64_t groups = width / kAttentionScales;
-    return converted * cast(k.load(scales, rows * groups + features / kAttentionScales), wide);
-  }
+  Tile widened(const Tile& x) const { return f.keys ? cast(x, wide) : x; }
+  Tile scale_at(Buffer scales, const Tile& at) const { return cast(k.load(scales, at), wide); }
 
   Builder& k;
   const AttentionForm& f;
@@ -196,7 +200,13 @@ Kernel attention_kernel(const AttentionForm& f) {
     const Tile head = f.is_folded ? of_queries(a.kv_head % a.kv_heads * shared + at / a.queries)
                                   : number % a.heads;
     const Tile query_row = number * rows + at;
-    const Tile feature = k.arange(f.width), value_feature = k.arange(f.value_width);
+    const Tile feature = k.arange(f.width);
+    // The numbers of a scale are a part of the values; without scales all are.
+    const int64_t part_width = f.keys == DType::i8 ? kAttentionScales : f.value_width;
+    const int64_t parts = f.value_width / part_width;
+    const auto part_features = [&](int64_t part) {
+      return k.arange(part_width) + part * part_width;
+    };
     const Tile query = k.load(a.q, of_queries(query_row) * f.width + of_keys(feature));
 
     // Blocks that no query of this one sees are not visited.
@@ -214,31 +224,46 @@ Kernel attention_kernel(const AttentionForm& f) {
       top = broadcast_to(cast(k.load(a.sinks, head), a.wide), per_query);
       total = exp(top - finite_or_zero(top));
     }
+    Tiles initial = {top, total};
+    for (int64_t p = 0; p < parts; ++p) initial.push_back(k.full(shape_of(part_width), 0, a.wide));
     const Tiles result = k.loop(
-        begin, end, kAttentionKeys, {top, total, k.full(shape_of(f.value_width), 0, a.wide)},
+        begin, end, kAttentionKeys, initial,
         [&](const Tile& from, const Tiles& carried) {
-          const Tile j = from + k.arange(kAttentionKeys), key_row = a.key_rows(from);
+          const Tile in_block = k.arange(kAttentionKeys), j = from + in_block;
+          const Tile key_row = a.key_rows(from);
           a.fetch_block_behind(from);
-          const Tile keys = a.load_keys(of_keys(key_row), of_queries(feature));
-          const Tile values = a.load_values(column(key_row), row(value_feature));
+          const Tile keys =
+              a.load_keys(from, of_keys(key_row), of_keys(in_block), of_queries(feature));
           const Tile none = k.full(shape_of(kAttentionKeys), 0, a.wide);
           const Tile product = by_row ? dot(query, keys, none) : dot(keys, query, none);
           const Tile score = a.scores(product, t, head, of_keys(j));
           const Tile largest = maximum(carried[0], of_queries(max(score, key_axis)));
           const Tile base = finite_or_zero(largest);
           const Tile weight = exp(score - base), keep = exp(carried[0] - base);
-          const Tile narrow_weight = narrow(weight, f.dtype), kept = carried[2] * keep;
-          return Tiles{largest, carried[1] * keep + of_queries(sum(weight, key_axis)),
-                       by_row ? dot(narrow_weight, values, kept)
-                              : dot(transpose(values, {1, 0}), narrow_weight, kept)};
+          const Tile narrow_weight = narrow(weight, f.dtype);
+          Tiles next = {largest, carried[1] * keep + of_queries(sum(weight, key_axis))};
+          for (int64_t p = 0; p < parts; ++p) {
+            const Tile kept = carried[static_cast<size_t>(2 + p)] * keep,
+                       features = part_features(p);
+            const auto values = [&] { return a.load_values(column(key_row), row(features), p); };
+            // What is converted is read as it is multiplied, so that it is put in order at once.
+            const auto values_down = [&] {
+              return f.keys ? a.load_values(row(key_row), column(features), p)
+                            : transpose(values(), {1, 0});
+            };
+            next.push_back(by_row ? dot(narrow_weight, values(), kept)
+                                  : dot(values_down(), narrow_weight, kept));
+          }
+          return next;
         },
         /*stages=*/2);
     // A query that sees no key gives 0.
     const Tile nothing = result[1] == 0, divisor = where(nothing, 1, result[1]);
     const Tile lse = where(nothing, -kInfinity, log(divisor) + finite_or_zero(result[0]));
-    k.store(out, of_queries(query_row) * f.value_width + of_keys(value_feature),
-            narrow(result[2] / divisor, f.dtype),
-            broadcast_to(of_queries(inside), shape_of(f.value_width)));
+    for (int64_t p = 0; p < parts; ++p)
+      k.store(out, of_queries(query_row) * f.value_width + of_keys(part_features(p)),
+              narrow(result[static_cast<size_t>(2 + p)] / divisor, f.dtype),
+              broadcast_to(of_queries(inside), shape_of(part_width)));
     k.store(logsumexp, of_queries(query_row), lse, of_queries(inside));
   });
 }

@@ -41,7 +41,8 @@ struct AttentionForm {
   std::optional<DType> bias = std::nullopt;
   std::optional<DType> sinks = std::nullopt;
   bool is_paged = false;
-  bool has_whole_blocks = false;  // paged, and a block has kAttentionKeys: one lookup for all
+  bool has_transposed_keys = false;  // k is [..., width, block size], in whole blocks
+  bool has_whole_blocks = false;     // paged, and a block has kAttentionKeys: one lookup for all
   friend bool operator==(const AttentionForm&, const AttentionForm&) = default;
 };
 
