@@ -3,7 +3,7 @@
 //
 //   language_model TEXT-FILE [STEPS] [FOLDER]
 #include <cairn/cairn.h>
-#include <cairn/llm/generate.h>
+#include <cairn/llm/generation.h>
 #include <cairn/models/language_model.h>
 #include <cairn/train/run.h>
 
@@ -41,16 +41,13 @@ int main(int argc, char** argv) try {
   run_training(runtime, config, options).value();
 
   LanguageModel model = load_language_model(options.folder).value();
-  Generator generator(runtime, *model.transformer, model.transformer->config().context);
-  std::vector<int32_t> ids = model.tokenizer->encode("The ");
-  generator.feed(ids);
-  SamplingOptions sampling;
-  sampling.temperature = 0.8;
-  while (generator.length() < generator.capacity()) {
-    ids.push_back(generator.sample(sampling));
-    generator.feed(std::span(ids).last(1));
-  }
-  std::printf("\n%s\n", model.tokenizer->decode(ids).c_str());
+  TextGenerator generator(runtime, model, {.context = model.transformer->config().context});
+  GenerationOptions generation;
+  generation.sampling.temperature = 0.8;
+  generation.max_tokens = 200;
+  const GenerationRequest request{generator.open(), model.tokenizer->encode("The "), generation};
+  const std::vector<Generated> written = generator.run(std::span(&request, 1));
+  std::printf("\n%s\n", ("The " + written[0].text).c_str());
 } catch (const std::exception& e) {
   std::fprintf(stderr, "language_model: error: %s\n", e.what());
   return 1;

@@ -16,7 +16,7 @@
 #include "cairn/base/file.h"
 #include "cairn/base/philox.h"
 #include "cairn/io/text_file.h"
-#include "cairn/llm/generate.h"
+#include "cairn/llm/generation.h"
 #include "cairn/models/language_model.h"
 #include "cairn/text/utf8.h"
 
@@ -229,16 +229,15 @@ Written write_text(const std::vector<std::string>& files, const fs::path& folder
   Written w{load_language_model(folder).value(), first_words(files), 0, {}};
   w.ids = w.model.tokenizer->encode(w.prompt);
   w.prompt_size = w.ids.size();
-  Generator generator(runtime, *w.model.transformer, w.model.transformer->config().context);
-  generator.feed(w.ids);
-  SamplingOptions sampling;
-  sampling.temperature = 0.8;
-  sampling.top_k = 40;
-  sampling.seed = seed;
-  while (generator.length() < generator.capacity()) {
-    w.ids.push_back(generator.sample(sampling));
-    generator.feed(std::span(w.ids).last(1));
-  }
+  const int64_t context = w.model.transformer->config().context;
+  TextGenerator generator(runtime, w.model, {.context = context});
+  GenerationOptions generation;
+  generation.sampling = {.temperature = 0.8, .top_k = 40, .seed = seed};
+  generation.max_tokens = context - static_cast<int64_t>(w.prompt_size);
+  generation.ignore_eos = true;
+  const GenerationRequest request{generator.open(), w.ids, generation};
+  const std::vector<Generated> written = generator.run(std::span(&request, 1));
+  w.ids.insert(w.ids.end(), written[0].ids.begin(), written[0].ids.end());
   return w;
 }
 

@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "apps/cairn/ids.h"
+#include "cairn/base/names.h"
 #include "cairn/models/classifier_files.h"
 #include "cairn/runtime/plan.h"
 
@@ -16,6 +19,13 @@ LanguageModel load_language_model_for(const std::string& path,
   model.bos = model.tokenizer->bos().value_or(model.bos);
   if (const auto eos = model.tokenizer->eos()) model.ends = {*eos};
   return model;
+}
+
+KvType kv_type(const std::string& name) {
+  const std::vector<std::string> known{"f32", "f16", "q8_0"};
+  if (std::find(known.begin(), known.end(), name) == known.end())
+    throw UsageError(fmt::format("--kv '{}' is not known; {}", name, suggest(name, known)));
+  return kv_type_of(name);
 }
 
 std::unique_ptr<Classifier> load_classifier(const std::string& folder) {

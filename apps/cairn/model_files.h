@@ -15,6 +15,9 @@ namespace cairn::app {
 LanguageModel load_language_model_for(const std::string& path,
                                       const std::optional<std::string>& tokenizer);
 
+// What --kv names. Throws UsageError.
+KvType kv_type(const std::string& name);
+
 // What an image classifier that `cairn train` wrote says of itself; nothing when the folder's
 // config.json is not of one. Throws Error for one that is damaged.
 std::unique_ptr<Classifier> load_classifier(const std::string& folder);

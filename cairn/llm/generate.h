@@ -1,26 +1,12 @@
-// One sequence of tokens and what comes next: a Decoder with a sampler.
-//
-// Sampling is a compiled step of its own; what it depends on (temperature, top-k, ..., the key) is
-// data.
+// One sequence of tokens and the scores of what comes next: a Decoder with one place. And the
+// scores of a whole text.
 #pragma once
 
-#include <functional>
 #include <memory>
-#include <string>
-#include <vector>
 
 #include "cairn/llm/decoder.h"
 
 namespace cairn {
-
-struct SamplingOptions {
-  double temperature = 0;  // 0: the most likely token
-  int top_k = 0;           // of the k most likely; 0: all
-  // Of the most likely that together have at least this share of the probability that top_k leaves.
-  double top_p = 1;
-  double min_p = 0;  // of those at least this times as likely as the most likely
-  uint64_t seed = 0;
-};
 
 struct GeneratorOptions {
   DType precision = DType::f32;  // what products are computed in: f32, bf16 or f16
@@ -47,10 +33,7 @@ class Generator {
   int64_t capacity() const;
   // Appends tokens. Throws Error with the counts when they do not fit.
   void feed(std::span<const int32_t> ids);
-  // The next token; the caller feeds it. Needs at least one token in the cache. Throws Error when
-  // the scores are not finite.
-  int32_t sample(const SamplingOptions& options);
-  // f32 (V): scores of the next token.
+  // f32 (V): scores of the next token, which llm/sampling.h chooses from.
   Tensor logits() const;
 
  private:

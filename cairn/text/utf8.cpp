@@ -60,6 +60,16 @@ size_t valid_utf8_prefix(std::string_view text) {
   return i;
 }
 
+size_t whole_characters(std::string_view text) {
+  // Only the last three bytes can be the start of a character that is not complete yet.
+  size_t keep = 0;
+  for (size_t back = 1; back <= 3 && back <= text.size(); ++back) {
+    const Utf8Character character = decode_utf8(text.substr(text.size() - back));
+    if (character.truncated && character.size == back) keep = back;
+  }
+  return text.size() - keep;
+}
+
 void append_utf8(std::string& out, char32_t c) {
   const auto put = [&](char32_t byte) { out.push_back(static_cast<char>(byte)); };
   if (c < 0x80) {
@@ -109,14 +119,7 @@ std::string describe_character(char32_t c) {
 
 std::string Utf8Stream::push(std::string_view bytes) {
   held_.append(bytes);
-  // Only the last three bytes can be the start of a character that is not complete yet.
-  size_t keep = 0;
-  for (size_t back = 1; back <= 3 && back <= held_.size(); ++back) {
-    const std::string_view tail = std::string_view(held_).substr(held_.size() - back);
-    const Utf8Character character = decode_utf8(tail);
-    if (character.truncated && character.size == back) keep = back;
-  }
-  const std::string_view ready = std::string_view(held_).substr(0, held_.size() - keep);
+  const std::string_view ready = std::string_view(held_).substr(0, whole_characters(held_));
   std::string out = replace_invalid_utf8(ready);
   held_.erase(0, ready.size());
   return out;

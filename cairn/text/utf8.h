@@ -28,6 +28,9 @@ Utf8Character decode_utf8(std::string_view text);
 size_t valid_utf8_prefix(std::string_view text);
 inline bool is_valid_utf8(std::string_view text) { return valid_utf8_prefix(text) == text.size(); }
 
+// Bytes without the start of a character at the end, which more bytes could complete.
+size_t whole_characters(std::string_view text);
+
 // `code_point` is a Unicode scalar value (below 0x110000 and no surrogate).
 void append_utf8(std::string& out, char32_t code_point);
 

@@ -8,9 +8,10 @@
 
 #include "cairn/base/memory.h"
 #include "cairn/base/names.h"
+#include "cairn/llm/generate.h"
+#include "cairn/llm/sampling.h"
 #include "cairn/models/classifier.h"
 #include "cairn/models/classifier_files.h"
-#include "cairn/llm/generate.h"
 #include "cairn/models/language_model.h"
 #include "cairn/ops/elementwise.h"
 #include "cairn/ops/index.h"
@@ -170,13 +171,14 @@ class LanguageTask : public Task {
     Generator generator(runtime, *model_, config_.model.context, {.pack_weights = false});
     // Begin as the training text does.
     std::vector<int32_t> ids{tokens_[0]};
+    Sampler sampler;
     SamplingOptions options;
     options.temperature = 0.8;
     options.top_k = 50;
     options.seed = config_.train.seed;
     while (static_cast<int64_t>(ids.size()) < std::min<int64_t>(config_.model.context, 200)) {
       generator.feed(std::span(ids).last(1));
-      ids.push_back(generator.sample(options));
+      ids.push_back(sampler.sample(generator.logits().host().span<float>(), options, ids));
     }
     return text::replace_invalid_utf8(tokenizer_->decode(ids));
   }

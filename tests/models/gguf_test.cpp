@@ -9,7 +9,7 @@
 #include <memory>
 
 #include "cairn/models/families.h"
-#include "cairn/models/generate.h"
+#include "cairn/llm/generate.h"
 #include "cairn/models/gguf_families.h"
 #include "cairn/models/gguf_model.h"
 #include "cairn/ops/elementwise.h"

@@ -1,0 +1,28 @@
+// Options of commands that write text: how the next token is chosen.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "apps/cairn/command.h"
+#include "cairn/llm/sampling.h"
+
+namespace cairn::app {
+
+struct SamplingFlags {
+  SamplingOptions options{.temperature = 0.8, .top_k = 40};
+  int64_t top_k = 40, repeat_last_n = 64;
+  std::vector<std::string> logit_bias;
+};
+
+void add_sampling_options(const Command& command, SamplingFlags& flags);
+
+// With --seed. Throws UsageError for what a vocabulary of that size cannot be sampled with.
+SamplingOptions sampling_of(const SamplingFlags& flags, const Session& session, int64_t vocabulary);
+
+// Sets one by its name on the command line without dashes: "top-p", "0.9". Throws UsageError naming
+// the nearest where there is none, or for what is no value of it.
+void set_sampling(SamplingOptions& options, std::string_view name, const std::string& value);
+
+}  // namespace cairn::app
