@@ -8,8 +8,8 @@
 #include <functional>
 #include <memory>
 
-#include "cairn/models/families.h"
 #include "cairn/llm/generate.h"
+#include "cairn/models/families.h"
 #include "cairn/models/gguf_families.h"
 #include "cairn/models/gguf_model.h"
 #include "cairn/ops/elementwise.h"

@@ -6,9 +6,9 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "cairn/llm/generate.h"
 #include "cairn/llm/sampling.h"
 #include "cairn/models/families.h"
-#include "cairn/llm/generate.h"
 #include "cairn/models/language_model.h"
 #include "cairn/ops/elementwise.h"
 #include "cairn/ops/loss.h"
