@@ -74,8 +74,13 @@ struct Setting {
     form.width = q[3];
     form.value_width = v[3];
     form.is_folded = is_few_queries(q[2]);
-    const int64_t rows = form.is_folded ? q[1] / v[1] * q[2] : q[2];
-    const bool are_rows = rows <= tile::kFewQueries / 2 && q[3] % 16 == 0;
+    int64_t rows = form.is_folded ? q[1] / v[1] * q[2] : q[2];
+    // The queries of one key head alone are two programs, for two threads: what they read twice is
+    // a tenth of the work.
+    if (form.is_folded && q[0] * v[1] == 1) rows = (rows + 1) / 2;
+    // Keys that lie side by side need no width of whole registers.
+    const bool are_rows =
+        rows <= tile::kFewQueries / 2 && (q[3] % 16 == 0 || options.transposed_keys);
     form.queries = rows > 32   ? 64
                    : rows > 16 ? 32
                    : are_rows  ? static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(rows)))
