@@ -95,21 +95,14 @@ class Attention {
   }
   // Blocks lie anywhere, where no hardware looks ahead: what comes next is fetched while this one
   // is computed with.
-  void fetch_block_behind(const Tile& from) const {
-    if (!f.has_whole_blocks) return;
-    const Tile next = first_row(minimum(from / kAttentionKeys + 1, blocks - 1));
-    const auto fetch = [&](Buffer buffer, DType dtype, int64_t width) {
-      constexpr int64_t kLine = 64;
-      const int64_t in_line = kLine / static_cast<int64_t>(size_of(dtype));
-      const int64_t lines = (kAttentionKeys * width + in_line - 1) / in_line;
-      k.fetch(buffer, next * width + k.arange(lines) * in_line);
-    };
-    const DType numbers = f.keys.value_or(f.dtype);
-    fetch(key, numbers, f.width);
-    fetch(v, numbers, f.value_width);
-    if (f.keys != DType::i8) return;
-    fetch(key_scales, DType::f16, f.width / kAttentionScales);
-    fetch(value_scales, DType::f16, f.value_width / kAttentionScales);
+  void fetch_next_keys(const Tile& from) const {
+    fetch_next(from, key, f.keys.value_or(f.dtype), f.width);
+    if (f.keys == DType::i8) fetch_next(from, key_scales, DType::f16, f.width / kAttentionScales);
+  }
+  void fetch_next_values(const Tile& from) const {
+    fetch_next(from, v, f.keys.value_or(f.dtype), f.value_width);
+    if (f.keys == DType::i8)
+      fetch_next(from, value_scales, DType::f16, f.value_width / kAttentionScales);
   }
   // The numbers of k of the keys from `from` on, in the type of the queries. rows: key_rows(from),
   // in_block: 0, 1, ...; features: of the width; as rows and a column or the other way round.
@@ -149,6 +142,14 @@ class Attention {
     return where(seen, score, -kInfinity);
   }
 
+  void fetch_next(const Tile& from, Buffer buffer, DType dtype, int64_t width) const {
+    if (!f.has_whole_blocks) return;
+    constexpr int64_t kLine = 64;
+    const int64_t in_line = kLine / static_cast<int64_t>(size_of(dtype));
+    const int64_t lines = (kAttentionKeys * width + in_line - 1) / in_line;
+    const Tile next = first_row(minimum(from / kAttentionKeys + 1, blocks - 1));
+    k.fetch(buffer, next * width + k.arange(lines) * in_line);
+  }
   Tile widened(const Tile& x) const { return f.keys ? cast(x, wide) : x; }
   Tile scale_at(Buffer scales, const Tile& at) const { return cast(k.load(scales, at), wide); }
 
@@ -231,7 +232,7 @@ Kernel attention_kernel(const AttentionForm& f) {
         [&](const Tile& from, const Tiles& carried) {
           const Tile in_block = k.arange(kAttentionKeys), j = from + in_block;
           const Tile key_row = a.key_rows(from);
-          a.fetch_block_behind(from);
+          a.fetch_next_keys(from);
           const Tile keys =
               a.load_keys(from, of_keys(key_row), of_keys(in_block), of_queries(feature));
           const Tile none = k.full(shape_of(kAttentionKeys), 0, a.wide);
@@ -242,6 +243,7 @@ Kernel attention_kernel(const AttentionForm& f) {
           const Tile weight = exp(score - base), keep = exp(carried[0] - base);
           const Tile narrow_weight = narrow(weight, f.dtype);
           Tiles next = {largest, carried[1] * keep + of_queries(sum(weight, key_axis))};
+          a.fetch_next_values(from);
           for (int64_t p = 0; p < parts; ++p) {
             const Tile kept = carried[static_cast<size_t>(2 + p)] * keep,
                        features = part_features(p);

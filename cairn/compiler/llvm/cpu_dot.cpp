@@ -118,6 +118,8 @@ CpuFunction::Dot CpuFunction::begin_dot(const Instruction& in, const Stored& sum
 void CpuFunction::emit_dot(const Instruction& in) {
   const ValueId x = in.operands[0], y = in.operands[1], z = in.operands[2];
   const Shape& shape = type(z).shape;
+  // Offsets of fetches have one axis; a block that is computed again and again would fetch again.
+  if (shape[0] > few_rows(lanes_)) emit_fetches();
   // The sum lies in z's memory where this is its last use, as in a loop that carries it.
   const auto held = stored_.find(z);
   const bool in_place = held != stored_.end() && uses_[z] == 1;
@@ -305,8 +307,12 @@ void CpuFunction::store_sums(const Dot& dot, const DotBlock& block,
 void CpuFunction::dot_block(const Dot& dot, const DotBlock& block) {
   const std::vector<llvm::Value*> sums = load_sums(dot, block);
   if (dot.ahead.rows) fetch_ahead(dot, block);
-  for_steps(dot, i64(0),
-            [&](const DotStep& at) { add_step(dot, block, sums, at, right_step(dot, block, at)); });
+  const auto fetches = std::exchange(fetches_, {});
+  const int64_t steps = type(dot.in.operands[0]).shape[1] / dot.step;
+  for_steps(dot, i64(0), [&](const DotStep& at) {
+    add_step(dot, block, sums, at, right_step(dot, block, at));
+    fetch_part(fetches, b_.CreateUDiv(at.k, i64(dot.step)), steps);
+  });
   store_sums(dot, block, sums);
 }
 

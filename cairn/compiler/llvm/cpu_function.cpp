@@ -159,6 +159,7 @@ void CpuFunction::place_program(llvm::Value* program, const std::vector<llvm::Va
   if (grid.empty()) program_[0] = program;
 }
 
+// A fetch waits for the product behind it, which shares it out among its steps.
 void CpuFunction::emit_block(const Block& code) {
   for (size_t i = 0; i < code.code.size(); ++i) {
     const Instruction& in = code.code[i];
@@ -188,7 +189,7 @@ void CpuFunction::emit_block(const Block& code) {
         hold_words(v);
         break;
       }
-      case TileOp::fetch: emit_fetch(in); break;
+      case TileOp::fetch: fetches_.push_back(&in); break;
       case TileOp::assume:
       case TileOp::print: break;
       case TileOp::atomic: emit_atomic(in); break;
@@ -211,6 +212,7 @@ void CpuFunction::emit_block(const Block& code) {
         hold_words(in.results[0]);
     }
   }
+  emit_fetches();
 }
 
 bool CpuFunction::is_long(ValueId v) const {

@@ -79,7 +79,10 @@ class CpuFunction {
   // only where the new one is written: then it may be written there at once.
   bool updates_itself(ValueId v, const tile::Block& body, size_t number) const;
   void emit_atomic(const Instruction& in);
-  void emit_fetch(const Instruction& in);
+  // All that wait, at once.
+  void emit_fetches();
+  // Of each that waits the part of a product's step, one of `steps`.
+  void fetch_part(std::span<const Instruction* const> fetches, llvm::Value* step, int64_t steps);
   // Loops over the axes of a tile: body(coordinates) for each pack, with tail_ set in the last one.
   using PackBody = std::function<void(const Coordinates&)>;
   void for_packs(const std::vector<llvm::Value*>& counts, const PackBody& body);
@@ -329,6 +332,7 @@ class CpuFunction {
   // in packs.
   std::map<ValueId, llvm::Value*> halves_, words_;
   std::map<ValueId, int> uses_;
+  std::vector<const Instruction*> fetches_;             // that wait
   std::vector<std::vector<const Instruction*>> users_;  // by ValueId; null: a block yields it
   std::multimap<ValueId, std::pair<const Instruction*, size_t>>
       yielding_;                                           // loops, which of theirs

@@ -10,10 +10,26 @@ using tile::Instruction;
 using tile::TileOp;
 using tile::ValueId;
 
-void CpuFunction::emit_fetch(const Instruction& in) {
-  for_elements(type(in.operands[0]).shape, [&](const Coordinates& at) {
-    prefetch(in, evaluate(in.operands[0], at).value, false);
-  });
+void CpuFunction::emit_fetches() {
+  for (const Instruction* in : std::exchange(fetches_, {}))
+    for_elements(type(in->operands[0]).shape, [&](const Coordinates& at) {
+      prefetch(*in, evaluate(in->operands[0], at).value, false);
+    });
+}
+
+// One after the other they would wait for each other: a core has some twenty misses under way.
+void CpuFunction::fetch_part(std::span<const Instruction* const> fetches, llvm::Value* step,
+                             int64_t steps) {
+  for (const Instruction* in : fetches) {
+    const int64_t count = type(in->operands[0]).shape.elements();
+    const int64_t each = (count + steps - 1) / steps;
+    for (int64_t i = 0; i < each; ++i) {
+      memo_.clear();
+      llvm::Value* number = b_.CreateAdd(b_.CreateMul(step, i64(each)), i64(i));
+      if (each * steps > count) number = less_of(number, i64(count - 1));
+      prefetch(*in, evaluate(in->operands[0], {Lanes::uniform(number)}).value, false);
+    }
+  }
 }
 
 // Into the second cache: the first is full of what is computed with.
