@@ -104,19 +104,20 @@ class Attention {
     if (f.keys == DType::i8)
       fetch_next(from, value_scales, DType::f16, f.value_width / kAttentionScales);
   }
-  // The numbers of k of the keys from `from` on, in the type of the queries. rows: key_rows(from),
-  // in_block: 0, 1, ...; features: of the width; as rows and a column or the other way round.
-  Tile load_keys(const Tile& from, const Tile& rows, const Tile& in_block,
-                 const Tile& features) const {
-    const auto place = [&](const Tile& feature, int64_t width) {
+  // A part of the numbers of k of the keys from `from` on, in the type of the queries: all, or
+  // those of one scale. rows: key_rows(from), in_block: 0, 1, ...; features: of the part; as rows
+  // and a column or the other way round.
+  Tile load_keys(const Tile& from, const Tile& rows, const Tile& in_block, const Tile& features,
+                 int64_t part) const {
+    const auto place = [&](const auto& feature, int64_t width) {
       if (!f.has_transposed_keys) return rows * width + feature;
       return first_row(from / kAttentionKeys) * width + feature * kAttentionKeys + in_block;
     };
     const Tile x = widened(k.load(key, place(features, f.width)));
     if (f.keys != DType::i8) return x;
-    return x * scale_at(key_scales, place(features / kAttentionScales, f.width / kAttentionScales));
+    return x * scale_at(key_scales, place(part, f.width / kAttentionScales));
   }
-  // A part of the numbers of v: all, or those of one scale.
+  // The same of v.
   Tile load_values(const Tile& rows, const Tile& features, int64_t part) const {
     const Tile x = widened(k.load(v, rows * f.value_width + features));
     if (f.keys != DType::i8) return x;
@@ -201,14 +202,16 @@ Kernel attention_kernel(const AttentionForm& f) {
     const Tile head = f.is_folded ? of_queries(a.kv_head % a.kv_heads * shared + at / a.queries)
                                   : number % a.heads;
     const Tile query_row = number * rows + at;
-    const Tile feature = k.arange(f.width);
-    // The numbers of a scale are a part of the values; without scales all are.
-    const int64_t part_width = f.keys == DType::i8 ? kAttentionScales : f.value_width;
-    const int64_t parts = f.value_width / part_width;
-    const auto part_features = [&](int64_t part) {
-      return k.arange(part_width) + part * part_width;
-    };
-    const Tile query = k.load(a.q, of_queries(query_row) * f.width + of_keys(feature));
+    // The numbers of a scale are a part of keys and values; without scales all are.
+    const bool has_scales = f.keys == DType::i8;
+    const int64_t key_part = has_scales ? kAttentionScales : f.width;
+    const int64_t value_part = has_scales ? kAttentionScales : f.value_width;
+    const int64_t key_parts = f.width / key_part, parts = f.value_width / value_part;
+    const auto part_of = [&](int64_t width, int64_t p) { return k.arange(width) + p * width; };
+    Tiles queries;
+    for (int64_t p = 0; p < key_parts; ++p)
+      queries.push_back(
+          k.load(a.q, of_queries(query_row) * f.width + of_keys(part_of(key_part, p))));
 
     // Blocks that no query of this one sees are not visited.
     Tile begin = k.constant(0, DType::i64), end = a.limit;
@@ -226,17 +229,20 @@ Kernel attention_kernel(const AttentionForm& f) {
       total = exp(top - finite_or_zero(top));
     }
     Tiles initial = {top, total};
-    for (int64_t p = 0; p < parts; ++p) initial.push_back(k.full(shape_of(part_width), 0, a.wide));
+    for (int64_t p = 0; p < parts; ++p) initial.push_back(k.full(shape_of(value_part), 0, a.wide));
     const Tiles result = k.loop(
         begin, end, kAttentionKeys, initial,
         [&](const Tile& from, const Tiles& carried) {
           const Tile in_block = k.arange(kAttentionKeys), j = from + in_block;
           const Tile key_row = a.key_rows(from);
           a.fetch_next_keys(from);
-          const Tile keys =
-              a.load_keys(from, of_keys(key_row), of_keys(in_block), of_queries(feature));
-          const Tile none = k.full(shape_of(kAttentionKeys), 0, a.wide);
-          const Tile product = by_row ? dot(query, keys, none) : dot(keys, query, none);
+          Tile product = k.full(shape_of(kAttentionKeys), 0, a.wide);
+          for (int64_t p = 0; p < key_parts; ++p) {
+            const Tile keys = a.load_keys(from, of_keys(key_row), of_keys(in_block),
+                                          of_queries(part_of(key_part, p)), p);
+            const Tile& query = queries[static_cast<size_t>(p)];
+            product = by_row ? dot(query, keys, product) : dot(keys, query, product);
+          }
           const Tile score = a.scores(product, t, head, of_keys(j));
           const Tile largest = maximum(carried[0], of_queries(max(score, key_axis)));
           const Tile base = finite_or_zero(largest);
@@ -245,8 +251,8 @@ Kernel attention_kernel(const AttentionForm& f) {
           Tiles next = {largest, carried[1] * keep + of_queries(sum(weight, key_axis))};
           a.fetch_next_values(from);
           for (int64_t p = 0; p < parts; ++p) {
-            const Tile kept = carried[static_cast<size_t>(2 + p)] * keep,
-                       features = part_features(p);
+            const Tile kept = carried[static_cast<size_t>(2 + p)] * keep;
+            const Tile features = part_of(value_part, p);
             const auto values = [&] { return a.load_values(column(key_row), row(features), p); };
             // What is converted is read as it is multiplied, so that it is put in order at once.
             const auto values_down = [&] {
@@ -263,9 +269,9 @@ Kernel attention_kernel(const AttentionForm& f) {
     const Tile nothing = result[1] == 0, divisor = where(nothing, 1, result[1]);
     const Tile lse = where(nothing, -kInfinity, log(divisor) + finite_or_zero(result[0]));
     for (int64_t p = 0; p < parts; ++p)
-      k.store(out, of_queries(query_row) * f.value_width + of_keys(part_features(p)),
+      k.store(out, of_queries(query_row) * f.value_width + of_keys(part_of(value_part, p)),
               narrow(result[static_cast<size_t>(2 + p)] / divisor, f.dtype),
-              broadcast_to(of_queries(inside), shape_of(part_width)));
+              broadcast_to(of_queries(inside), shape_of(value_part)));
     k.store(logsumexp, of_queries(query_row), lse, of_queries(inside));
   });
 }
