@@ -11,7 +11,8 @@ namespace cairn::tile {
 namespace {
 
 constexpr int64_t kColumns = kBlockPanelRows;
-constexpr int64_t kQuad = 4;  // bytes that are multiplied at a time
+constexpr int64_t kLine = 64;  // bytes that come from memory at a time
+constexpr int64_t kQuad = 4;   // bytes that are multiplied at a time
 
 int64_t log2_of(int64_t n) { return std::countr_zero(static_cast<uint64_t>(n)); }
 
@@ -66,6 +67,14 @@ class Panel {
   void at(const Tile& block, const Tile& unit_in_block) {
     base = block * (kColumns * f.block_bytes);
     unit = unit_in_block;
+  }
+
+  // The lines of the part number `at` of `parts` that all panels fall into, each as long as a
+  // unit's share of its block.
+  void fetch(const Tile& at, const Tile& parts) const {
+    const int64_t share = kColumns * f.block_bytes / (f.block_elements / unit_elements);
+    const Tile line = k.arange(share / kLine) * kLine;
+    k.fetch(bytes, tile::minimum(at, parts - 1) * share + line);
   }
 
   // Codes from 0 of elements inner to inner + count of the unit, as words of four: u32[count / 4,
@@ -221,12 +230,18 @@ class Product {
   void store_sum(Buffer out, const std::function<Tile(const Tile&, const Tile&)>& step) {
     const int64_t units = f.block_elements / unit;
     const Tile blocks = depth >> log2_of(f.block_elements);
-    const Tile sum = k.loop(0, depth >> log2_of(unit), 1, k.full({rows, kColumns}, 0, DType::f32),
-                            [&](const Tile& i, const Tile& before) {
-                              panel.at(number * blocks + (i >> log2_of(units)),
-                                       units == 1 ? k.constant(0, DType::i64) : i & (units - 1));
-                              return step(i * unit, before);
-                            });
+    const Tile sum =
+        k.loop(0, depth >> log2_of(unit), 1, k.full({rows, kColumns}, 0, DType::f32),
+               [&](const Tile& i, const Tile& before) {
+                 panel.at(number * blocks + (i >> log2_of(units)),
+                          units == 1 ? k.constant(0, DType::i64) : i & (units - 1));
+                 // Short units step through memory by themselves.
+                 if (rows <= kSomeRows && unit > kActivationBlock) {
+                   const Tile parts = blocks * units;
+                   panel.fetch(number * parts + i + units + 1, ceil_div(n, kColumns) * parts);
+                 }
+                 return step(i * unit, before);
+               });
     k.store(out, place, sum, used);
   }
   // A number of x for each row, for all columns; of each column, for all rows.

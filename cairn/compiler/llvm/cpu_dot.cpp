@@ -230,9 +230,16 @@ std::vector<const Instruction*> CpuFunction::products_of(const Instruction& loop
 }
 
 void CpuFunction::finish_products(const std::vector<Dot>& dots, ValueId carried, const Stored& to) {
+  const Shape& shape = type(carried).shape;
+  const int64_t packs = shape[1] / lanes_;
+  // Between the products where they are computed once, else before them.
+  const bool is_one = block_of(lanes_, shape[0], packs, dots[0].sum_type).packs == packs &&
+                      reads_words_once(dots[0].in);
+  if (!is_one) emit_fetches();
   for_blocks(dots[0], [&](const DotBlock& block) {
     std::vector<std::vector<llvm::Value*>> sums;
     for (const Dot& dot : dots) {
+      if (is_one) fetch_turn(sums.size(), dots.size());
       sums.push_back(load_sums(dot, block));
       for_steps(dot, i64(0), [&](const DotStep& at) {
         add_step(dot, block, sums.back(), at, right_step(dot, block, at));
@@ -252,6 +259,7 @@ void CpuFunction::finish_products(const std::vector<Dot>& dots, ValueId carried,
         write(to, at, evaluate(carried, at));
       }
   });
+  fetches_.clear();
   memo_.clear();
 }
 

@@ -60,7 +60,7 @@ void CpuFunction::for_words(const Dot& dot, llvm::Value* begin,
     for (int64_t k = 0; k < steps; ++k) step({i64(k * dot.step)});
     return;
   }
-    loop_over(begin, whole, dot.step, [&](llvm::Value* k) { step({k}); });
+  loop_over(begin, whole, dot.step, [&](llvm::Value* k) { step({k}); });
   if (both != either)
     loop_over(whole, b_.CreateMul(either, i64(dot.step)), dot.step,
               [&](llvm::Value* k) { step({k, true}); });

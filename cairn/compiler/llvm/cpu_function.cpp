@@ -212,7 +212,7 @@ void CpuFunction::emit_block(const Block& code) {
         hold_words(in.results[0]);
     }
   }
-  emit_fetches();
+  if (late_.empty()) emit_fetches();
 }
 
 bool CpuFunction::is_long(ValueId v) const {

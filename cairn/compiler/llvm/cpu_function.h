@@ -81,6 +81,8 @@ class CpuFunction {
   void emit_atomic(const Instruction& in);
   // All that wait, at once.
   void emit_fetches();
+  // Of each that waits what belongs to one of several turns.
+  void fetch_turn(size_t turn, size_t turns);
   // Of each that waits the part of a product's step, one of `steps`.
   void fetch_part(std::span<const Instruction* const> fetches, llvm::Value* step, int64_t steps);
   // Loops over the axes of a tile: body(coordinates) for each pack, with tail_ set in the last one.
