@@ -3,6 +3,7 @@
 
 #include "apps/cairn/commands.h"
 #include "apps/cairn/json.h"
+#include "apps/cairn/model_files.h"
 #include "cairn/base/file.h"
 #include "cairn/models/language_model.h"
 #include "cairn/text/chat_template.h"
@@ -19,22 +20,11 @@ struct Options {
   std::vector<std::string> set;
 };
 
-text::ModelTemplate find_template(const Options& options) {
-  if (!options.model) return {read_file(*options.file, kLargest).value(), {}};
-  text::ModelTemplate found;
-  if (options.file) {  // replaces the model's, which need not have one
-    found = {read_file(*options.file, kLargest).value(), {}};
-    if (auto own = load_model_template(*options.model, options.tools.has_value()))
-      found.variables = std::move(own).value().variables;
-    return found;
-  }
-  return load_model_template(*options.model, options.tools.has_value()).value();
-}
-
 int render(const Options& options, Session& session) {
   if (!options.model && !options.file)
     throw UsageError("cairn template render needs --model or --template: whose template it is");
-  const text::ModelTemplate found = find_template(options);
+  const text::ModelTemplate found =
+      find_template(options.model, options.file, options.tools.has_value());
   const auto parsed = text::ChatTemplate::parse(found.source).value();
   text::ChatInput input;
   input.messages = read_file(options.messages, kLargest).value();

@@ -8,6 +8,7 @@ namespace cairn::app {
 void add_demo(const Command& program);
 void add_train(const Command& program);
 void add_generate(const Command& program);
+void add_chat(const Command& program);
 void add_eval(const Command& program);
 void add_tokenize(const Command& program);
 void add_template(const Command& program);
@@ -25,6 +26,7 @@ inline void add_commands(const Command& program) {
   add_demo(program);
   add_train(program);
   add_generate(program);
+  add_chat(program);
   add_eval(program);
   add_tokenize(program);
   add_template(program);
@@ -38,8 +40,7 @@ inline void add_commands(const Command& program) {
   add_trace(program);
   add_bench(program);
   // In CLI.md, and not in this version.
-  for (const char* name : {"chat", "serve", "finetune", "plan", "play", "embed"})
-    program.later(name);
+  for (const char* name : {"serve", "finetune", "plan", "play", "embed"}) program.later(name);
 }
 
 // Runs a command line with every plan's launches recorded, and writes them to `file`.

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "apps/cairn/ids.h"
+#include "cairn/base/file.h"
 #include "cairn/base/names.h"
 #include "cairn/models/classifier_files.h"
 #include "cairn/runtime/plan.h"
@@ -19,6 +20,18 @@ LanguageModel load_language_model_for(const std::string& path,
   model.bos = model.tokenizer->bos().value_or(model.bos);
   if (const auto eos = model.tokenizer->eos()) model.ends = {*eos};
   return model;
+}
+
+text::ModelTemplate find_template(const std::optional<std::string>& model,
+                                  const std::optional<std::string>& file, bool with_tools) {
+  constexpr uint64_t kLargest = uint64_t{64} << 20;  // bytes
+  if (!file) return load_model_template(*model, with_tools).value();
+  text::ModelTemplate found{read_file(*file, kLargest).value(), {}};
+  if (!model) return found;
+  // The template that is replaced need not be there.
+  if (auto own = load_model_template(*model, with_tools))
+    found.variables = std::move(own).value().variables;
+  return found;
 }
 
 KvType kv_type(const std::string& name) {

@@ -15,6 +15,11 @@ namespace cairn::app {
 LanguageModel load_language_model_for(const std::string& path,
                                       const std::optional<std::string>& tokenizer);
 
+// The chat template of a file where one is given, else the model's own, with the variables of the
+// model where there is one. Throws Error.
+text::ModelTemplate find_template(const std::optional<std::string>& model,
+                                  const std::optional<std::string>& file, bool with_tools);
+
 // What --kv names. Throws UsageError.
 KvType kv_type(const std::string& name);
 

@@ -2,10 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <climits>
-#include <cmath>
-#include <limits>
 
 #include "cairn/base/names.h"
 
@@ -96,25 +95,25 @@ SamplingOptions sampling_of(const SamplingFlags& flags, const Session& session,
   return options;
 }
 
-void set_sampling(SamplingOptions& options, std::string_view name, const std::string& value) {
-  std::vector<std::string> names;
-  for (const Setting& setting : kSettings) {
-    names.emplace_back(setting.name);
-    if (setting.name != name) continue;
-    SamplingOptions changed = options;
-    if (setting.number)
-      changed.*setting.number = parse<double>(name, value);
-    else
-      changed.*setting.whole = parse<int>(name, value);
-    if (const Status status = check_sampling(changed, INT32_MAX); !status)
-      throw UsageError(status.error().what());
-    options = std::move(changed);
-    return;
-  }
-  names.emplace_back("max-tokens");
-  names.emplace_back("seed");
-  throw UsageError(
-      fmt::format("there is no setting '{}'; {}", name, suggest(std::string(name), names)));
+void set_generation(GenerationOptions& options, const std::string& name, const std::string& value) {
+  GenerationOptions changed = options;
+  std::vector<std::string> names{"max-tokens", "seed"};
+  for (const Setting& setting : kSettings) names.emplace_back(setting.name);
+  const auto setting = std::ranges::find(kSettings, name, &Setting::name);
+  if (name == "max-tokens")
+    changed.max_tokens = parse<int64_t>(name, value);
+  else if (name == "seed")
+    changed.sampling.seed = parse<uint64_t>(name, value);
+  else if (setting == std::end(kSettings))
+    throw UsageError(fmt::format("there is no setting '{}'; {}", name, suggest(name, names)));
+  else if (setting->number)
+    changed.sampling.*setting->number = parse<double>(name, value);
+  else
+    changed.sampling.*setting->whole = parse<int>(name, value);
+  if (changed.max_tokens < 1) throw UsageError("max-tokens takes a number of at least 1");
+  if (const Status status = check_sampling(changed.sampling, INT32_MAX); !status)
+    throw UsageError(status.error().what());
+  options = std::move(changed);
 }
 
 }  // namespace cairn::app

@@ -2,11 +2,10 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "apps/cairn/command.h"
-#include "cairn/llm/sampling.h"
+#include "cairn/llm/generation.h"
 
 namespace cairn::app {
 
@@ -21,8 +20,8 @@ void add_sampling_options(const Command& command, SamplingFlags& flags);
 // With --seed. Throws UsageError for what a vocabulary of that size cannot be sampled with.
 SamplingOptions sampling_of(const SamplingFlags& flags, const Session& session, int64_t vocabulary);
 
-// Sets one by its name on the command line without dashes: "top-p", "0.9". Throws UsageError naming
-// the nearest where there is none, or for what is no value of it.
-void set_sampling(SamplingOptions& options, std::string_view name, const std::string& value);
+// Sets one by its name on the command line without dashes: "top-p", "0.9"; "max-tokens" and "seed"
+// too. Throws UsageError naming the nearest where there is none, or for what is no value of it.
+void set_generation(GenerationOptions& options, const std::string& name, const std::string& value);
 
 }  // namespace cairn::app

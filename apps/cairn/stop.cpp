@@ -29,6 +29,11 @@ StopFlag::StopFlag() {
 
 StopFlag::~StopFlag() { installed = nullptr; }
 
+void StopFlag::forget_interrupt() {
+  int interrupt = SIGINT;
+  signal_.compare_exchange_strong(interrupt, 0);
+}
+
 void StopFlag::on_signal(int number) {
   StopFlag* flag = installed.load();
   int none = 0;

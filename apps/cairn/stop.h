@@ -30,6 +30,8 @@ class StopFlag {
   void check() const {
     if (requested()) throw Interrupted();
   }
+  // Forgets a Ctrl-C that was answered; other signals stay.
+  void forget_interrupt();
   // How many TakeOvers live.
   int owners() const { return owners_.load(); }
 

@@ -125,7 +125,7 @@ struct TextGenerator::State {
     }
   }
 
-  void start(Row& row) {
+  void start(Row& row, const GenerationWatch& watch) {
     std::span<const int32_t> prompt = row.asked.prompt;
     std::vector<int32_t> cut;
     if (static_cast<int64_t>(prompt.size()) > options.context) {
@@ -138,13 +138,19 @@ struct TextGenerator::State {
       ++row.result.shifts;
     }
     const auto rest = keep_common(row, prompt);
-    row.next.assign(rest.begin(), rest.end());
     row.result.prompt_tokens = static_cast<int64_t>(prompt.size());
     row.result.reused_tokens = static_cast<int64_t>(prompt.size() - rest.size());
     decoder.prepare(static_cast<int64_t>(rest.size()));  // planning is no part of a speed
     const double start = monotonic_seconds();
     Row* alone = &row;
-    feed(std::span(&alone, 1));
+    // In pieces, so that a long one can be stopped.
+    constexpr size_t kPiece = Decoder::kLongChunk;
+    for (size_t at = 0; at < rest.size(); at += kPiece) {
+      if (watch.stop && watch.stop()) return end(row, StopReason::interrupted);
+      const auto piece = rest.subspan(at, std::min(kPiece, rest.size() - at));
+      row.next.assign(piece.begin(), piece.end());
+      feed(std::span(&alone, 1));
+    }
     row.result.prompt_seconds = monotonic_seconds() - start;
   }
 
@@ -228,7 +234,7 @@ std::vector<Generated> TextGenerator::run(std::span<const GenerationRequest> req
                     requests[i].prompt,
                     {},
                     {}});
-  for (State::Row& row : rows) s.start(row);
+  for (State::Row& row : rows) s.start(row, watch);
   for (;;) {
     const bool stop = watch.stop && watch.stop();
     std::vector<State::Row*> going;

@@ -1,5 +1,7 @@
 #include "cairn/text/pipeline_tokenizer.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
@@ -86,7 +88,11 @@ class PipelineTokenizer final : public Tokenizer {
       }
       const std::string clean = pipeline_.normalized(segment.text);
       const bool first = segment.text.data() == text.data();
-      for (const Segment& part : finder_.find(clean, options.parse_special)) {
+      // A normalized text has lost its places: what holds one where no token may begin has none.
+      const auto begin = static_cast<size_t>(segment.text.data() - text.data());
+      const auto place = std::ranges::lower_bound(options.plain_at, begin);
+      const bool is_plain = place != options.plain_at.end() && *place < begin + segment.text.size();
+      for (const Segment& part : finder_.find(clean, options.parse_special && !is_plain)) {
         if (part.token)
           ids.push_back(*part.token);
         else

@@ -63,14 +63,15 @@ AddedTokenFinder::AddedTokenFinder(std::span<const AddedToken> tokens) : tokens_
   }
 }
 
-std::vector<TextSegment> AddedTokenFinder::find(std::string_view text, bool parse_special) const {
+std::vector<TextSegment> AddedTokenFinder::find(std::string_view text, bool parse_special,
+                                                std::span<const size_t> plain_at) const {
   std::vector<TextSegment> segments;
   size_t done = 0;
   for (size_t i = 0; i < text.size();) {
     const AddedToken* found = nullptr;
     for (const uint32_t index : by_byte_[static_cast<uint8_t>(text[i])]) {
       const AddedToken& token = tokens_[index];
-      if (token.special && !parse_special) continue;
+      if (token.special && (!parse_special || std::ranges::binary_search(plain_at, i))) continue;
       if (text.substr(i, token.content.size()) == token.content) {
         found = &token;
         break;
@@ -104,7 +105,7 @@ Tokenizer::Tokenizer(Vocabulary vocabulary)
 std::vector<int32_t> Tokenizer::encode(std::string_view text, EncodeOptions options) const {
   std::vector<int32_t> ids;
   if (options.add_special) ids = vocabulary_.prefix;
-  encode_segments(text, added_.find(text, options.parse_special), options, ids);
+  encode_segments(text, added_.find(text, options.parse_special, options.plain_at), options, ids);
   if (options.add_special) {
     ids.insert(ids.end(), vocabulary_.suffix.begin(), vocabulary_.suffix.end());
   }

@@ -46,7 +46,9 @@ class AddedTokenFinder {
   AddedTokenFinder() = default;
   // Those that are not `normalized`; they must outlive this.
   explicit AddedTokenFinder(std::span<const AddedToken> tokens);
-  std::vector<TextSegment> find(std::string_view text, bool parse_special) const;
+  // `plain_at`: places, in order, where no special token begins all the same.
+  std::vector<TextSegment> find(std::string_view text, bool parse_special,
+                                std::span<const size_t> plain_at = {}) const;
 
  private:
   std::span<const AddedToken> tokens_;
@@ -67,6 +69,8 @@ struct Vocabulary {
 struct EncodeOptions {
   bool add_special = false;    // add what the model expects around a text (BOS, EOS)
   bool parse_special = false;  // read special tokens in the text as tokens, not as plain text
+  // With parse_special: places in the text, in order, where none begins all the same.
+  std::span<const size_t> plain_at = {};
 };
 
 struct GgufVocabulary;

@@ -7,6 +7,7 @@
 #include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace cairn::test {
@@ -25,9 +26,12 @@ struct RunOptions {
   std::vector<std::string> environment{};  // "NAME=value", beside the test's own
   std::string stdout_path{};               // in place of catching it
   bool terminal = false;                   // stdout and stderr are a terminal; both are in `out`
-  double interrupt_after = 0;              // seconds until `signal`; 0: never
-  std::string interrupt_on{};              // or as soon as stdout or stderr has this text
-  int signal = 2;                          // SIGINT
+  // On a terminal: as soon as there is the first text behind where the one before was found, the
+  // second is typed. stdin is the terminal then.
+  std::vector<std::pair<std::string, std::string>> typed{};
+  double interrupt_after = 0;  // seconds until `signal`; 0: never
+  std::string interrupt_on{};  // or as soon as stdout or stderr has this text
+  int signal = 2;              // SIGINT
 };
 
 // `cairn ARGUMENTS`. Ends it after two minutes with status 128 + SIGKILL.

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pty.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -38,6 +39,7 @@ double seconds_since(Clock::time_point start) {
 void read_streams(pid_t child, int out, int err, Ran& ran, const RunOptions& options) {
   const auto start = Clock::now();
   bool interrupted = false;
+  size_t typed = 0, seen = 0;
   pollfd streams[2] = {{out, POLLIN, 0}, {err, POLLIN, 0}};
   std::string* texts[2] = {&ran.out, &ran.err};
   while (streams[0].fd >= 0 || streams[1].fd >= 0) {
@@ -51,6 +53,14 @@ void read_streams(pid_t child, int out, int err, Ran& ran, const RunOptions& opt
       interrupted = true;
     }
     if (seconds_since(start) > 120) kill(child, SIGKILL);
+    if (typed < options.typed.size()) {
+      const auto& [wait, keys] = options.typed[typed];
+      if (const size_t at = ran.out.find(wait, seen); at != std::string::npos) {
+        seen = at + wait.size();
+        ++typed;
+        EXPECT_EQ(::write(out, keys.data(), keys.size()), static_cast<ssize_t>(keys.size()));
+      }
+    }
     for (int i = 0; i < 2; ++i) {
       if (streams[i].fd < 0 || !(streams[i].revents & (POLLIN | POLLHUP | POLLERR))) continue;
       char buffer[1 << 14];
@@ -78,6 +88,11 @@ Ran run_process(std::vector<std::string> arguments, const RunOptions& options) {
   if (child == 0) {
     if (chdir(options.folder.c_str()) != 0) _exit(126);
     for (const std::string& variable : options.environment) putenv(strdup(variable.c_str()));
+    if (!options.typed.empty()) {
+      setsid();
+      ioctl(terminal_end, TIOCSCTTY, 0);
+      dup2(terminal_end, 0);
+    }
     if (options.terminal) {
       dup2(terminal_end, 1);
       dup2(terminal_end, 2);

@@ -171,12 +171,26 @@ TEST_F(GenerationTest, WhatIsWatchedIsTheText) {
   int asked = 0;
   const GenerationWatch watch{.token = [&](size_t, int32_t id) { ids.push_back(id); },
                               .text = [&](size_t, std::string_view piece) { text += piece; },
-                              .stop = [&] { return ++asked > 7; }};
+                              .stop = [&] { return ++asked > 8; }};
   const Generated result = run(g, g.open(), {5, 6}, {.max_tokens = 20}, watch);
   EXPECT_EQ(result.reason, StopReason::interrupted);
   EXPECT_EQ(result.ids.size(), 7u);
   EXPECT_EQ(ids, result.ids);
   EXPECT_EQ(text, result.text);
+}
+
+// Between the pieces of a long prompt too: what was fed is kept for the next time.
+TEST_F(GenerationTest, AStopWhileThePromptIsRead) {
+  TextGenerator g = generator(1, 1500);
+  const int text = g.open();
+  const std::vector<int32_t> prompt(1200, 9);
+  int asked = 0;
+  const GenerationWatch watch{.stop = [&] { return ++asked > 1; }};
+  const Generated result = run(g, text, prompt, {}, watch);
+  EXPECT_EQ(result.reason, StopReason::interrupted);
+  EXPECT_TRUE(result.ids.empty());
+  EXPECT_EQ(g.cached(text).size(), 512u);
+  EXPECT_EQ(run(g, text, prompt, {.max_tokens = 1}).reused_tokens, 512);
 }
 
 TEST_F(GenerationTest, MistakesNameTheNumbers) {

@@ -1,0 +1,177 @@
+// cairn chat: a conversation with a language model, on a terminal or over lines.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <iostream>
+
+#include "apps/cairn/chat_session.h"
+#include "apps/cairn/commands.h"
+#include "apps/cairn/line_editor.h"
+#include "apps/cairn/model_files.h"
+#include "apps/cairn/sampling_options.h"
+#include "cairn/base/file.h"
+
+namespace cairn::app {
+namespace {
+
+// The cache of a context that nobody asked for takes no more than a laptop has to spare.
+constexpr int64_t kUsualContext = 8192;
+
+struct Options {
+  std::string model;
+  std::optional<std::string> tokenizer, chat_template, system, file;
+  std::optional<int64_t> context, max_tokens;
+  std::string kv = "f16";
+  SamplingFlags sampling;
+  bool context_shift = false, stats = false;
+};
+
+text::ModelTemplate template_of(const Options& options) {
+  try {
+    return find_template(options.model, options.chat_template, false);
+  } catch (const Error& error) {
+    if (options.chat_template) throw;
+    throw_error(fmt::format(
+        "{}; cairn chat needs one (--template FILE), as it says how a question is put to the "
+        "model. A model that was not made for conversations goes on with a text: cairn generate",
+        error.what()));
+  }
+}
+
+LanguageModel load(const Options& options, const Session& session) {
+  LanguageModel model = load_language_model_for(options.model, options.tokenizer);
+  if (!model.left_out.empty())
+    session.note(fmt::format("text part only: cairn does not run the model's {}", model.left_out));
+  if (!model.tokenizer)
+    throw_error(
+        fmt::format("there is no tokenizer beside '{}'; name one with --tokenizer", options.model));
+  for (const int id : turn_ends(*model.tokenizer))
+    if (!model.is_end(id)) model.ends.push_back(id);
+  return model;
+}
+
+int64_t context_of(const Options& options, const LanguageModel& model, const Session& session) {
+  const int64_t trained = model.transformer->config().context;
+  const int64_t context = options.context.value_or(std::min(trained, kUsualContext));
+  if (context > trained)
+    session.note(fmt::format("a context of {} tokens is beyond the {} that the model is made for",
+                             context, trained));
+  if (!options.context && context < trained)
+    session.note(
+        fmt::format("a context of {} tokens; the model is made for {}: --context asks for "
+                    "more",
+                    context, trained));
+  return context;
+}
+
+// Lines of a pipe or file; "\" at an end goes on.
+int chat_over_lines(ChatSession& chat, Session& session) {
+  const auto next = [] {
+    std::optional<std::string> text;
+    for (std::string line; std::getline(std::cin, line);) {
+      text = text.value_or("") + line;
+      if (!text->ends_with('\\')) break;
+      text->back() = '\n';
+    }
+    return text;
+  };
+  while (const auto line = next()) {
+    const StopFlag::TakeOver take_over(session.stop);
+    const bool more = chat.take(*line);
+    if (chat.interrupted() || session.stop.requested()) return session.stop.status();
+    if (!more) break;
+  }
+  return 0;
+}
+
+int chat_on_terminal(ChatSession& chat, const Chat& conversation, Session& session) {
+  const StopFlag::TakeOver take_over(session.stop);
+  RawTerminal terminal;
+  LineEditor editor(session);
+  for (const ChatMessage& m : conversation.messages())
+    if (m.role == "user") editor.remember(m.content);
+  while (const auto line = editor.read("> ")) {
+    terminal.set_answering(true);
+    bool more = true;
+    try {
+      more = chat.take(*line);
+    } catch (const Error& error) {
+      session.out.flush();
+      session.complain(error.what());
+    } catch (const UsageError& error) {
+      session.complain(error.what());
+    }
+    terminal.set_answering(false);
+    session.stop.forget_interrupt();
+    if (!more) break;
+  }
+  return session.stop.requested() ? session.stop.status() : 0;
+}
+
+int run(const Options& options, Session& session) {
+  const text::ModelTemplate source = template_of(options);
+  const auto runtime = session.make_computing_runtime();
+  const LanguageModel model = load(options, session);
+  const ChatFormat format(source, *model.tokenizer);
+  TextGenerator generator(*runtime, model,
+                          {.context = context_of(options, model, session),
+                           .kv = kv_type(options.kv),
+                           .precision = session.precision()});
+  Chat conversation(generator, format);
+  const bool on_terminal =
+      isatty(STDIN_FILENO) == 1 && session.out_terminal.is_terminal && !session.common.json;
+  ChatSettings settings;
+  settings.generation = {
+      .sampling = sampling_of(options.sampling, session, model.transformer->config().vocabulary),
+      .max_tokens = options.max_tokens.value_or(generator.context()),
+      .context_shift = options.context_shift};
+  settings.stats = options.stats;
+  settings.terminal = on_terminal;
+  settings.file = options.file;
+  ChatSession chat(session, conversation, settings);
+  std::error_code ignored;
+  if (options.file && std::filesystem::exists(*options.file, ignored)) chat.load(*options.file);
+  if (options.system) conversation.set_system(*options.system);
+  if (!on_terminal) return chat_over_lines(chat, session);
+  session.note(session.err_terminal.dim(
+      fmt::format("{}: a context of {} tokens. /help lists commands, Ctrl-D ends.", options.model,
+                  generator.context())));
+  return chat_on_terminal(chat, conversation, session);
+}
+
+}  // namespace
+
+void add_chat(const Command& program) {
+  const auto options = std::make_shared<Options>();
+  const Command command = program.command("chat", "Talk with a language model.", kModels);
+  command.model(options->model,
+                "a Hugging Face folder, a GGUF file, or what cairn train wrote, with a chat "
+                "template");
+  command.option("--system", "TEXT", options->system,
+                 "what the model is told before all else: who it is, how to answer");
+  command.option("--context", "N", options->context,
+                 "tokens of the conversation at most (default: what the model is made for, at most "
+                 "8192)",
+                 1);
+  command.flag("--context-shift", options->context_shift,
+               "when the context is full, leave the oldest turns out instead of ending");
+  command.option("--session", "FILE", options->file,
+                 "keep the conversation in this file, and go on with what it has");
+  command.option("--template", "FILE", options->chat_template,
+                 "a Jinja template in place of the model's own");
+  command.option("--tokenizer", "PATH", options->tokenizer, "in place of the model's own");
+  command.option("--max-tokens", "N", options->max_tokens,
+                 "of an answer at most (default: up to its end)");
+  add_sampling_options(command, options->sampling);
+  command.option("--kv", "TYPE", options->kv,
+                 "what keys and values are kept in: f32, f16 or q8_0 (default: f16)");
+  command.flag("--stats", options->stats, "figures after each answer");
+  command.example(
+      "cairn chat --model MODEL --system \"Answer in one sentence.\"\n"
+      "echo \"What is a cairn?\" | cairn chat --model MODEL --temperature 0");
+  command.run([options](Session& session) { return run(*options, session); }, Computes::products);
+}
+
+}  // namespace cairn::app

@@ -1,0 +1,87 @@
+#include "cairn/llm/chat.h"
+
+#include <algorithm>
+
+#include "cairn/text/utf8.h"
+
+namespace cairn {
+
+Chat::Chat(TextGenerator& generator, const ChatFormat& format)
+    : generator_(generator), format_(format), text_(generator.open()) {}
+Chat::~Chat() { generator_.close(text_); }
+
+void Chat::set_system(const std::string& text) {
+  if (!messages_.empty() && messages_[0].role == "system") messages_.erase(messages_.begin());
+  if (!text.empty()) messages_.insert(messages_.begin(), {"system", text});
+}
+
+void Chat::reset() {
+  std::erase_if(messages_, [](const ChatMessage& m) { return m.role != "system"; });
+}
+
+bool Chat::undo() {
+  const auto last =
+      std::ranges::find(messages_.rbegin(), messages_.rend(), "user", &ChatMessage::role);
+  if (last == messages_.rend()) return false;
+  messages_.erase(last.base() - 1, messages_.end());
+  return true;
+}
+
+std::vector<int32_t> Chat::prompt(bool may_leave_out) const {
+  std::vector<int32_t> ids = format_.prompt(messages_);
+  if (static_cast<int64_t>(ids.size()) <= generator_.context() || !may_leave_out) return ids;
+  // From one question to the next, the oldest first. The last stays, whatever its size.
+  std::vector<ChatMessage> left = messages_;
+  const auto is_question = [](const ChatMessage& m) { return m.role == "user"; };
+  while (static_cast<int64_t>(ids.size()) > generator_.context() / 4 * 3) {
+    const auto first = std::ranges::find_if(left, is_question);
+    const auto second =
+        first == left.end() ? first : std::find_if(first + 1, left.end(), is_question);
+    if (second == left.end()) break;
+    left.erase(first, second);
+    ids = format_.prompt(left);
+  }
+  return ids;
+}
+
+Generated Chat::answer(const GenerationOptions& options, const GenerationWatch& watch) {
+  const GenerationRequest request{text_, prompt(options.context_shift), options};
+  Generated result = generator_.run(std::span(&request, 1), watch)[0];
+  if (result.reason == StopReason::interrupted && result.ids.empty()) return result;
+  messages_.push_back({"assistant", text::replace_invalid_utf8(result.text)});
+  return result;
+}
+
+// What was said is kept only with an answer.
+std::optional<Generated> Chat::answered(std::vector<ChatMessage> before,
+                                        const GenerationOptions& options,
+                                        const GenerationWatch& watch) {
+  if (messages_.empty() || messages_.back().role != "user") {
+    messages_ = std::move(before);
+    return std::nullopt;
+  }
+  try {
+    Generated result = answer(options, watch);
+    if (messages_.back().role == "user") messages_ = std::move(before);
+    return result;
+  } catch (...) {
+    messages_ = std::move(before);
+    throw;
+  }
+}
+
+Generated Chat::say(const std::string& question, const GenerationOptions& options,
+                    const GenerationWatch& watch) {
+  std::vector<ChatMessage> before = messages_;
+  messages_.push_back({"user", text::replace_invalid_utf8(question)});
+  return *answered(std::move(before), options, watch);
+}
+
+std::optional<Generated> Chat::retry(const GenerationOptions& options,
+                                     const GenerationWatch& watch) {
+  std::vector<ChatMessage> before = messages_;
+  if (!messages_.empty() && messages_.back().role == "assistant") messages_.pop_back();
+  return answered(std::move(before), options, watch);
+}
+
+}  // namespace cairn

@@ -1,0 +1,54 @@
+// A conversation with a language model: messages, and a text of a generator whose cache each turn
+// goes on from.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cairn/llm/chat_format.h"
+#include "cairn/llm/generation.h"
+
+namespace cairn {
+
+class Chat {
+ public:
+  // Both must live as long. Opens one of the generator's texts.
+  Chat(TextGenerator& generator, const ChatFormat& format);
+  ~Chat();
+  Chat(const Chat&) = delete;
+  Chat& operator=(const Chat&) = delete;
+
+  const std::vector<ChatMessage>& messages() const { return messages_; }
+  // In place of those that there are.
+  void set_messages(std::vector<ChatMessage> messages) { messages_ = std::move(messages); }
+
+  // What the model is told before all else; empty: nothing.
+  void set_system(const std::string& text);
+  // Forgets what was said; the system's message stays.
+  void reset();
+  // Takes back the last question and its answer; false when there is none.
+  bool undo();
+
+  // Adds a question and its answer. Stopped before the first token, or when this throws, messages
+  // are as before: Error for a prompt that does not fit the context, with both counts. With
+  // context_shift, the oldest turns are left out of the prompt until it takes at most three
+  // quarters of the context.
+  Generated say(const std::string& question, const GenerationOptions& options,
+                const GenerationWatch& watch = {});
+  // Another answer to the last question, for options with another seed; nothing when there is none.
+  std::optional<Generated> retry(const GenerationOptions& options,
+                                 const GenerationWatch& watch = {});
+
+ private:
+  std::optional<Generated> answered(std::vector<ChatMessage> before,
+                                    const GenerationOptions& options, const GenerationWatch& watch);
+  Generated answer(const GenerationOptions& options, const GenerationWatch& watch);
+  std::vector<int32_t> prompt(bool may_leave_out) const;
+  TextGenerator& generator_;
+  const ChatFormat& format_;
+  int text_;
+  std::vector<ChatMessage> messages_;
+};
+
+}  // namespace cairn

@@ -1,0 +1,127 @@
+#include "cairn/llm/chat_format.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "cairn/text/utf8.h"
+
+namespace cairn {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json to_json(std::span<const ChatMessage> messages) {
+  Json list = Json::array();
+  for (const ChatMessage& m : messages) list.push_back({{"role", m.role}, {"content", m.content}});
+  return list;
+}
+
+std::string text_of(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// A character of Unicode's private use that no message has.
+std::string unused_character(std::span<const ChatMessage> messages) {
+  for (char32_t c = 0xE000; c < 0xF900; ++c) {
+    std::string mark;
+    text::append_utf8(mark, c);
+    if (std::ranges::none_of(
+            messages, [&](const ChatMessage& m) { return m.content.find(mark) != m.content.npos; }))
+      return mark;
+  }
+  throw_error(
+      "the messages have every character of private use, so special tokens in them cannot "
+      "be kept apart; remove one");
+}
+
+// `mark` before whatever would be read as a special token.
+std::string marked(std::string_view content, const text::Tokenizer& tokenizer,
+                   const std::string& mark) {
+  std::string out;
+  for (size_t i = 0; i < content.size(); ++i) {
+    if (std::ranges::any_of(tokenizer.vocabulary().added, [&](const text::AddedToken& token) {
+          return token.special && content.substr(i).starts_with(token.content);
+        }))
+      out += mark;
+    out += content[i];
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<std::vector<ChatMessage>> parse_conversation(std::string_view json) {
+  constexpr int kDeepest = 100;
+  bool too_deep = false;
+  const auto watch = [&](int depth, Json::parse_event_t, Json&) {
+    too_deep |= depth > kDeepest;
+    return !too_deep;
+  };
+  Json parsed = Json::parse(json, watch, false);
+  if (too_deep || parsed.is_discarded()) return Error("it is no JSON text");
+  if (parsed.is_object()) {
+    if (!parsed.contains("messages")) return Error("it has no \"messages\"");
+    parsed = Json(parsed["messages"]);
+  }
+  if (!parsed.is_array()) return Error("\"messages\" are no list");
+  std::vector<ChatMessage> messages;
+  for (const Json& m : parsed) {
+    const auto is_text = [&](const char* key) {
+      return m.is_object() && m.contains(key) && m[key].is_string();
+    };
+    if (!is_text("role") || !is_text("content"))
+      return Error(fmt::format("message {} has no \"role\" and \"content\" that are text",
+                               messages.size() + 1));
+    messages.push_back({m["role"], m["content"]});
+    const std::string& role = messages.back().role;
+    if (role != "system" && role != "user" && role != "assistant")
+      return Error(fmt::format("message {} has the role '{}'; system, user and assistant are known",
+                               messages.size(), text::replace_invalid_utf8(role)));
+  }
+  return messages;
+}
+
+std::string conversation_json(std::span<const ChatMessage> messages) {
+  return Json{{"messages", to_json(messages)}}.dump(2, ' ', false, Json::error_handler_t::replace) +
+         "\n";
+}
+
+ChatFormat::ChatFormat(const text::ModelTemplate& source, const text::Tokenizer& tokenizer)
+    : template_(text::ChatTemplate::parse(source.source).value()),
+      variables_(source.variables),
+      tokenizer_(tokenizer) {}
+
+std::vector<int32_t> ChatFormat::prompt(std::span<const ChatMessage> messages) const {
+  const std::string mark = unused_character(messages);
+  std::vector<ChatMessage> safe(messages.begin(), messages.end());
+  for (ChatMessage& m : safe)
+    if (m.role != "assistant") m.content = marked(m.content, tokenizer_, mark);
+  const std::string rendered = template_
+                                   .render({.messages = text_of(to_json(safe)),
+                                            .add_generation_prompt = true,
+                                            .variables = variables_})
+                                   .value();
+  // Without the marks, whose places are those where no special token begins.
+  std::string prompt;
+  std::vector<size_t> plain_at;
+  for (size_t from = 0; from < rendered.size();) {
+    const size_t at = std::min(rendered.find(mark, from), rendered.size());
+    prompt.append(rendered, from, at - from);
+    if (at < rendered.size()) plain_at.push_back(prompt.size());
+    from = at + mark.size();
+  }
+  return tokenizer_.encode(prompt, {.parse_special = true, .plain_at = plain_at});
+}
+
+std::vector<int> turn_ends(const text::Tokenizer& tokenizer) {
+  std::vector<int> ends;
+  for (const char* name : {"<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<end_of_turn>", "<|end|>",
+                           "<|end_of_text|>", "<|endoftext|>", "</s>"})
+    if (const auto id = tokenizer.token_id(name); id && tokenizer.is_special(*id))
+      ends.push_back(*id);
+  return ends;
+}
+
+}  // namespace cairn
