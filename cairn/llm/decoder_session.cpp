@@ -80,7 +80,8 @@ void Decoder::save(int sequence, const std::string& path, const std::string& not
     shape[0] = std::ssize(blocks);
     tensors.push_back(
         {tensor_name(i, s.tensors_of_layer), s.pool[i].dtype(), shape, [&s, &q, i, blocks] {
-           return blocks_from(s.pool[i].host(), blocks, q.length, i % 2 ? 2 : 3);
+           return blocks_from(s.pool[i].host(), blocks, q.length,
+                              i % s.tensors_of_layer == 1 ? 2 : 3);
          }});
   }
   io::write_safetensors(path, std::move(tensors),

@@ -49,8 +49,8 @@ KvCache KvCache::empty_pool(DType dtype, int64_t blocks, int64_t kv_heads, int64
         fmt::format("keys and values of q8_0 come in groups of {} numbers, and the model's heads "
                     "have {}; use f16",
                     kKvGroup, head_width));
-  cache.key_scales = zeros({blocks, kv_heads, head_width / kKvGroup, kKvBlock}, DType::f16);
-  cache.value_scales = zeros({blocks, kv_heads, kKvBlock, head_width / kKvGroup}, DType::f16);
+  cache.key_scales = cache.value_scales =
+      zeros({blocks, kv_heads, head_width / kKvGroup, kKvBlock}, DType::f16);
   return cache;
 }
 
@@ -100,7 +100,7 @@ Tensor rows_at(const Tensor& pool, const KvCache::Places& places) {
   return take(reshape(pool, {-1, pool.size(3)}), value_rows(pool, places), 0);
 }
 
-// Of keys: single numbers, (B, heads, T, width).
+// Of keys and scales: single numbers, (B, heads, T, width).
 Tensor key_elements(const Tensor& pool, const KvCache::Places& places) {
   const int64_t width = pool.size(2);
   const Tensor first = rows_of(pool, places, places.offset, width * kKvBlock);
@@ -124,7 +124,7 @@ void KvCache::put_keys(const Places& places, const Tensor& k) {
 void KvCache::put_values(const Places& places, const Tensor& v) {
   const Narrow numbers = narrowed(v, values.dtype());
   put_rows(values, places, numbers.values);
-  if (value_scales.defined()) put_rows(value_scales, places, numbers.scales);
+  if (value_scales.defined()) put_columns(value_scales, places, numbers.scales);
 }
 Tensor KvCache::keys_at(const Places& places) const {
   const Tensor wide = cast(columns_at(keys, places), DType::f32);
@@ -133,7 +133,7 @@ Tensor KvCache::keys_at(const Places& places) const {
 }
 void KvCache::move_values(const Places& from, const Places& to) {
   put_rows(values, to, rows_at(values, from));
-  if (value_scales.defined()) put_rows(value_scales, to, rows_at(value_scales, from));
+  if (value_scales.defined()) put_columns(value_scales, to, columns_at(value_scales, from));
 }
 
 void KvCache::append(const Tensor& k, const Tensor& v) {

@@ -26,7 +26,7 @@ struct KvCache {
   Tensor keys;          // [blocks in all, kv_heads, head_width, kKvBlock]
   Tensor values;        // [blocks in all, kv_heads, kKvBlock, head_width]
   Tensor key_scales;    // of q8_0: f16 [.., head_width / kKvGroup, kKvBlock]
-  Tensor value_scales;  // f16 [.., kKvBlock, head_width / kKvGroup]
+  Tensor value_scales;  // the same
   Tensor block_table;   // i32 [B, n]: the blocks of each row, one after the other
   Tensor length;        // i32, 0-d or [B]: tokens that are there
   // i32, 0-d or [B]: how many of the next tokens are real; undefined: all. The others are written

@@ -97,7 +97,7 @@ AttentionResult plain_attention(const Tensor& q, const Tensor& k_in, const Tenso
     return options.transposed_keys && x.defined() ? swapaxes(x, 2, 3) : x;
   };
   const Tensor k = keys_of(rows(k_in), rows(options.key_scales));
-  const Tensor v = keys_of(v_in, options.value_scales);
+  const Tensor v = keys_of(v_in, rows(options.value_scales));
   const int64_t B = q.size(0), H = q.size(1), T = q.size(2), G = k.size(1), S = k.size(2);
   const Tensor scores = attention_scores(q, k, options);
   const DType wide = scores.dtype();
@@ -135,9 +135,10 @@ AttentionResult attention(Operand q_in, const Tensor& k, const Tensor& v,
     fail("attention", fmt::format("window {} is less than 0, which means all", options.window));
   if (options.transposed_keys && !options.block_table.defined())
     fail("attention", "transposed keys are those of a pool, with a block table");
-  const auto check_scales = [](const Tensor& x, const Tensor& scales, int axis) {
+  const auto check_scales = [&](const Tensor& x, const Tensor& scales, int axis) {
     Shape expected = x.shape();
     expected[axis] /= kScaleGroup;
+    if (axis != width_axis) std::swap(expected[2], expected[3]);
     if (x.dtype() == DType::i8 ? !scales.defined() || x.size(axis) % kScaleGroup ||
                                      scales.shape() != expected || scales.dtype() != DType::f16
                                : scales.defined())

@@ -60,8 +60,8 @@ struct AttentionOptions {
   // i32 [batch, blocks]: keys and values are pools [blocks in all, heads, block size, width], and
   // the keys of a row are those of its blocks, one after the other.
   Tensor block_table = {};
-  // Keys of a pool are [blocks in all, heads, width, block size], and their scales likewise: a query
-  // then reads a number of many keys at once.
+  // Keys of a pool are [blocks in all, heads, width, block size], and the scales of both likewise:
+  // a query then reads a number of many keys at once.
   bool transposed_keys = false;
   // Of keys and values of i8: f16 like those, but with a number for each kScaleGroup of the width,
   // which are multiplied by it.

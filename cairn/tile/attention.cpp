@@ -107,21 +107,25 @@ class Attention {
   // A part of the numbers of k of the keys from `from` on, in the type of the queries: all, or
   // those of one scale. rows: key_rows(from), in_block: 0, 1, ...; features: of the part; as rows
   // and a column or the other way round.
-  Tile load_keys(const Tile& from, const Tile& rows, const Tile& in_block, const Tile& features,
-                 int64_t part) const {
-    const auto place = [&](const auto& feature, int64_t width) {
-      if (!f.has_transposed_keys) return rows * width + feature;
-      return first_row(from / kAttentionKeys) * width + feature * kAttentionKeys + in_block;
-    };
-    const Tile x = widened(k.load(key, place(features, f.width)));
-    if (f.keys != DType::i8) return x;
-    return x * scale_at(key_scales, place(part, f.width / kAttentionScales));
+  Tile load_keys(const Tile& from, const Tile& rows, const Tile& in_block,
+                 const Tile& features) const {
+    const Tile at = f.has_transposed_keys ? first_row(from / kAttentionKeys) * f.width +
+                                                features * kAttentionKeys + in_block
+                                          : rows * f.width + features;
+    return widened(k.load(key, at));
   }
   // The same of v.
-  Tile load_values(const Tile& rows, const Tile& features, int64_t part) const {
-    const Tile x = widened(k.load(v, rows * f.value_width + features));
-    if (f.keys != DType::i8) return x;
-    return x * scale_at(value_scales, rows * (f.value_width / kAttentionScales) + part);
+  Tile load_values(const Tile& rows, const Tile& features) const {
+    return widened(k.load(v, rows * f.value_width + features));
+  }
+  // The scales of a part for the keys from `from` on, in the order of rows and in_block.
+  Tile load_scales(Buffer scales, int64_t width, const Tile& from, const Tile& rows,
+                   const Tile& in_block, int64_t part) const {
+    const int64_t groups = width / kAttentionScales;
+    const Tile at = f.has_transposed_keys ? first_row(from / kAttentionKeys) * groups +
+                                                part * kAttentionKeys + in_block
+                                          : rows * groups + part;
+    return cast(k.load(scales, at), wide);
   }
   // Scores of queries and keys from their products; -infinity where a key is not seen. t and head:
   // of the queries; j: keys; as a row and a column or the other way round.
@@ -152,7 +156,6 @@ class Attention {
     k.fetch(buffer, next * width + k.arange(lines) * in_line);
   }
   Tile widened(const Tile& x) const { return f.keys ? cast(x, wide) : x; }
-  Tile scale_at(Buffer scales, const Tile& at) const { return cast(k.load(scales, at), wide); }
 
   Builder& k;
   const AttentionForm& f;
@@ -236,12 +239,18 @@ Kernel attention_kernel(const AttentionForm& f) {
           const Tile in_block = k.arange(kAttentionKeys), j = from + in_block;
           const Tile key_row = a.key_rows(from);
           a.fetch_next_keys(from);
-          Tile product = k.full(shape_of(kAttentionKeys), 0, a.wide);
+          const Tile rows = of_keys(key_row), places = of_keys(in_block);
+          const Tile none = k.full(shape_of(kAttentionKeys), 0, a.wide);
+          // A scale multiplies what its numbers add up to, and the weights of its values.
+          const auto scales = [&](Buffer buffer, int64_t width, int64_t p) {
+            return a.load_scales(buffer, width, from, rows, places, p);
+          };
+          Tile product = none;
           for (int64_t p = 0; p < key_parts; ++p) {
-            const Tile keys = a.load_keys(from, of_keys(key_row), of_keys(in_block),
-                                          of_queries(part_of(key_part, p)), p);
+            const Tile keys = a.load_keys(from, rows, places, of_queries(part_of(key_part, p)));
             const Tile& query = queries[static_cast<size_t>(p)];
-            product = by_row ? dot(query, keys, product) : dot(keys, query, product);
+            const Tile sums = by_row ? dot(query, keys, none) : dot(keys, query, none);
+            product = !has_scales ? sums : product + sums * scales(a.key_scales, f.width, p);
           }
           const Tile score = a.scores(product, t, head, of_keys(j));
           const Tile largest = maximum(carried[0], of_queries(max(score, key_axis)));
@@ -253,14 +262,17 @@ Kernel attention_kernel(const AttentionForm& f) {
           for (int64_t p = 0; p < parts; ++p) {
             const Tile kept = carried[static_cast<size_t>(2 + p)] * keep;
             const Tile features = part_of(value_part, p);
-            const auto values = [&] { return a.load_values(column(key_row), row(features), p); };
+            const Tile weights = has_scales
+                                     ? narrow_weight * scales(a.value_scales, f.value_width, p)
+                                     : narrow_weight;
             // What is converted is read as it is multiplied, so that it is put in order at once.
+            const auto values = [&] { return a.load_values(column(key_row), row(features)); };
             const auto values_down = [&] {
-              return f.keys ? a.load_values(row(key_row), column(features), p)
+              return f.keys ? a.load_values(row(key_row), column(features))
                             : transpose(values(), {1, 0});
             };
-            next.push_back(by_row ? dot(narrow_weight, values(), kept)
-                                  : dot(values_down(), narrow_weight, kept));
+            next.push_back(by_row ? dot(weights, values(), kept)
+                                  : dot(values_down(), weights, kept));
           }
           return next;
         },

@@ -51,7 +51,8 @@ struct AttentionForm {
 //   query_start i32 [] or [batch], kv_lengths i32 [batch], query_segments [batch, queries] and
 //   key_segments [batch, keys], mask and bias (strided), sinks [heads], block_table i32
 //   [batch, blocks] (k and v are pools [blocks in all, kv heads, block size, ...] then), key_scales
-//   and value_scales f16 (like k and v, a number for each kAttentionScales of the width);
+//   and value_scales f16 (like k and v, a number for each kAttentionScales of the width; both in
+//   the order of transposed keys where k is);
 //   out like q of the value width, and logsumexp, f32 (f64 of f64) [batch, heads, queries].
 // Scalars: attention_scalars().
 Kernel attention_kernel(const AttentionForm& form);

@@ -256,6 +256,14 @@ bool CpuFunction::is_better_held(ValueId v) const {
     if (user && user->op == TileOp::dot && user->operands[2] != v &&
         depth(user->results[0]) > depth(v))
       return true;
+  // What a product reads number by number is computed in packs instead, where it is made of what is
+  // held.
+  for (const Instruction* user : users)
+    if (user && user->op == TileOp::dot && user->operands[0] == v && definition(v) &&
+        tile::is_elementwise(*definition(v)) &&
+        std::ranges::any_of(definition(v)->operands,
+                            [&](ValueId operand) { return stored_.contains(operand); }))
+      return true;
   // Only what leaves here for another shape or statement: the rest is part of something longer.
   const auto leaves = [&](const Instruction* user) {
     return !user || !tile::is_elementwise(*user) || type(user->results[0]).shape != shape ||
