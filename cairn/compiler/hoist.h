@@ -8,6 +8,11 @@
 // What only moves elements stays, as kernels read through it; so does what would take much more
 // memory than the leaves it comes from (a broadcast, quantized weights as numbers), and what is
 // cheap to make of nothing, as a mask of positions.
+//
+// A weight in blocks is kept in panels (block_panels.h), beside the leaf with its bytes. One copy
+// is enough: who loads it writes the panels (write_block_panels), makes a leaf of them, drops the
+// bytes and gives from_block_panels() of that leaf to the model; the leaf is then what products
+// read, and nothing is kept.
 #pragma once
 
 #include <vector>

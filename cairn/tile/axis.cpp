@@ -101,6 +101,7 @@ class Analysis {
       case TileOp::apply: apply(in, result); return;
       case TileOp::fma:
       case TileOp::multiply_high:
+      case TileOp::lookup:
       case TileOp::bitcast:
       case TileOp::load: uniform(in, result); return;
       case TileOp::broadcast: broadcast(in, result); return;

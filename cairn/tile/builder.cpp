@@ -380,6 +380,20 @@ Tile bitcast(const Value& x, DType dtype) {
   return x.tile().builder().emit_one(std::move(in), {dtype, {}});
 }
 
+Tile lookup(const Value& words, std::span<const uint8_t, 16> table) {
+  Builder& k = words.tile().builder();
+  Instruction in;
+  in.op = TileOp::lookup;
+  in.where = words.where();
+  in.operands = {words.tile().id()};
+  for (size_t i = 0; i < 16; i += 4) {
+    const int64_t four =
+        table[i] | table[i + 1] << 8 | table[i + 2] << 16 | int64_t{table[i + 3]} << 24;
+    in.operands.push_back(k.full(words.tile().shape(), four, DType::u32, words.where()).id());
+  }
+  return k.emit_one(std::move(in));
+}
+
 Tile fma(const Value& x, const Value& y, const Value& z) {
   const std::array values = {x, y, z};
   Instruction in;

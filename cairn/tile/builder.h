@@ -17,6 +17,7 @@
 #include <map>
 #include <optional>
 #include <source_location>
+#include <span>
 #include <string_view>
 #include <type_traits>
 #include <vector>
@@ -185,6 +186,8 @@ Tile where(const Value& condition, const Value& x, const Value& y);
 Tile cast(const Value& x, DType dtype);
 Tile bitcast(const Value& x, DType dtype);
 Tile fma(const Value& x, const Value& y, const Value& z);
+// Bytes of u32 words that are below 16 replaced by those of a table of 16.
+Tile lookup(const Value& words, std::span<const uint8_t, 16> table);
 Tile ceil_div(const Value& x, const Value& y);
 
 // Shapes.

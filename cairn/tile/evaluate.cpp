@@ -49,6 +49,22 @@ HostArray multiply_high(std::span<const HostArray> operands) {
   return out;
 }
 
+HostArray lookup(std::span<const HostArray> operands) {
+  HostArray out(DType::u32, operands[0].shape());
+  const auto x = operands[0].span<uint32_t>();
+  const auto r = out.mutable_span<uint32_t>();
+  for (size_t i = 0; i < r.size(); ++i) {
+    uint32_t word = 0;
+    for (int shift = 0; shift < 32; shift += 8) {
+      const uint32_t byte = (x[i] >> shift) & 255;
+      const uint32_t part = operands[1 + (byte & 15) / 4].span<uint32_t>()[i];
+      if (byte < 128) word |= ((part >> (byte % 4 * 8)) & 255) << shift;
+    }
+    r[i] = word;
+  }
+  return out;
+}
+
 // The elements of x at a stride for each axis of `shape`, 0 where one element repeats.
 HostArray strided(const HostArray& x, const Shape& shape, const Ints& strides) {
   HostArray out(x.dtype(), shape);
@@ -102,6 +118,7 @@ HostArray evaluate(const Instruction& in, const TileType& result,
     case TileOp::fma:
       return result.dtype == DType::f32 ? fma<float>(operands) : fma<double>(operands);
     case TileOp::multiply_high: return multiply_high(operands);
+    case TileOp::lookup: return lookup(operands);
     case TileOp::bitcast:
       return {result.dtype, result.shape, operands[0].owner(), operands[0].data()};
     case TileOp::broadcast: return broadcast(operands[0], result.shape);

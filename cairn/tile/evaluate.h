@@ -9,7 +9,7 @@
 
 namespace cairn::tile {
 
-// The one result, of type `result`, of a constant, arange, apply, fma, multiply_high, bitcast,
+// The one result, of type `result`, of a constant, arange, apply, fma, multiply_high, lookup, bitcast,
 // broadcast, reshape, transpose, reduce, arg_reduce, scan or dot. Operands have the types that
 // infer.h checked; a combination that has no meaning (a sum of bools) throws Error with the line of
 // the program. f16 and bf16 compute in float and are rounded once an instruction.

@@ -226,6 +226,10 @@ std::vector<TileType> infer(const Context& c) {
       c.require_same(0, 1);
       c.require(c.operand(0).dtype == DType::u32, "applies to u32");
       return {c.operand(0)};
+    case TileOp::lookup:
+      for (int i = 1; i < 5; ++i) c.require_same(0, i);
+      c.require(c.operand(0).dtype == DType::u32, "applies to u32");
+      return {c.operand(0)};
     case TileOp::bitcast:
       c.require(size_of(c.asked.dtype) == size_of(c.operand(0).dtype) &&
                     c.asked.dtype != DType::b8 && c.operand(0).dtype != DType::b8,

@@ -81,7 +81,7 @@ struct Instruction {
 // Whether an element of the result comes from the same element of each operand.
 inline bool is_elementwise(const Instruction& in) {
   return in.op == TileOp::apply || in.op == TileOp::fma || in.op == TileOp::multiply_high ||
-         in.op == TileOp::bitcast;
+         in.op == TileOp::lookup || in.op == TileOp::bitcast;
 }
 
 // Straight-line code. A loop's body has the arguments (i, carried...) and yields the next carried.

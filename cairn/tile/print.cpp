@@ -234,6 +234,7 @@ std::span<const KeyUse> keys_of(TileOp op) {
     case TileOp::apply:
     case TileOp::fma:
     case TileOp::multiply_high:
+    case TileOp::lookup:
     case TileOp::bitcast:
     case TileOp::broadcast:
     case TileOp::reshape:

@@ -1,6 +1,7 @@
 #include "cairn/tile/quantized.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <numeric>
 #include <optional>
@@ -52,6 +53,17 @@ int64_t unit_of(const BlockFormat& f, int64_t rows) {
   return rows > kSomeRows ? kActivationBlock : natural_unit(f);
 }
 
+int smallest_level(const BlockFormat& f) {
+  return f.codebook.empty() ? f.codes.smallest() : *std::ranges::min_element(f.codebook);
+}
+// Levels of a codebook, counted from the smallest.
+std::array<uint8_t, 16> levels_from_zero(const BlockFormat& f) {
+  std::array<uint8_t, 16> levels = {};
+  for (size_t i = 0; i < f.codebook.size(); ++i)
+    levels[i] = static_cast<uint8_t>(f.codebook[i] - smallest_level(f));
+  return levels;
+}
+
 // Reads the panels of one block column.
 class Panel {
  public:
@@ -69,30 +81,29 @@ class Panel {
     unit = unit_in_block;
   }
 
-  // The lines of the part number `at` of `parts` that all panels fall into, each as long as a
-  // unit's share of its block.
-  void fetch(const Tile& at, const Tile& parts) const {
+  // The lines of the part number `at` of all panels, each as long as a unit's share of its block.
+  void fetch(const Tile& at) const {
     const int64_t share = kColumns * f.block_bytes / (f.block_elements / unit_elements);
     const Tile line = k.arange(share / kLine) * kLine;
-    k.fetch(bytes, tile::minimum(at, parts - 1) * share + line);
+    k.fetch(bytes, at * share + line);
   }
 
-  // Codes from 0 of elements inner to inner + count of the unit, as words of four: u32[count / 4,
-  // 64].
+  // Codes, or levels of a codebook, from 0 of elements inner to inner + count of the unit, as words
+  // of four: u32[count / 4, 64].
   Tile codes(int64_t inner, int64_t count) const {
     Tile result = code_bits(f.codes.low, inner, count);
     if (f.codes.high.width)
       result = result | (code_bits(f.codes.high, inner, count) << f.codes.low.width);
     // Two's complement, and 128 more.
-    return f.codes.is_signed ? result ^ 0x80808080u : result;
+    if (f.codes.is_signed) return result ^ 0x80808080u;
+    return f.codebook.empty() ? result : lookup(result, levels_from_zero(f));
   }
   // The same as numbers, f32[count, 64].
   Tile levels(int64_t inner, int64_t count) const {
     const Tile words = expand_dims(codes(inner, count), 1);  // [count / 4, 1, 64]
     const Tile shift = reshape(k.arange(kQuad, DType::i32) * 8, {1, kQuad, 1});
     const Tile each = (words >> cast(shift, DType::u32)) & 255u;
-    return cast(cast(reshape(each, {count, kColumns}), DType::i32) + f.codes.smallest(),
-                DType::f32);
+    return cast(cast(reshape(each, {count, kColumns}), DType::i32) + smallest_level(f), DType::f32);
   }
   // f32[64].
   Tile scale(int64_t group) const {
@@ -198,7 +209,7 @@ bool is_activation_format(const BlockFormat& f) {
 }
 
 bool has_product_kernel(const BlockFormat& f) {
-  return f.codebook.empty() && f.block_elements % kActivationBlock == 0 &&
+  return f.codebook.size() <= 16 && f.block_elements % kActivationBlock == 0 &&
          f.elements_of_group() % kActivationSum == 0 &&
          kActivationBlock % std::min<int64_t>(f.elements_of_group(), kActivationBlock) == 0;
 }
@@ -230,18 +241,15 @@ class Product {
   void store_sum(Buffer out, const std::function<Tile(const Tile&, const Tile&)>& step) {
     const int64_t units = f.block_elements / unit;
     const Tile blocks = depth >> log2_of(f.block_elements);
-    const Tile sum =
-        k.loop(0, depth >> log2_of(unit), 1, k.full({rows, kColumns}, 0, DType::f32),
-               [&](const Tile& i, const Tile& before) {
-                 panel.at(number * blocks + (i >> log2_of(units)),
-                          units == 1 ? k.constant(0, DType::i64) : i & (units - 1));
-                 // Short units step through memory by themselves.
-                 if (rows <= kSomeRows && unit > kActivationBlock) {
-                   const Tile parts = blocks * units;
-                   panel.fetch(number * parts + i + units + 1, ceil_div(n, kColumns) * parts);
-                 }
-                 return step(i * unit, before);
-               });
+    const Tile sum = k.loop(0, depth >> log2_of(unit), 1, k.full({rows, kColumns}, 0, DType::f32),
+                            [&](const Tile& i, const Tile& before) {
+                              panel.at(number * blocks + (i >> log2_of(units)),
+                                       units == 1 ? k.constant(0, DType::i64) : i & (units - 1));
+                              // Short units step through memory by themselves.
+                              if (rows <= kSomeRows && unit > kActivationBlock)
+                                panel.fetch((number * blocks + 1) * units + i + 1);
+                              return step(i * unit, before);
+                            });
     k.store(out, place, sum, used);
   }
   // A number of x for each row, for all columns; of each column, for all rows.
@@ -281,7 +289,7 @@ Kernel integer_product_kernel(const BlockFormat& f, int64_t rows) {
           Tile x_sum = k.load(sums, p.in_blocks(kActivationSum, first + g));
           for (int64_t s = kActivationSum; s < group; s += kActivationSum)
             x_sum = x_sum + k.load(sums, p.in_blocks(kActivationSum, first + g + s));
-          const int smallest = f.codes.smallest();
+          const int smallest = smallest_level(f);
           Tile exact =
               smallest ? p.per_row(x_sum * smallest) : k.full({rows, kColumns}, 0, DType::i32);
           const Tile along = expand_dims(k.arange(group) + (g - e), 0);

@@ -2,7 +2,7 @@
 //
 // A matrix product whose second operand is decoded from blocks, as the weights of a GGUF file are,
 // gets a first one that went through quantize() and dequantize() too. What a device makes of that
-// pair, sums of integers, is said there (docs/adr/0020-quantized-products.md). The graph says what
+// pair, sums of integers, is said there (docs/adr/0021-quantized-products.md). The graph says what
 // is rounded: `inspect` shows it, and `ref` computes it.
 #pragma once
 

@@ -217,6 +217,14 @@ TEST(Evaluate, MultiplyHigh) {
   EXPECT_THAT(values_of<uint32_t>(out), ElementsAre(0xfffffffeu, 1, 0));
 }
 
+TEST(Evaluate, Lookup) {
+  std::array<uint8_t, 16> table;
+  for (size_t i = 0; i < table.size(); ++i) table[i] = static_cast<uint8_t>(255 - i);
+  const HostArray out = run_one({array_of<uint32_t>({0x0f0a0100u, 0x80132301u})},
+                                [&](Builder&, const Tiles& t) { return lookup(t[0], table); });
+  EXPECT_THAT(values_of<uint32_t>(out), ElementsAre(0xf0f5feffu, 0x00fcfcfeu));
+}
+
 TEST(Evaluate, Bitcast) {
   const HostArray out = run_one({array_of<float>({1.0f, -0.0f})},
                                 [](Builder&, const Tiles& t) { return bitcast(t[0], DType::u32); });

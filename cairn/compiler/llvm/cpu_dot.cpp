@@ -7,6 +7,7 @@
 // How many k a step multiplies at a time is the strategy: one, or as many as fit a word of 32 bits
 // where there is an instruction for that (cpu_dot_words.cpp).
 #include <algorithm>
+#include <utility>
 
 #include "cairn/compiler/llvm/cpu_function.h"
 #include "cairn/compiler/llvm/machine.h"
@@ -232,14 +233,15 @@ std::vector<const Instruction*> CpuFunction::products_of(const Instruction& loop
 void CpuFunction::finish_products(const std::vector<Dot>& dots, ValueId carried, const Stored& to) {
   const Shape& shape = type(carried).shape;
   const int64_t packs = shape[1] / lanes_;
-  // Between the products where they are computed once, else before them.
+  // What is fetched is so between the products where they are computed once, else before them.
   const bool is_one = block_of(lanes_, shape[0], packs, dots[0].sum_type).packs == packs &&
                       reads_words_once(dots[0].in);
   if (!is_one) emit_fetches();
+  const auto fetches = std::exchange(fetches_, {});
   for_blocks(dots[0], [&](const DotBlock& block) {
     std::vector<std::vector<llvm::Value*>> sums;
     for (const Dot& dot : dots) {
-      if (is_one) fetch_turn(sums.size(), dots.size());
+      fetch_run(fetches, static_cast<int64_t>(sums.size()), static_cast<int64_t>(dots.size()));
       sums.push_back(load_sums(dot, block));
       for_steps(dot, i64(0), [&](const DotStep& at) {
         add_step(dot, block, sums.back(), at, right_step(dot, block, at));
@@ -259,7 +261,26 @@ void CpuFunction::finish_products(const std::vector<Dot>& dots, ValueId carried,
         write(to, at, evaluate(carried, at));
       }
   });
-  fetches_.clear();
+  memo_.clear();
+}
+
+// The part of what is fetched that belongs to one of several turns, by one instruction in a loop:
+// processors look out for instructions that step through memory, and lines that nothing steps to
+// come a few at a time, one latency after the other (q4_k times one row from memory on Zen 4: 8
+// GB/s, so 24).
+void CpuFunction::fetch_run(std::span<const Instruction* const> fetches, int64_t turn,
+                            int64_t turns) {
+  constexpr int64_t kRun = 32;  // lines, without which nothing is noticed
+  for (const Instruction* fetch : fetches) {
+    const int64_t count = type(fetch->operands[0]).shape.elements();
+    const int64_t runs = std::clamp<int64_t>(count / kRun, 1, turns);
+    const int64_t run = turn * runs / turns;
+    if (turn && run == (turn - 1) * runs / turns) continue;  // its turn has been
+    loop_over(i64(count * run / runs), i64(count * (run + 1) / runs), 1, [&](llvm::Value* number) {
+      memo_.clear();
+      prefetch(*fetch, evaluate(fetch->operands[0], {Lanes::uniform(number)}).value, false);
+    });
+  }
   memo_.clear();
 }
 

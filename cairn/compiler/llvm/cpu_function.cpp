@@ -159,7 +159,8 @@ void CpuFunction::place_program(llvm::Value* program, const std::vector<llvm::Va
   if (grid.empty()) program_[0] = program;
 }
 
-// A fetch waits for the product behind it, which shares it out among its steps.
+// A fetch waits for the product behind it, which shares it out among its steps, as do those that
+// are computed at the end of a loop.
 void CpuFunction::emit_block(const Block& code) {
   for (size_t i = 0; i < code.code.size(); ++i) {
     const Instruction& in = code.code[i];

@@ -81,8 +81,6 @@ class CpuFunction {
   void emit_atomic(const Instruction& in);
   // All that wait, at once.
   void emit_fetches();
-  // Of each that waits what belongs to one of several turns.
-  void fetch_turn(size_t turn, size_t turns);
   // Of each that waits the part of a product's step, one of `steps`.
   void fetch_part(std::span<const Instruction* const> fetches, llvm::Value* step, int64_t steps);
   // Loops over the axes of a tile: body(coordinates) for each pack, with tail_ set in the last one.
@@ -147,6 +145,7 @@ class CpuFunction {
   Lanes evaluate(ValueId v, const Coordinates& at);
   Lanes compute(const Instruction& in, const Coordinates& at);
   Lanes elementwise(const Instruction& in, const Coordinates& at);
+  Lanes lookup(const Instruction& in, const Coordinates& at);
   Lanes load(const Instruction& in, const Coordinates& at);
   llvm::Value* load_every_second(const Instruction& in, llvm::Type* memory, const Lanes& offset,
                                  const Lanes& mask, llvm::Value* other);
@@ -245,6 +244,7 @@ class CpuFunction {
   bool reads_words_once(const Instruction& dot) const;
   void hold_computed_words(const Dot& dot);
   void for_blocks(const Dot& dot, const std::function<void(const DotBlock&)>& body);
+  void fetch_run(std::span<const Instruction* const> fetches, int64_t turn, int64_t turns);
   std::vector<const Instruction*> products_of(const Instruction& loop) const;
   void finish_products(const std::vector<Dot>& dots, ValueId carried, const Stored& to);
   void find_depth(Dot& dot);

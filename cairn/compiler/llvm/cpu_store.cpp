@@ -11,27 +11,10 @@ using tile::TileOp;
 using tile::ValueId;
 
 void CpuFunction::emit_fetches() {
-  fetch_turn(0, 1);
-  fetches_.clear();
-}
-
-// By one instruction in a loop: processors look out for instructions that step through memory, and
-// lines that nothing steps to come one latency after the other (q4_k of one row from memory on
-// Zen 4: 8 GB/s, so 25).
-void CpuFunction::fetch_turn(size_t turn, size_t turns) {
-  constexpr size_t kRun = 32;  // lines, without which nothing is noticed
-  for (const Instruction* fetch : fetches_) {
-    const auto count = static_cast<size_t>(type(fetch->operands[0]).shape.elements());
-    const size_t runs = std::clamp<size_t>(count / kRun, 1, turns);
-    const size_t run = turn * runs / turns;
-    if (turn && run == (turn - 1) * runs / turns) continue;  // its turn has been
-    const auto line = [&](size_t n) { return i64(static_cast<int64_t>(count * n / runs)); };
-    loop_over(line(run), line(run + 1), 1, [&](llvm::Value* number) {
-      memo_.clear();
-      prefetch(*fetch, evaluate(fetch->operands[0], {Lanes::uniform(number)}).value, false);
+  for (const Instruction* in : std::exchange(fetches_, {}))
+    for_elements(type(in->operands[0]).shape, [&](const Coordinates& at) {
+      prefetch(*in, evaluate(in->operands[0], at).value, false);
     });
-  }
-  memo_.clear();
 }
 
 // One after the other they would wait for each other: a core has some twenty misses under way.

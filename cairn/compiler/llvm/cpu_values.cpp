@@ -1,5 +1,6 @@
 // Values of a tile kernel at the coordinates of a pack.
 #include <fmt/format.h>
+#include <llvm/IR/IntrinsicsX86.h>
 
 #include <algorithm>
 
@@ -154,6 +155,7 @@ Lanes CpuFunction::compute(const Instruction& in, const Coordinates& at) {
     case TileOp::fma:
     case TileOp::multiply_high:
     case TileOp::bitcast: return elementwise(in, at);
+    case TileOp::lookup: return lookup(in, at);
     default: unsupported(in, "is not lowered yet");
   }
 }
@@ -185,6 +187,25 @@ Lanes CpuFunction::elementwise(const Instruction& in, const Coordinates& at) {
       result = emitter_.apply(in.scalar, from, to, values);
   }
   return uniform ? Lanes::uniform(result) : Lanes::vector(result);
+}
+
+// Each 16 bytes of a register are looked up in a table of their own, which is the same in all.
+Lanes CpuFunction::lookup(const Instruction& in, const Coordinates& at) {
+  llvm::Value* words = as_vector(evaluate(in.operands[0], at));
+  std::vector<llvm::Value*> parts;
+  for (size_t i = 1; i < in.operands.size(); ++i) {
+    const Lanes part = evaluate(in.operands[i], at);
+    if (!part.is_uniform()) unsupported(in, "takes one table for all elements");
+    parts.push_back(part.value);
+  }
+  llvm::Value* table = llvm::PoisonValue::get(pack_type());
+  for (unsigned lane = 0; lane < lanes_; ++lane)
+    table = b_.CreateInsertElement(table, parts[lane % parts.size()], b_.getInt32(lane));
+  auto* bytes = llvm::FixedVectorType::get(b_.getInt8Ty(), 4 * lanes_);
+  llvm::Value* found = b_.CreateIntrinsic(
+      lanes_ == 16 ? llvm::Intrinsic::x86_avx512_pshuf_b_512 : llvm::Intrinsic::x86_avx2_pshuf_b,
+      {}, {b_.CreateBitCast(table, bytes), b_.CreateBitCast(words, bytes)});
+  return Lanes::vector(b_.CreateBitCast(found, pack_type()));
 }
 
 // --- memory -----------------------------------------------------------------------------------
