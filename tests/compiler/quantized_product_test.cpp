@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "cairn/base/philox.h"
@@ -163,6 +164,49 @@ TEST_P(Formats, EverybodyHasTheSameBits) {
     const Tensor kept = from_block_panels(eval(one, in_block_panels(one.upload(bytes), f)), f, n);
     EXPECT_TRUE(same_values(layer(kept, is_integer)(one, {one.upload(x)})[0].host(), all));
   }
+}
+
+// A launch for x and one for each weight; the panels are made once and kept.
+TEST_P(Formats, AreOneKernel) {
+  const BlockFormat& f = format();
+  Runtime runtime({.threads = 1});
+  const HostArray bytes = encoded(f, random_numbers({64, f.block_elements}, 2));
+  const Tensor x = runtime.upload(random_numbers({2, f.block_elements}, 1));
+  for (const bool is_integer : {false, true}) {
+    Function fn = layer(runtime.upload(bytes), is_integer);
+    fn(runtime, {x});
+    std::vector<std::string> names;
+    for (const Launch& launch : fn.last_plan()->launches)
+      names.push_back(launch.node()->attrs().text(Attr::name));
+    EXPECT_EQ(names, is_integer ? std::vector<std::string>({"quantize_rows", "integer_product"})
+                                : std::vector<std::string>({"decoded_product"}));
+  }
+}
+
+int64_t count(const Graph& graph, Op op) {
+  return std::ranges::count_if(topological_order(graph.outputs),
+                               [op](const Node* node) { return node->op() == op; });
+}
+
+TEST(QuantizedActivations, AreMadeOnceForAllProductsOfAnX) {
+  const auto fn = [](std::span<const Tensor> x) {
+    const auto times = [&](const Tensor& w) {
+      return matmul(x[0], transpose(dequantize(w, "q4_0")));
+    };
+    return std::vector{times(x[1]), times(x[2]), matmul(x[0], transpose(x[3]))};
+  };
+  const auto graph_of = [&](int64_t depth, int64_t row_bytes) {
+    const TensorType w{DType::u8, {5, row_bytes}};
+    return with_quantized_activations(trace(
+        fn, std::vector<TensorType>{{DType::f32, {2, 3, depth}}, w, w, {DType::f32, {5, depth}}}));
+  };
+  const Graph graph = graph_of(64, 36);
+  EXPECT_EQ(count(graph, Op::quantize), 1);
+  EXPECT_EQ(count(graph, Op::dequantize), 3);
+  EXPECT_EQ(graph.outputs[0].shape(), (Shape{2, 3, 5}));
+  EXPECT_THROW(with_quantized_activations(graph, "q9_9"), Error);
+  // Once is enough.
+  EXPECT_EQ(count(with_quantized_activations(graph), Op::quantize), 1);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Formats, ::testing::ValuesIn([] {
