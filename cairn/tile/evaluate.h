@@ -9,10 +9,10 @@
 
 namespace cairn::tile {
 
-// The one result, of type `result`, of a constant, arange, apply, fma, multiply_high, lookup, bitcast,
-// broadcast, reshape, transpose, reduce, arg_reduce, scan or dot. Operands have the types that
-// infer.h checked; a combination that has no meaning (a sum of bools) throws Error with the line of
-// the program. f16 and bf16 compute in float and are rounded once an instruction.
+// The one result, of type `result`, of a constant, arange, apply, fma, multiply_high, lookup,
+// bitcast, broadcast, reshape, transpose, reduce, arg_reduce, scan or dot. Operands have the types
+// that infer.h checked; a combination that has no meaning (a sum of bools) throws Error with the
+// line of the program. f16 and bf16 compute in float and are rounded once an instruction.
 HostArray evaluate(const Instruction& instruction, const TileType& result,
                    std::span<const HostArray> operands);
 
