@@ -151,7 +151,13 @@ class Lowering {
     const int64_t x_rows = padded_rows(rows.shape()[0]);
     definition.fallback = [x_rows](auto t) { return plain_activations(t[0], x_rows); };
     auto kernel = std::make_shared<CustomKernel>();
-    kernel->make = [](const CustomTypes&) { return tile::quantize_rows_kernel(); };
+    const auto has_many = [](const CustomTypes& types) {
+      return types.outputs[1].shape[1] >= tile::kQuantizedRows;
+    };
+    kernel->make = [has_many](const CustomTypes& types) {
+      return tile::quantize_rows_kernel(has_many(types));
+    };
+    kernel->key = [has_many](const CustomTypes& types) { return Ints{has_many(types)}; };
     kernel->scalars = [](const CustomTypes& types) {
       const Shape& shape = types.inputs[0].shape;
       return std::vector<Number>{shape[0], shape[1] / kActivationBlock, types.outputs[1].shape[1]};

@@ -336,26 +336,38 @@ Kernel decoded_product_kernel(const BlockFormat& f, int64_t rows) {
   });
 }
 
-Kernel quantize_rows_kernel() {
-  constexpr int64_t kBlocks = 16;  // of a program
-  return build("quantize_rows", [](Builder& k) {
+Kernel quantize_rows_kernel(bool has_many_rows) {
+  constexpr int64_t kBlocks = kQuantizedRows;  // of a program
+  return build("quantize_rows", [&](Builder& k) {
     const Buffer x = k.input("x", DType::f32);
     const Buffer codes = k.output("codes", DType::i8), scales = k.output("scales", DType::f32),
                  sums = k.output("sums", DType::i32);
     const Tile rows = k.size("rows"), blocks = k.size("blocks"), x_rows = k.size("x_rows");
-    k.grid([&] { return std::vector<Tile>{x_rows, ceil_div(blocks, kBlocks)}; });
-    const Tile row = k.program_id(0);
-    const Tile block = k.program_id(1) * kBlocks + k.arange(kBlocks);
+    k.grid([&] {
+      return has_many_rows ? std::vector<Tile>{ceil_div(x_rows, kBlocks), blocks}
+                           : std::vector<Tile>{x_rows, ceil_div(blocks, kBlocks)};
+    });
+    // Blocks of one number, which are written side by side; of a few rows those of a row.
+    const Tile each = k.arange(kBlocks);
+    const Tile row = has_many_rows ? k.program_id(0) * kBlocks + each : k.program_id(0) + each * 0;
+    const Tile block =
+        has_many_rows ? k.program_id(1) + each * 0 : k.program_id(1) * kBlocks + each;
     const Tile column = expand_dims(k.arange(kActivationBlock), 0);
-    const Tile is_there = block < blocks;
+    const Tile is_there = has_many_rows ? row < x_rows : block < blocks;
+    const Tile is_read = has_many_rows ? row < rows : is_there & (row < rows);
     const Tile value = k.load(x, expand_dims(row * blocks + block, 1) * kActivationBlock + column,
-                              expand_dims(is_there & (row < rows), 1));
+                              expand_dims(is_read, 1));
     // A NaN is passed over here, and gets the smallest code.
     const Tile extreme = max(where(value == value, abs(value), 0), 1);
     const Tile scale = cast(cast(extreme / 127, DType::f16), DType::f32);
     const Tile inverse = where(scale == 0, 0, k.full({kBlocks}, 1, DType::f32) / scale);
-    const Tile near = apply(Op::round, {value * expand_dims(inverse, 1)});
-    const Tile code = cast(where(near > -127, tile::minimum(near, 127), -127), DType::i32);
+    // To the nearest whole number, ties to even, by an addition in which its last bit is a one; a
+    // cast, which saturates, would be done number by number.
+    constexpr double kUnits = 0x1.8p23;
+    constexpr int32_t kUnitBits = 0x4b400000;
+    const Tile ratio = value * expand_dims(inverse, 1);
+    const Tile near = where(ratio > -127, tile::minimum(ratio, 127), -127) + kUnits;
+    const Tile code = bitcast(near, DType::i32) - kUnitBits;
     k.store(codes, expand_dims(block * x_rows + row, 1) * kActivationBlock + column,
             cast(code, DType::i8), expand_dims(is_there, 1));
     k.store(scales, block * x_rows + row, scale, is_there);

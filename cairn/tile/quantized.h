@@ -54,7 +54,8 @@ Kernel integer_product_kernel(const BlockFormat& format, int64_t rows);
 Kernel decoded_product_kernel(const BlockFormat& format, int64_t rows);
 
 // x f32 [M, K] to codes, scales and sums as above: what the primitive `quantize` means by q8_0.
-// Scalars: M, K / 32, x_rows.
-Kernel quantize_rows_kernel();
+// Scalars: M, K / 32, x_rows. `has_many_rows`: at least kQuantizedRows.
+inline constexpr int64_t kQuantizedRows = 16;
+Kernel quantize_rows_kernel(bool has_many_rows);
 
 }  // namespace cairn::tile
