@@ -337,24 +337,25 @@ Kernel decoded_product_kernel(const BlockFormat& f, int64_t rows) {
 }
 
 Kernel quantize_rows_kernel(bool has_many_rows) {
-  constexpr int64_t kBlocks = kQuantizedRows;  // of a program
+  constexpr int64_t kSide = 4, kBlocks = kSide * kSide;  // of a program
   return build("quantize_rows", [&](Builder& k) {
     const Buffer x = k.input("x", DType::f32);
     const Buffer codes = k.output("codes", DType::i8), scales = k.output("scales", DType::f32),
                  sums = k.output("sums", DType::i32);
     const Tile rows = k.size("rows"), blocks = k.size("blocks"), x_rows = k.size("x_rows");
     k.grid([&] {
-      return has_many_rows ? std::vector<Tile>{ceil_div(x_rows, kBlocks), blocks}
+      return has_many_rows ? std::vector<Tile>{ceil_div(x_rows, kSide), ceil_div(blocks, kSide)}
                            : std::vector<Tile>{x_rows, ceil_div(blocks, kBlocks)};
     });
-    // Blocks of one number, which are written side by side; of a few rows those of a row.
+    // Of many rows four blocks of four: each line of codes is written whole.
     const Tile each = k.arange(kBlocks);
-    const Tile row = has_many_rows ? k.program_id(0) * kBlocks + each : k.program_id(0) + each * 0;
-    const Tile block =
-        has_many_rows ? k.program_id(1) + each * 0 : k.program_id(1) * kBlocks + each;
+    const Tile row =
+        has_many_rows ? k.program_id(0) * kSide + (each & (kSide - 1)) : k.program_id(0);
+    const Tile block = has_many_rows ? k.program_id(1) * kSide + (each >> log2_of(kSide))
+                                     : k.program_id(1) * kBlocks + each;
     const Tile column = expand_dims(k.arange(kActivationBlock), 0);
-    const Tile is_there = has_many_rows ? row < x_rows : block < blocks;
-    const Tile is_read = has_many_rows ? row < rows : is_there & (row < rows);
+    const Tile is_there = (row < x_rows) & (block < blocks);
+    const Tile is_read = is_there & (row < rows);
     const Tile value = k.load(x, expand_dims(row * blocks + block, 1) * kActivationBlock + column,
                               expand_dims(is_read, 1));
     // A NaN is passed over here, and gets the smallest code.
