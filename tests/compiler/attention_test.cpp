@@ -307,6 +307,56 @@ TEST_F(AttentionOperation, DependsOnNoOtherQuery) {
   same(hosts(one, {attention(first(x.q), first(x.k), first(x.v), x.options).out})[0], first(all));
 }
 
+// A pool as a cache keeps it: keys side by side, in f32, f16 or i8 with scales. The definition is
+// given the same numbers in f64; and a query's bits do not depend on the others'.
+TEST_F(AttentionOperation, ReadsAPoolInItsOwnType) {
+  Runtime cpu(test::checked({"cpu", 2})), ref({"ref", 2});
+  constexpr int64_t kBlocks = 9, kOfARow = 4, kHeads = 4, kKvHeads = 2, kKeys = 64;
+  const Tensor table = Tensor::from<int32_t>({3, 8, 1, 5, 7, 2, 4, 6}, {2, kOfARow});
+  const Tensor lengths = Tensor::from<int32_t>({230, 71}, {2});
+  for (const DType type : {DType::f32, DType::f16, DType::i8})
+    for (const int64_t width : {int64_t{8}, int64_t{32}, int64_t{96}})
+      for (const int window : {0, 50}) {
+        if (type == DType::i8 && width % kScaleGroup) continue;
+        SCOPED_TRACE(fmt::format("{} {} {}", name(type), width, window));
+        AttentionOptions options{.causal = true, .window = window};
+        options.kv_lengths = lengths;
+        options.block_table = table;
+        options.transposed_keys = true;
+        const Shape keys{kBlocks, kKvHeads, width, kKeys}, values{kBlocks, kKvHeads, kKeys, width};
+        Tensor k = numbers(ref, keys, 2), v = numbers(ref, values, 3);
+        if (type == DType::i8) {
+          const Shape scales{kBlocks, kKvHeads, width / kScaleGroup, kKeys};
+          k = eval(ref, cast(k * 127, type));
+          v = eval(ref, cast(v * 127, type));
+          options.key_scales = eval(ref, cast(abs(numbers(ref, scales, 4)) / 127, DType::f16));
+          options.value_scales = eval(ref, cast(abs(numbers(ref, scales, 5)) / 127, DType::f16));
+        } else {
+          k = eval(ref, cast(k, type));
+          v = eval(ref, cast(v, type));
+        }
+        const Tensor all = numbers(ref, {2, kHeads, 70, width}, 1);
+        const double error =
+            relative_error({.keys = kOfARow * kKeys / 7, .width = width, .values = width}, options);
+        const HostArray many = eval(cpu, attention(all, k, v, options).out).host();
+        for (const int64_t count : {1, 3, 70}) {
+          const Tensor q = slice_axis(all, 2, 70 - count, 70);
+          const AttentionResult got = attention(q, k, v, options);
+          const auto wide = [](const Tensor& t) {
+            return t.dtype() == DType::i8 ? t : cast(t, DType::f64);
+          };
+          const AttentionResult expected =
+              detail::plain_attention(cast(q, DType::f64), wide(k), wide(v), options);
+          const HostArray out = eval(cpu, got.out).host();
+          expect_close(out, eval(ref, expected.out).host(), error);
+          expect_close(eval(cpu, got.logsumexp).host(), eval(ref, expected.logsumexp).host(),
+                       error);
+          const Tensor last = slice_axis(Tensor(many), 2, 70 - count, 70);
+          EXPECT_TRUE(test::same_values(out, eval(ref, last).host())) << count;
+        }
+      }
+}
+
 TEST_F(AttentionOperation, IsScheduledOnceForAllLengths) {
   Runtime runtime({"cpu", 1});
   int64_t schedules = 0;
