@@ -81,15 +81,16 @@ class Decode : public testing::Test {
 };
 
 // A schedule for each of the multiples that a structure knows (1, 2, 4, 16, 64) of the batch and of
-// the rows that are written, two for each key head of a token: seven of the step and of the empty
-// cache. Products have a kernel for each block of rows that suits a number of them.
+// the rows and numbers that are written, 2 and 16 for a token: eight of the step, as many of the
+// empty caches and the weights. Products have a kernel for each block of rows that suits a number
+// of them.
 TEST_F(Decode, BatchesOfOneTo64) {
   const std::vector<float> first = third_token(1);
   for (int64_t batch = 2; batch <= 64; ++batch) {
     const std::vector<float> rows = third_token(batch);
     ASSERT_TRUE(std::equal(first.begin(), first.end(), rows.begin())) << batch;
   }
-  EXPECT_LE(runtime->stats().schedules_made, 15);
+  EXPECT_LE(runtime->stats().schedules_made, 16);
   EXPECT_LE(kernels_on_disk(), 90);
   if (runtime->backend().name() == "cpu") {
     EXPECT_GE(kernels_on_disk(), 20);
