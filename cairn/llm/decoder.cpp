@@ -25,7 +25,7 @@ int64_t block_count(const DecoderOptions& o) {
   return (o.tokens + (kKvBlock - 1) * o.max_sequences) / kKvBlock;
 }
 
-const DecoderOptions& checked(const DecoderOptions& o, const TransformerConfig& config) {
+DecoderOptions checked(const DecoderOptions& o, const TransformerConfig& config) {
   if (o.tokens < 1 || o.max_sequences < 1 || o.context < 0 || o.tokens > INT32_MAX)
     throw_error(fmt::format(
         "a cache of {} tokens for {} sequences of {}: it holds at least one token and sequence",
