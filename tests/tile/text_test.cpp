@@ -90,6 +90,7 @@ Kernel others() {
     k.print(h, "high half");
     const Tile was = k.atomic(Combine::max, x, first, f, first < 3);
     k.print(k.atomic(Combine::sum, x, first, was), "");
+    k.fetch(x, first);
     k.loop(0, n, 1, std::vector<Tile>{}, [&](const Tile& j, const std::vector<Tile>&) {
       k.store(x, j, k.load(x, j));
       return std::vector<Tile>{};
