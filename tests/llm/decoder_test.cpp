@@ -364,6 +364,25 @@ TEST(Decoder, PlansAreFew) {
   EXPECT_EQ(runtime.stats().plans_made, before.plans_made);
 }
 
+TEST(Decoder, ThePoolIsWrittenWhereItIs) {
+  size_t most = 0;
+  Runtime runtime(
+      {.threads = 1, .on_run = [&](const Plan&, size_t bytes) { most = std::max(most, bytes); }});
+  Transformer model(small_config());
+  initialize(runtime, model, 3);
+  const DecoderOptions options{.tokens = 8000};
+  Decoder decoder(runtime, model, options);
+  const int s = decoder.open();
+  feed(decoder, s, some_ids(3));
+  feed(decoder, s, some_ids(1));
+  most = 0;
+  feed(decoder, s, some_ids(64));
+  feed(decoder, s, some_ids(1));
+  decoder.shift(s, 2, 20);
+  EXPECT_GT(most, 0u);
+  EXPECT_LT(most, Decoder::pool_bytes(model.config(), options) / 8);
+}
+
 TEST(Decoder, PreparedItMakesNoPlanAnyMore) {
   Runtime runtime({.threads = 1});
   Transformer model(small_config());
