@@ -25,6 +25,7 @@ struct Options {
   std::optional<int64_t> context, max_tokens;
   std::string kv = "f16";
   SamplingFlags sampling;
+  std::vector<std::string> stop;
   bool context_shift = false, stats = false;
 };
 
@@ -120,12 +121,15 @@ int run(const Options& options, Session& session) {
                            .kv = kv_type(options.kv),
                            .precision = session.precision()});
   Chat conversation(generator, format);
+  if (std::ranges::any_of(options.stop, &std::string::empty))
+    throw UsageError("--stop takes a text that is not empty");
   const bool on_terminal =
       isatty(STDIN_FILENO) == 1 && session.out_terminal.is_terminal && !session.common.json;
   ChatSettings settings;
   settings.generation = {
       .sampling = sampling_of(options.sampling, session, model.transformer->config().vocabulary),
       .max_tokens = options.max_tokens.value_or(generator.context()),
+      .stop = options.stop,
       .context_shift = options.context_shift};
   settings.stats = options.stats;
   settings.terminal = on_terminal;
@@ -164,6 +168,8 @@ void add_chat(const Command& program) {
   command.option("--tokenizer", "PATH", options->tokenizer, "in place of the model's own");
   command.option("--max-tokens", "N", options->max_tokens,
                  "of an answer at most (default: up to its end)");
+  command.option("--stop", "TEXT", options->stop,
+                 "end an answer before this text; may be given several times");
   add_sampling_options(command, options->sampling);
   command.option("--kv", "TYPE", options->kv,
                  "what keys and values are kept in: f32, f16 or q8_0 (default: f16)");

@@ -27,28 +27,37 @@ bool Chat::undo() {
   return true;
 }
 
-std::vector<int32_t> Chat::prompt(bool may_leave_out) const {
-  std::vector<int32_t> ids = format_.prompt(messages_);
-  if (static_cast<int64_t>(ids.size()) <= generator_.context() || !may_leave_out) return ids;
+ChatPrompt Chat::prompt(bool may_leave_out) const {
+  const auto fits = [&](const ChatPrompt& p, int64_t tokens) {
+    return std::ssize(p.ids) <= tokens;
+  };
+  ChatPrompt all = format_.prompt(messages_, said_);
+  if (fits(all, generator_.context()) || !may_leave_out) return all;
   // From one question to the next, the oldest first. The last stays, whatever its size.
   std::vector<ChatMessage> left = messages_;
   const auto is_question = [](const ChatMessage& m) { return m.role == "user"; };
-  while (static_cast<int64_t>(ids.size()) > generator_.context() / 4 * 3) {
+  while (!fits(all, generator_.context() / 4 * 3)) {
     const auto first = std::ranges::find_if(left, is_question);
     const auto second =
         first == left.end() ? first : std::find_if(first + 1, left.end(), is_question);
     if (second == left.end()) break;
     left.erase(first, second);
-    ids = format_.prompt(left);
+    all = format_.prompt(left);
   }
-  return ids;
+  return all;
 }
 
 Generated Chat::answer(const GenerationOptions& options, const GenerationWatch& watch) {
-  const GenerationRequest request{text_, prompt(options.context_shift), options};
+  ChatPrompt asked = prompt(options.context_shift);
+  const GenerationRequest request{text_, asked.ids, options};
   Generated result = generator_.run(std::span(&request, 1), watch)[0];
   if (result.reason == StopReason::interrupted && result.ids.empty()) return result;
   messages_.push_back({"assistant", text::replace_invalid_utf8(result.text)});
+  said_[1] = std::move(asked);
+  said_[0] = {};
+  if (result.reason == StopReason::stop) return result;  // the ids have the stop text too
+  said_[0] = {said_[1].text + result.text, said_[1].ids};
+  said_[0].ids.insert(said_[0].ids.end(), result.ids.begin(), result.ids.end());
   return result;
 }
 

@@ -2,6 +2,7 @@
 // goes on from.
 #pragma once
 
+#include <array>
 #include <optional>
 #include <string>
 #include <vector>
@@ -44,11 +45,12 @@ class Chat {
   std::optional<Generated> answered(std::vector<ChatMessage> before,
                                     const GenerationOptions& options, const GenerationWatch& watch);
   Generated answer(const GenerationOptions& options, const GenerationWatch& watch);
-  std::vector<int32_t> prompt(bool may_leave_out) const;
+  ChatPrompt prompt(bool may_leave_out) const;
   TextGenerator& generator_;
   const ChatFormat& format_;
   int text_;
   std::vector<ChatMessage> messages_;
+  std::array<ChatPrompt, 2> said_;  // the last prompt with the answer to it, and without
 };
 
 }  // namespace cairn

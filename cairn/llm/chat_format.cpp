@@ -93,26 +93,45 @@ ChatFormat::ChatFormat(const text::ModelTemplate& source, const text::Tokenizer&
       variables_(source.variables),
       tokenizer_(tokenizer) {}
 
-std::vector<int32_t> ChatFormat::prompt(std::span<const ChatMessage> messages) const {
+std::string ChatFormat::render(std::span<const ChatMessage> messages) const {
+  return template_
+      .render({.messages = text_of(to_json(messages)),
+               .add_generation_prompt = true,
+               .variables = variables_})
+      .value();
+}
+
+ChatPrompt ChatFormat::prompt(std::span<const ChatMessage> messages,
+                              std::span<const ChatPrompt> before) const {
   const std::string mark = unused_character(messages);
   std::vector<ChatMessage> safe(messages.begin(), messages.end());
   for (ChatMessage& m : safe)
     if (m.role != "assistant") m.content = marked(m.content, tokenizer_, mark);
-  const std::string rendered = template_
-                                   .render({.messages = text_of(to_json(safe)),
-                                            .add_generation_prompt = true,
-                                            .variables = variables_})
-                                   .value();
+  const std::string rendered = render(safe);
   // Without the marks, whose places are those where no special token begins.
-  std::string prompt;
+  ChatPrompt prompt;
   std::vector<size_t> plain_at;
   for (size_t from = 0; from < rendered.size();) {
     const size_t at = std::min(rendered.find(mark, from), rendered.size());
-    prompt.append(rendered, from, at - from);
-    if (at < rendered.size()) plain_at.push_back(prompt.size());
+    prompt.text.append(rendered, from, at - from);
+    if (at < rendered.size()) plain_at.push_back(prompt.text.size());
     from = at + mark.size();
   }
-  return tokenizer_.encode(prompt, {.parse_special = true, .plain_at = plain_at});
+  prompt.ids = tokenizer_.encode(prompt.text, {.parse_special = true, .plain_at = plain_at});
+  const auto known = std::ranges::find_if(before, [&](const ChatPrompt& b) {
+    return !b.ids.empty() && prompt.text.starts_with(b.text);
+  });
+  if (known == before.end()) return prompt;
+  const size_t size = known->text.size();
+  std::erase_if(plain_at, [&](size_t at) { return at < size; });
+  for (size_t& at : plain_at) at -= size;
+  std::vector<int32_t> longer = known->ids;
+  const auto rest = tokenizer_.encode(std::string_view(prompt.text).substr(size),
+                                      {.parse_special = true, .plain_at = plain_at});
+  longer.insert(longer.end(), rest.begin(), rest.end());
+  // SentencePiece puts a space before a text, and so before the rest, unless a token comes first.
+  if (tokenizer_.decode(longer) == tokenizer_.decode(prompt.ids)) prompt.ids = std::move(longer);
+  return prompt;
 }
 
 std::vector<int> turn_ends(const text::Tokenizer& tokenizer) {

@@ -24,6 +24,12 @@ struct ChatMessage {
 Result<std::vector<ChatMessage>> parse_conversation(std::string_view json);
 std::string conversation_json(std::span<const ChatMessage> messages);
 
+// A prompt as text and as ids; or that of a turn with the answer to it.
+struct ChatPrompt {
+  std::string text;
+  std::vector<int32_t> ids;
+};
+
 class ChatFormat {
  public:
   // Throws Error with line and column for a template that is broken.
@@ -31,10 +37,14 @@ class ChatFormat {
 
   // What an answer to the messages goes on from. Special tokens of the template are tokens; in
   // what was said ("<|im_end|>" in a question) they are text, except in the model's own answers.
+  // Where the text begins with that of one of `before` (the first that it does), the ids begin with
+  // its ids: a model may write a word in other tokens than a tokenizer does, and a cache has those.
   // Throws Error when the template refuses the messages.
-  std::vector<int32_t> prompt(std::span<const ChatMessage> messages) const;
+  ChatPrompt prompt(std::span<const ChatMessage> messages,
+                    std::span<const ChatPrompt> before = {}) const;
 
  private:
+  std::string render(std::span<const ChatMessage> messages) const;
   text::ChatTemplate template_;
   std::vector<std::pair<std::string, std::string>> variables_;
   const text::Tokenizer& tokenizer_;

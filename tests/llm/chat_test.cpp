@@ -50,7 +50,7 @@ class ChatTest : public testing::Test {
 
 TEST_F(ChatTest, SpecialTokensInQuestionsAreText) {
   const auto ids = [&](const std::vector<ChatMessage>& messages) {
-    return format->prompt(messages);
+    return format->prompt(messages).ids;
   };
   const auto count = [](const std::vector<int32_t>& all) { return std::ranges::count(all, 256); };
   EXPECT_EQ(count(ids({{"user", "hi"}})), 1);
@@ -129,6 +129,23 @@ TEST_F(ChatTest, AFullContextIsAnErrorOrLeavesTheOldestOut) {
   rest.pop_back();
   without.set_messages(rest);
   EXPECT_EQ(without.retry(options)->prompt_tokens, third.prompt_tokens);
+}
+
+// A model may write a text in other tokens than the tokenizer does.
+TEST_F(ChatTest, IdsThatWereSaidStay) {
+  const std::vector<ChatMessage> messages{
+      {"user", "x"}, {"assistant", "ab"}, {"user", "<|endoftext|>"}};
+  const ChatPrompt canonical = format->prompt(messages);
+  ChatPrompt said{"<user>x<|endoftext|><assistant>ab", {}};
+  // The end token in letters: the same text.
+  said.ids = model.tokenizer->encode(said.text);
+  const ChatPrompt kept = format->prompt(messages, std::span(&said, 1));
+  EXPECT_EQ(kept.text, canonical.text);
+  ASSERT_GT(kept.ids.size(), canonical.ids.size());
+  EXPECT_TRUE(std::equal(said.ids.begin(), said.ids.end(), kept.ids.begin()));
+  EXPECT_EQ(std::ranges::count(kept.ids, 256), 2);  // behind what was said, none in the question
+  said.text += "c";
+  EXPECT_EQ(format->prompt(messages, std::span(&said, 1)).ids, canonical.ids);
 }
 
 TEST_F(ChatTest, AnAnswerThatIsStopped) {

@@ -5,6 +5,7 @@
 #include "cairn/text/gguf_vocabulary.h"
 #include "cairn/text/tokenizer.h"
 #include "cairn/text/utf8.h"
+#include "tests/text/gguf_file.h"
 #include "tests/text/golden.h"
 
 namespace cairn::text {
