@@ -48,16 +48,12 @@ ChatPrompt Chat::prompt(bool may_leave_out) const {
 }
 
 Generated Chat::answer(const GenerationOptions& options, const GenerationWatch& watch) {
-  ChatPrompt asked = prompt(options.context_shift);
+  const ChatPrompt asked = prompt(options.context_shift);
   const GenerationRequest request{text_, asked.ids, options};
   Generated result = generator_.run(std::span(&request, 1), watch)[0];
   if (result.reason == StopReason::interrupted && result.ids.empty()) return result;
   messages_.push_back({"assistant", text::replace_invalid_utf8(result.text)});
-  said_[1] = std::move(asked);
-  said_[0] = {};
-  if (result.reason == StopReason::stop) return result;  // the ids have the stop text too
-  said_[0] = {said_[1].text + result.text, said_[1].ids};
-  said_[0].ids.insert(said_[0].ids.end(), result.ids.begin(), result.ids.end());
+  said_ = {format_.answered(asked, result.ids, result.text), asked};
   return result;
 }
 

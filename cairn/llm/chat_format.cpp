@@ -134,6 +134,20 @@ ChatPrompt ChatFormat::prompt(std::span<const ChatMessage> messages,
   return prompt;
 }
 
+ChatPrompt ChatFormat::answered(const ChatPrompt& prompt, std::span<const int32_t> ids,
+                                std::string_view answer) const {
+  ChatPrompt all = prompt;
+  size_t size = 0, kept = 0;
+  for (const int32_t id : ids) {
+    size += tokenizer_.decode(std::span(&id, 1), all.ids).size();
+    if (size > answer.size()) break;
+    all.ids.push_back(id);
+    kept = size;
+  }
+  all.text += answer.substr(0, kept);
+  return all;
+}
+
 std::vector<int> turn_ends(const text::Tokenizer& tokenizer) {
   std::vector<int> ends;
   for (const char* name : {"<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<end_of_turn>", "<|end|>",

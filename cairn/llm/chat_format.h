@@ -43,6 +43,11 @@ class ChatFormat {
   ChatPrompt prompt(std::span<const ChatMessage> messages,
                     std::span<const ChatPrompt> before = {}) const;
 
+  // A prompt with the answer to it: ids up to the last whose text is in `answer`, which ended
+  // before a stop text that the ids have.
+  ChatPrompt answered(const ChatPrompt& prompt, std::span<const int32_t> ids,
+                      std::string_view answer) const;
+
  private:
   std::string render(std::span<const ChatMessage> messages) const;
   text::ChatTemplate template_;

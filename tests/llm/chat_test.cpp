@@ -144,6 +144,11 @@ TEST_F(ChatTest, IdsThatWereSaidStay) {
   ASSERT_GT(kept.ids.size(), canonical.ids.size());
   EXPECT_TRUE(std::equal(said.ids.begin(), said.ids.end(), kept.ids.begin()));
   EXPECT_EQ(std::ranges::count(kept.ids, 256), 2);  // behind what was said, none in the question
+  // Of an answer that ended before a stop text, the ids up to it.
+  const std::vector<int32_t> ids = model.tokenizer->encode("ab\nQ:");
+  const ChatPrompt cut = format->answered({"<", {'<'}}, ids, "ab");
+  EXPECT_EQ(cut.text, "<ab");
+  EXPECT_EQ(cut.ids, (std::vector<int32_t>{'<', 'a', 'b'}));
   said.text += "c";
   EXPECT_EQ(format->prompt(messages, std::span(&said, 1)).ids, canonical.ids);
 }
