@@ -30,14 +30,15 @@ struct Options {
 };
 
 text::ModelTemplate template_of(const Options& options) {
+  std::error_code ignored;
   try {
     return find_template(options.model, options.chat_template, false);
   } catch (const Error& error) {
-    if (options.chat_template) throw;
-    throw_error(fmt::format(
-        "{}; cairn chat needs one (--template FILE), as it says how a question is put to the "
-        "model. A model that was not made for conversations goes on with a text: cairn generate",
-        error.what()));
+    if (options.chat_template || !std::filesystem::exists(options.model, ignored)) throw;
+    throw_error(
+        fmt::format("{}; a model that was not made for conversations goes on with a text: "
+                    "cairn generate",
+                    error.what()));
   }
 }
 

@@ -11,9 +11,9 @@ class ChatTest : public CliTest {
     write("llama/chat_template.jinja",
           "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}<assistant>");
   }
-  // Answers "aaaa".
+  // Answers "aaaa": tokens of bytes are in GPT-2's order.
   const std::string arguments_ =
-      "chat --model llama --context 600 --temperature 0 --max-tokens 4 --logit-bias 97=1000";
+      "chat --model llama --context 600 --temperature 0 --max-tokens 4 --logit-bias 64=1000";
   Ran lines(const std::string& input, const std::string& more = "") const {
     write("lines.txt", input);
     return shell("cairn " + arguments_ + " " + more + " < lines.txt", {.folder = path("")});
@@ -22,14 +22,15 @@ class ChatTest : public CliTest {
            const std::vector<std::string>& more = {}) const {
     std::vector<std::string> all{"chat", "--model",       "llama",  "--context",
                                  "600",  "--temperature", "0",      "--max-tokens",
-                                 "4",    "--logit-bias",  "97=1000"};
+                                 "4",    "--logit-bias",  "64=1000"};
     all.insert(all.end(), more.begin(), more.end());
     return cairn(all, {.folder = path(""), .terminal = true, .typed = std::move(typed)});
   }
   // Questions of the session file, in order.
   std::vector<std::string> questions(const std::string& file) const {
     std::vector<std::string> all;
-    for (const auto& m : nlohmann::json::parse(read(file))["messages"])
+    const auto json = nlohmann::json::parse(read(file));
+    for (const auto& m : json["messages"])
       if (m["role"] == "user") all.push_back(m["content"]);
     return all;
   }
@@ -141,7 +142,7 @@ TEST_F(ChatTest, CtrlCStopsAnAnswer) {
       {{"> ", "one\r"}, {"aaaaaaaa", "\x03"}, {"(stopped)", "/save s.json\r"}, {"saved", "\x04"}},
       {"--max-tokens", "1000000", "--context-shift"});
   EXPECT_EQ(ran.status, 0) << ran.out;
-  const auto messages = nlohmann::json::parse(read("s.json"))["messages"];
+  const nlohmann::json messages = nlohmann::json::parse(read("s.json"))["messages"];
   ASSERT_EQ(messages.size(), 2u);
   EXPECT_TRUE(messages[1]["content"].get<std::string>().starts_with("aaaaaaaa"));
 }
