@@ -12,6 +12,7 @@
 namespace cairn::app {
 
 void add_bench_ops(const Command& group);
+void add_bench_llm(const Command& group);
 
 struct BenchResult {
   BenchCase work;

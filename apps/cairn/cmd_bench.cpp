@@ -8,7 +8,7 @@ void add_bench(const Command& program) {
   const Command group =
       program.group("bench", "Measure beside others, in turns, on this machine.", kMachine);
   add_bench_ops(group);
-  group.later("llm");
+  add_bench_llm(group);
   group.example("cairn bench ops --filter 'add f32 64x4096' --peers none");
 }
 

@@ -32,7 +32,7 @@ struct LogitsOptions {
 
 int run_logits(const LogitsOptions& options, Session& session) {
   const auto runtime = session.make_computing_runtime();
-  LanguageModel model = load_language_model_for(options.model, std::nullopt);
+  LanguageModel model = load_model_to_run(options.model, std::nullopt, *runtime, {}, session);
   const std::vector<int32_t> ids = parse_ids(options.ids);
   const TransformerConfig& config = model.transformer->config();
   if (ids.empty()) throw_error("--ids holds no token");
@@ -44,8 +44,9 @@ int run_logits(const LogitsOptions& options, Session& session) {
     throw_error(
         fmt::format("{} ids do not fit the model's context of {}", ids.size(), config.context));
   Tensor hidden;
-  const Tensor logits = full_logits(*runtime, *model.transformer, ids,
-                                    options.hidden ? &hidden : nullptr, session.precision());
+  const Tensor logits =
+      full_logits(*runtime, *model.transformer, ids, options.hidden ? &hidden : nullptr,
+                  session.precision(), session.activations());
   const HostArray result = (options.hidden ? hidden : logits).host();
   io::write_npy(options.out, result).value();
   const Shape& shape = result.shape();
@@ -104,12 +105,13 @@ Function comparison() {
 
 int run_perplexity(const PerplexityOptions& options, Session& session) {
   const auto runtime = session.make_computing_runtime();
-  LanguageModel model = load_language_model_for(options.model, std::nullopt);
+  LanguageModel model = load_model_to_run(options.model, std::nullopt, *runtime, {}, session);
   if (!model.tokenizer)
     throw_error(fmt::format(
         "there is no tokenizer beside '{}', which turning the text into ids needs", options.model));
   std::optional<LanguageModel> other;
-  if (options.against) other = load_language_model_for(*options.against, std::nullopt);
+  if (options.against)
+    other = load_model_to_run(*options.against, std::nullopt, *runtime, {}, session);
   const TransformerConfig& config = model.transformer->config();
   if (other && other->transformer->config().vocabulary != config.vocabulary)
     throw_error(

@@ -168,7 +168,11 @@ void note_speed(const std::vector<Generated>& results, const TextGenerator& gene
 int run(const Options& options, Session& session) {
   check(options);
   const auto runtime = session.make_computing_runtime();
-  const LanguageModel model = load_language_model_for(options.model, options.tokenizer);
+  const LanguageModel model = load_model_to_run(
+      options.model, options.tokenizer, *runtime,
+      {.tokens = std::max<int64_t>(options.context.value_or(options.max_tokens), 1),
+       .kv = kv_type(options.kv)},
+      session);
   if (!model.left_out.empty())
     session.note(fmt::format("text part only: cairn does not run the model's {}", model.left_out));
   const std::vector<Prompt> prompts = prompts_of(options, model);
@@ -182,7 +186,8 @@ int run(const Options& options, Session& session) {
                           {.context = context_of(options, prompts, model, session),
                            .texts = static_cast<int>(prompts.size()),
                            .kv = kv_type(options.kv),
-                           .precision = session.precision()});
+                           .precision = session.precision(),
+                           .activations = session.activations()});
   std::vector<GenerationRequest> requests;
   for (const Prompt& prompt : prompts)
     requests.push_back({generator.open(), prompt.ids, generation});

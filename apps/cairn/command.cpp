@@ -312,20 +312,32 @@ void Command::example(const std::string& lines) const { app_.footer(lines); }
 
 void Command::model(std::string& target, const std::string& help) const {
   option("--model", "PATH", target, help, Need::required);
-  quantize_later();
+  model_options();
 }
 
 void Command::model(std::optional<std::string>& target, const std::string& help) const {
   option("--model", "PATH", target, help);
-  quantize_later();
+  model_options();
 }
 
-// In CLI.md, and not in this version; help does not list it.
-void Command::quantize_later() const {
-  add_text(app_, "--quantize", "TYPE", "", [](const std::string& type) {
-    throw NotInThisVersion(fmt::format(
-        "--quantize {} is not in this version of cairn; it comes with a later one", type));
-  })->group("");
+void Command::model_options() const {
+  std::string& activations = program_.session.common.activations;
+  add_text(app_, "--activations", "TYPE",
+           "what is multiplied with weights in blocks: q8_0, or f32 as it is (default: q8_0)",
+           [&activations](const std::string& type) {
+             if (type != "q8_0" && type != "f32")
+               throw UsageError(fmt::format("--activations {}: q8_0 and f32 are known", type));
+             activations = type;
+           });
+  std::string& quantize = program_.session.common.quantize;
+  add_text(app_, "--quantize", "TYPE",
+           "make the model's matrices blocks while loading: a recipe (Q4_K_M) or a type (q8_0)",
+           [&quantize](const std::string& type) {
+             if (type == "int8")
+               throw NotInThisVersion(
+                   "--quantize int8 is not in this version of cairn; q8_0 has as many bits");
+             quantize = type;
+           });
 }
 
 void Command::run(Action action, Computes computes) const {

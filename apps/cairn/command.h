@@ -85,7 +85,7 @@ class Command {
   void run(Action action, Computes computes = Computes::nothing) const;
 
  private:
-  void quantize_later() const;
+  void model_options() const;
   CLI::App& app_;
   Program& program_;
 };

@@ -7,18 +7,52 @@
 #include "apps/cairn/ids.h"
 #include "cairn/base/file.h"
 #include "cairn/base/names.h"
+#include "cairn/llm/model_memory.h"
 #include "cairn/models/classifier_files.h"
 #include "cairn/runtime/plan.h"
 
 namespace cairn::app {
 
-LanguageModel load_language_model_for(const std::string& path,
-                                      const std::optional<std::string>& tokenizer) {
-  LanguageModel model = load_language_model(path).value();
-  if (!tokenizer) return model;
+namespace {
+
+void replace_tokenizer(LanguageModel& model, const std::optional<std::string>& tokenizer) {
+  if (!tokenizer) return;
   model.tokenizer = tokenizer_of_file(*tokenizer);
   model.bos = model.tokenizer->bos().value_or(model.bos);
   if (const auto eos = model.tokenizer->eos()) model.ends = {*eos};
+}
+
+}  // namespace
+
+LanguageModel load_language_model_for(const std::string& path,
+                                      const std::optional<std::string>& tokenizer) {
+  LanguageModel model = load_language_model(path).value();
+  replace_tokenizer(model, tokenizer);
+  return model;
+}
+
+LanguageModel load_model_to_run(const std::string& path,
+                                const std::optional<std::string>& tokenizer, Runtime& runtime,
+                                const DecoderOptions& cache, Session& session) {
+  const std::string& quantize = session.common.quantize;
+  if (runtime.backend().executes())
+    check_model_memory(
+        path, {.quantize = quantize, .packs = runtime.backend().packs_weights(), .cache = cache});
+  Progress progress = session.progress();
+  LanguageModel model =
+      load_language_model(path, {.runtime = &runtime,
+                                 .quantize = quantize,
+                                 .progress =
+                                     [&](size_t done, size_t all) {
+                                       session.stop.check();
+                                       progress.update([&] {
+                                         return fmt::format("loading {}: {} of {} tensors", path,
+                                                            done, all);
+                                       });
+                                     }})
+          .value();
+  progress.clear();
+  replace_tokenizer(model, tokenizer);
   return model;
 }
 

@@ -6,12 +6,13 @@
 #include <string>
 
 #include "apps/cairn/session.h"
+#include "cairn/llm/decoder.h"
 #include "cairn/models/classifier.h"
 #include "cairn/models/language_model.h"
 
 namespace cairn::app {
 
-// A language model; `tokenizer` replaces the one beside it. Throws Error.
+// A language model as it lies there; `tokenizer` replaces the one beside it. Throws Error.
 LanguageModel load_language_model_for(const std::string& path,
                                       const std::optional<std::string>& tokenizer);
 
@@ -22,6 +23,11 @@ text::ModelTemplate find_template(const std::optional<std::string>& model,
 
 // What --kv names. Throws UsageError.
 KvType kv_type(const std::string& name);
+// A language model that is about to run on `runtime` with this cache, as --quantize has it, after a
+// look at whether there is memory for it. Throws Error.
+LanguageModel load_model_to_run(const std::string& path,
+                                const std::optional<std::string>& tokenizer, Runtime& runtime,
+                                const DecoderOptions& cache, Session& session);
 
 // What an image classifier that `cairn train` wrote says of itself; nothing when the folder's
 // config.json is not of one. Throws Error for one that is damaged.

@@ -32,6 +32,9 @@ struct CommonOptions {
   std::optional<int64_t> threads;        // else CAIRN_THREADS, else one per physical core
   std::string device = {};               // else CAIRN_DEVICE, else the best of devices()
   std::optional<std::string> precision;  // f32, bf16 or f16; else what the command or file says
+  // Of commands that take a model: what products with weights in blocks make of activations.
+  std::string activations = "q8_0";
+  std::string quantize = {};  // and what its matrices become while they are loaded
   std::optional<uint64_t> seed;
   bool quiet = false;
   bool json = false;
@@ -77,6 +80,8 @@ class Session {
   int threads() const;
   // What products are computed in; f32 unless --precision says otherwise.
   DType precision() const;
+  // The block format of activations beside weights in blocks; empty: none.
+  std::string activations() const { return common.activations == "f32" ? "" : common.activations; }
   // A line on stderr; nothing with --quiet.
   void note(std::string_view text) const;
   // "cairn: warning: ..." on stderr, with --quiet too: the results are not what they seem.

@@ -191,7 +191,18 @@ Result<SharedBytes> map_file(const std::string& path) {
   if (address == MAP_FAILED) return file_error("map", path, errno);
   std::shared_ptr<const void> owner(
       address, [size](const void* p) { ::munmap(const_cast<void*>(p), size); });
-  return SharedBytes(std::move(owner), {static_cast<const std::byte*>(address), size});
+  SharedBytes bytes(std::move(owner), {static_cast<const std::byte*>(address), size});
+  bytes.is_mapped_ = true;
+  return bytes;
+}
+
+void SharedBytes::release_pages() const {
+  if (!is_mapped_) return;
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(data());
+  const uintptr_t first = (begin + page - 1) / page * page, end = (begin + size()) / page * page;
+  // A failure costs memory only.
+  if (first < end) ::madvise(reinterpret_cast<void*>(first), end - first, MADV_DONTNEED);
 }
 
 FileWriter::FileWriter(int descriptor, std::string path)

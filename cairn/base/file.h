@@ -23,6 +23,9 @@
 
 namespace cairn {
 
+class SharedBytes;
+Result<SharedBytes> map_file(const std::string& path);
+
 // Read-only bytes and whoever keeps them alive: a mapped file, or a block on the heap.
 class SharedBytes {
  public:
@@ -41,12 +44,19 @@ class SharedBytes {
   const std::shared_ptr<const void>& owner() const { return owner_; }
   // A part that shares the owner. The caller has checked that it lies inside.
   SharedBytes part(size_t offset, size_t size) const {
-    return {owner_, bytes_.subspan(offset, size)};
+    SharedBytes result(owner_, bytes_.subspan(offset, size));
+    result.is_mapped_ = is_mapped_;
+    return result;
   }
+  // Of a mapped file: gives back the memory of the pages that lie inside, which are read again when
+  // they are touched. For who has copied them. Other bytes stay as they are.
+  void release_pages() const;
 
  private:
+  friend Result<SharedBytes> map_file(const std::string& path);
   std::shared_ptr<const void> owner_;
   std::span<const std::byte> bytes_;
+  bool is_mapped_ = false;
 };
 
 // "cannot <action> '<path>': <strerror>; <what to do>".

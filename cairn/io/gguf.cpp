@@ -380,6 +380,10 @@ Result<HostArray> GgufFile::read(std::string_view name) const {
   return read(*entry);
 }
 
+void GgufFile::release_pages(const GgufEntry& entry) const {
+  parts_[entry.part].data.part(entry.offset, entry.bytes).release_pages();
+}
+
 Result<HostArray> GgufFile::read(const GgufEntry& entry) const {
   const Part& part = parts_[entry.part];
   return read_result(part.name, [&] {

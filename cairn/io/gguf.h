@@ -62,6 +62,8 @@ class GgufFile {
   Result<HostArray> read(const GgufEntry& entry) const;
   // The same by name; an error when there is none.
   Result<HostArray> read(std::string_view name) const;
+  // Gives back the memory of a tensor's pages, which are read again when they are touched.
+  void release_pages(const GgufEntry& entry) const;
 
  private:
   struct Part {

@@ -15,6 +15,7 @@
 #include "cairn/ops/movement.h"
 #include "cairn/runtime/plan_memory.h"
 #include "cairn/transforms/precision.h"
+#include "cairn/transforms/quantize.h"
 #include "cairn/transforms/simplify.h"
 
 namespace cairn {
@@ -132,10 +133,11 @@ const Decoder::State::Step& Decoder::State::step(int64_t rows, int64_t tokens) {
   types.push_back({DType::i32, {rows, blocks_of(context())}});
   types.insert(types.end(), 2, {DType::i32, {rows}});
   donated.resize(types.size(), false);
-  const Graph graph =
+  Graph graph =
       trace(with_precision([&](std::span<const Tensor> args) { return build(args, tokens); },
                            options.precision),
             types);
+  if (!options.activations.empty()) graph = with_quantized_activations(graph, options.activations);
   const Hoisted hoisted =
       hoist(simplify(graph), options.pack_weights && runtime.backend().packs_weights());
   const std::vector<Tensor> leaves = leaves_of(hoisted.graph);

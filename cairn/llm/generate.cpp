@@ -7,6 +7,7 @@
 #include "cairn/ops/movement.h"
 #include "cairn/runtime/plan_memory.h"
 #include "cairn/transforms/precision.h"
+#include "cairn/transforms/quantize.h"
 
 namespace cairn {
 struct Generator::State {
@@ -23,6 +24,7 @@ Generator::Generator(Runtime& runtime, Transformer& model, int64_t capacity,
                                {.tokens = capacity,
                                 .kv = options.kv,
                                 .precision = options.precision,
+                                .activations = options.activations,
                                 .pack_weights = options.pack_weights}),
                        0,
                        {}}) {
@@ -48,11 +50,12 @@ void Generator::feed(std::span<const int32_t> ids) {
 Tensor Generator::logits() const { return state_->logits; }
 
 Tensor full_logits(Runtime& runtime, Transformer& model, std::span<const int32_t> ids,
-                   Tensor* hidden, DType precision) {
+                   Tensor* hidden, DType precision, const std::string& activations) {
   Context ctx;
   const Tensor h = model.hidden(ctx, Tensor::from<int32_t>(ids, {1, std::ssize(ids)}));
   const Tensor outputs[] = {squeeze(model.logits(ctx, h), {0}), squeeze(h, {0})};
-  const std::vector<Tensor> wanted = with_precision(outputs, precision);
+  std::vector<Tensor> wanted = with_precision(outputs, precision);
+  if (!activations.empty()) wanted = with_quantized_activations(wanted, activations);
   // The plan that eval finds then; its arguments are the weights and the ids, which are there.
   const auto plan = runtime.cached_plan(wanted, number_nodes(wanted), false);
   check_memory(runtime.backend(), *plan, plan->argument_bytes,

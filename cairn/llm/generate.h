@@ -13,7 +13,8 @@ struct GeneratorOptions {
   // Keep the weights once more in the order that products like best: a token is up to twice as
   // fast for the memory of the weights again.
   bool pack_weights = true;
-  KvType kv = KvType::f32;  // what the cache keeps
+  KvType kv = KvType::f32;           // what the cache keeps
+  std::string activations = "q8_0";  // as in DecoderOptions
 };
 
 class Generator {
@@ -44,6 +45,7 @@ class Generator {
 // f32 (T, V) and, when `hidden` is not null, (T, C) after the final norm: one pass over all ids.
 // Throws Error when there is no memory for it.
 Tensor full_logits(Runtime& runtime, Transformer& model, std::span<const int32_t> ids,
-                   Tensor* hidden = nullptr, DType precision = DType::f32);
+                   Tensor* hidden = nullptr, DType precision = DType::f32,
+                   const std::string& activations = "q8_0");
 
 }  // namespace cairn

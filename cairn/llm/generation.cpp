@@ -25,7 +25,8 @@ DecoderOptions decoder_options(const TextGeneratorOptions& options) {
           .max_sequences = options.texts,
           .context = options.context,
           .kv = options.kv,
-          .precision = options.precision};
+          .precision = options.precision,
+          .activations = options.activations};
 }
 
 }  // namespace

@@ -63,6 +63,7 @@ struct TextGeneratorOptions {
   int texts = 1;        // open at once
   KvType kv = KvType::f32;
   DType precision = DType::f32;
+  std::string activations = "q8_0";  // as in DecoderOptions
 };
 
 class TextGenerator {

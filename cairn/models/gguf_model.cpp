@@ -4,14 +4,21 @@
 
 #include <cstring>
 
+#include "cairn/core/block_format.h"
 #include "cairn/graph/scalar.h"
+#include "cairn/models/block_weights.h"
 #include "cairn/models/gguf_families.h"
 #include "cairn/models/gguf_text.h"
 #include "cairn/ops/elementwise.h"
-#include "cairn/ops/quantize.h"
 
 namespace cairn {
 namespace {
+
+struct FieldOptions {
+  const BlockFormat* format = nullptr;  // to encode it in; null: as it is
+  Runtime* runtime = nullptr;           // as of block_weight()
+  ThreadPool* pool = nullptr;           // to encode with
+};
 
 // The field's rows of the file's tensor: a view where they stand together, else a copy in order.
 HostArray rows_of_field(const HostArray& all, const Field& field, const FilePlace& place) {
@@ -43,7 +50,29 @@ Tensor vector_of_field(const HostArray& all, const Field& field, const FilePlace
   return Tensor(values).named(field.path);
 }
 
-Tensor read_field(const io::GgufFile& file, const Field& field, const FilePlace& place) {
+// Any floats or blocks as f32.
+HostArray numbers_of(const HostArray& rows, const BlockFormat* format) {
+  const int64_t count = rows.shape()[0];
+  if (format) {
+    const int64_t blocks = rows.shape()[1] / format->block_bytes;
+    HostArray values(DType::f32, {count, blocks * format->block_elements});
+    decode_blocks(*format, static_cast<const uint8_t*>(rows.data()), count * blocks,
+                  values.mutable_span<float>().data());
+    return values;
+  }
+  if (rows.dtype() == DType::f32) return rows;
+  HostArray values(DType::f32, rows.shape());
+  float* out = values.mutable_span<float>().data();
+  visit_dtype(rows.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const T* in = static_cast<const T*>(rows.data());
+    for (int64_t i = 0; i < rows.elements(); ++i) out[i] = cast_element<float>(in[i]);
+  });
+  return values;
+}
+
+Tensor read_field(const io::GgufFile& file, const Field& field, const FilePlace& place,
+                  const FieldOptions& options) {
   const io::GgufEntry* entry = file.tensor(place.name);
   if (!entry)
     throw_error(
@@ -63,12 +92,22 @@ Tensor read_field(const io::GgufFile& file, const Field& field, const FilePlace&
                               place.name, entry->type->name));
     return vector_of_field(all, field, place);
   }
-  const Tensor leaf = Tensor(rows_of_field(all, field, place)).named(field.path);
-  if (format) return dequantize(leaf, format->name);
+  const HostArray rows = rows_of_field(all, field, place);
+  if (options.format && options.format != format) {
+    const HostArray bytes = encoded(numbers_of(rows, format), *options.format, *options.pool);
+    file.release_pages(*entry);
+    return block_weight(bytes, *options.format, field.path, options.runtime);
+  }
+  if (format) {
+    Tensor blocks = block_weight(rows, *format, field.path, options.runtime);
+    if (options.runtime || place.paired_heads) file.release_pages(*entry);
+    return blocks;
+  }
+  const Tensor leaf = Tensor(rows).named(field.path);
   return leaf.dtype() == DType::f32 ? leaf : cast(leaf, DType::f32);
 }
 
-LanguageModel load(const io::GgufFile& file) {
+LanguageModel load(const io::GgufFile& file, const LoadOptions& options) {
   const TransformerConfig config = parse_gguf_config(file).value();
   const NameMap names = gguf_names(config);
   // Before a model of as many layers is built: the last of them must be in the file.
@@ -81,8 +120,30 @@ LanguageModel load(const io::GgufFile& file) {
                     last, config.layers));
   LanguageModel model;
   model.transformer = std::make_unique<Transformer>(config);
-  for (const Field& field : fields(*model.transformer))
-    *field.tensor = read_field(file, field, names(field.path));
+  std::optional<WeightFormats> formats;
+  if (!options.quantize.empty()) formats = WeightFormats::parse(options.quantize, config).value();
+  std::optional<ThreadPool> own_pool;
+  if (formats && !options.runtime) own_pool.emplace(physical_cores());
+  ThreadPool* pool = options.runtime ? &options.runtime->pool() : own_pool ? &*own_pool : nullptr;
+  const std::vector<Field> all = fields(*model.transformer);
+  for (size_t i = 0; i < all.size(); ++i) {
+    const Field& field = all[i];
+    if (options.progress) options.progress(i, all.size());
+    FieldOptions how{nullptr, options.runtime, pool};
+    if (formats) how.format = formats->format_of(field.path, field.tensor->shape());
+    // Of tables rows are read, so they stay in order; a head that shares one has it in panels.
+    const bool is_table = field.path == "tokens.weight" || field.path == "positions.weight";
+    if (is_table) how.runtime = nullptr;
+    *field.tensor = read_field(file, field, names(field.path), how);
+    if (field.path != "tokens.weight" || !config.tied || !options.runtime) continue;
+    const Node& decoded = field.tensor->node();
+    if (decoded.op() != Op::dequantize) continue;
+    const BlockFormat& format = *find_block_format(decoded.attrs().text(Attr::format));
+    model.transformer->keep_head_apart(
+        block_weight(decoded.input(0).host(), format, "head.weight", options.runtime));
+    if (const io::GgufEntry* entry = file.tensor(names(field.path).name))
+      file.release_pages(*entry);
+  }
   if (has_gguf_tokenizer(file)) {
     model.tokenizer = gguf_tokenizer(file).value();
     model.bos = model.tokenizer->bos().value_or(-1);
@@ -93,11 +154,12 @@ LanguageModel load(const io::GgufFile& file) {
 
 }  // namespace
 
-Result<LanguageModel> load_gguf_model(const std::filesystem::path& path) {
+Result<LanguageModel> load_gguf_model(const std::filesystem::path& path,
+                                      const LoadOptions& options) {
   const auto file = io::GgufFile::open(path.string());
   if (!file) return file.error();
   try {
-    return load(file.value());
+    return load(file.value(), options);
   } catch (const InternalError&) {
     throw;
   } catch (const Error& error) {

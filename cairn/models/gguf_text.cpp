@@ -98,7 +98,10 @@ std::optional<std::string> text_of(const io::GgufFile& file, const std::string& 
 
 }  // namespace
 
-bool has_gguf_tokenizer(const io::GgufFile& file) { return file.find("tokenizer.ggml.model"); }
+bool has_gguf_tokenizer(const io::GgufFile& file) {
+  const auto model = text_of(file, "tokenizer.ggml.model");
+  return model && model != "none" && model != "no_vocab";
+}
 
 Result<std::unique_ptr<text::Tokenizer>> gguf_tokenizer(const io::GgufFile& file) {
   try {

@@ -8,6 +8,7 @@
 #include "cairn/io/llama2c.h"
 #include "cairn/io/probe.h"
 #include "cairn/io/safetensors_folder.h"
+#include "cairn/models/block_weights.h"
 #include "cairn/models/families.h"
 #include "cairn/models/gguf_model.h"
 #include "cairn/models/gguf_text.h"
@@ -54,7 +55,28 @@ std::string decoder_prefix(const io::TensorFile& file) {
   return "model.";
 }
 
-Result<LanguageModel> load_hf(const fs::path& folder) {
+// What load_fields keeps of the weights of `model`, by the options.
+Result<KeepField> kept_fields(Transformer& model, const LoadOptions& options) {
+  if (options.quantize.empty()) return KeepField();
+  auto formats = WeightFormats::parse(options.quantize, model.config());
+  if (!formats) return formats.error();
+  const auto pool = options.runtime ? nullptr : std::make_shared<ThreadPool>(physical_cores());
+  return KeepField([formats = formats.value(), options, pool, &model, all = fields(model).size(),
+                    done = size_t{0}](const Field& field, const HostArray& values) mutable {
+    if (options.progress) options.progress(done++, all);
+    const BlockFormat* format = formats.format_of(field.path, values.shape());
+    if (!format) return Tensor(values).named(field.path);
+    const HostArray bytes =
+        encoded(values, *format, options.runtime ? options.runtime->pool() : *pool);
+    // Of tables rows are read, so they stay in order; a head that shares one has it in panels.
+    const bool is_table = field.path == "tokens.weight" || field.path == "positions.weight";
+    if (field.path == "tokens.weight" && model.config().tied && options.runtime)
+      model.keep_head_apart(block_weight(bytes, *format, "head.weight", options.runtime));
+    return block_weight(bytes, *format, field.path, is_table ? nullptr : options.runtime);
+  });
+}
+
+Result<LanguageModel> load_hf(const fs::path& folder, const LoadOptions& options) {
   auto text = read_file((folder / "config.json").string(), 1 << 24);
   if (!text) return text.error();
   auto config = parse_hf_config(text.value());
@@ -74,7 +96,9 @@ Result<LanguageModel> load_hf(const fs::path& folder) {
   LanguageModel model;
   model.left_out = config.value().left_out;
   model.transformer = std::make_unique<Transformer>(c);
-  if (auto status = load_fields(*model.transformer, file.value(), names); !status)
+  const auto keep = kept_fields(*model.transformer, options);
+  if (!keep) return keep.error();
+  if (auto status = load_fields(*model.transformer, file.value(), names, keep.value()); !status)
     return Error(fmt::format("{}: {}", folder.string(), status.error().what()));
   if (auto status = read_token_ids(folder, nlohmann::json::parse(text.value()), model); !status)
     return status.error();
@@ -156,18 +180,17 @@ Result<LanguageModel> load_llama2c(const fs::path& path) {
   return model;
 }
 
-// By what it begins with: some programs keep files under names of their own.
-bool is_gguf(const fs::path& path) {
+}  // namespace
+
+bool is_gguf_file(const fs::path& path) {
   const auto probe = io::probe_file(path.string());
   return probe && probe.value().kind == io::FileKind::gguf;
 }
 
-}  // namespace
-
-Result<LanguageModel> load_language_model(const fs::path& path) {
+Result<LanguageModel> load_language_model(const fs::path& path, const LoadOptions& options) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) {
-    if (fs::exists(path / "config.json")) return load_hf(path);
+    if (fs::exists(path / "config.json")) return load_hf(path, options);
     return Error(fmt::format(
         "{} has no config.json; expected a Hugging Face folder, a folder that cairn train wrote, "
         "a GGUF file or a llama2.c .bin file",
@@ -175,8 +198,13 @@ Result<LanguageModel> load_language_model(const fs::path& path) {
   }
   if (!fs::exists(path, ignored))
     return Error(fmt::format("{}: no such file or folder", path.string()));
-  if (path.extension() == ".bin") return load_llama2c(path);
-  if (is_gguf(path)) return load_gguf_model(path);
+  if (path.extension() == ".bin") {
+    if (!options.quantize.empty())
+      return Error(
+          fmt::format("{}: llama2.c files are not quantized; convert it first", path.string()));
+    return load_llama2c(path);
+  }
+  if (is_gguf_file(path)) return load_gguf_model(path, options);
   return Error(
       fmt::format("{} is not a model that cairn reads; expected a Hugging Face folder, a GGUF file "
                   "or a llama2.c "
@@ -189,7 +217,7 @@ Result<std::unique_ptr<text::Tokenizer>> load_model_tokenizer(const fs::path& pa
   if (fs::is_directory(path, ignored)) return text::load_tokenizer(path);
   if (!fs::exists(path, ignored))
     return Error(fmt::format("{}: no such file or folder", path.string()));
-  if (is_gguf(path)) {
+  if (is_gguf_file(path)) {
     const auto file = io::GgufFile::open(path.string());
     if (!file) return file.error();
     auto tokenizer = gguf_tokenizer(file.value());
@@ -204,7 +232,7 @@ Result<text::ModelTemplate> load_model_template(const fs::path& path, bool with_
   if (fs::is_directory(path, ignored)) return text::load_model_template(path, with_tools);
   if (!fs::exists(path, ignored))
     return Error(fmt::format("{}: no such file or folder", path.string()));
-  if (!is_gguf(path))
+  if (!is_gguf_file(path))
     return Error(
         fmt::format("{}: only Hugging Face folders and GGUF files have chat templates; name one "
                     "with --template FILE",

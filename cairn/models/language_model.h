@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,10 +23,25 @@ struct LanguageModel {
   bool is_end(int id) const { return std::ranges::find(ends, id) != ends.end(); }
 };
 
+struct LoadOptions {
+  // Where the model will run: matrices in blocks are put in the order that its products read
+  // (compiler/block_panels.h) while they are loaded, so that there is one copy of them. Null: as
+  // the file has them.
+  Runtime* runtime = nullptr;
+  // A recipe (Q4_K_M) or a block type: what matrices become while they are loaded. Empty: nothing.
+  std::string quantize = {};
+  // Called with the number of weights that are loaded, and of all.
+  std::function<void(size_t done, size_t all)> progress = nullptr;
+};
+
 // A Hugging Face folder (config.json, generation_config.json, model.safetensors or its shards,
 // tokenizer) or a llama2.c .bin (with a tok*.bin beside it), whose weights become f32, or a GGUF
 // file (gguf_model.h). The Error names the file and what is wrong with it.
-Result<LanguageModel> load_language_model(const std::filesystem::path& path);
+Result<LanguageModel> load_language_model(const std::filesystem::path& path,
+                                          const LoadOptions& options = {});
+
+// By what it begins with: some programs keep such files under names of their own.
+bool is_gguf_file(const std::filesystem::path& path);
 
 // Of a model as above, without its weights. The Error says that there is none, too.
 Result<std::unique_ptr<text::Tokenizer>> load_model_tokenizer(const std::filesystem::path& path);

@@ -47,7 +47,8 @@ Shape file_shape(const Shape& field, const FilePlace& place) {
   return shape;
 }
 
-Status load_fields(Module& module, const io::TensorFile& file, const NameMap& map) {
+Status load_fields(Module& module, const io::TensorFile& file, const NameMap& map,
+                   const KeepField& keep) {
   for (const Field& field : fields(module)) {
     const FilePlace place = map(field.path);
     if (!file.has(place.name))
@@ -71,7 +72,7 @@ Status load_fields(Module& module, const io::TensorFile& file, const NameMap& ma
         for (int64_t c = 0; c < window.columns; ++c)
           out[r * window.columns + c] = cast_element<float>(in[window.at(r, c)]) + added;
     });
-    *field.tensor = Tensor(values).named(field.path);
+    *field.tensor = keep ? keep(field, values) : Tensor(values).named(field.path);
   }
   return Nothing{};
 }

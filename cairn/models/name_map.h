@@ -34,8 +34,11 @@ using NameMap = std::function<FilePlace(const std::string& field_path)>;
 Shape file_shape(const Shape& field, const FilePlace& place);
 
 // Fills every field from the file, as f32. The Error names the tensor that is missing, or of the
-// wrong shape or type. Tensors of the file that no field asks for are ignored.
-Status load_fields(Module& module, const io::TensorFile& file, const NameMap& map);
+// wrong shape or type. Tensors of the file that no field asks for are ignored. `keep` makes of a
+// field's numbers what is kept of them; null: a leaf.
+using KeepField = std::function<Tensor(const Field& field, const HostArray& values)>;
+Status load_fields(Module& module, const io::TensorFile& file, const NameMap& map,
+                   const KeepField& keep = nullptr);
 
 // The tensors of a file for these fields and values (one per field, f32), joined and transposed
 // when their turn comes.

@@ -93,8 +93,8 @@ TEST_F(GgufModelTest, BlocksAreTheirNumbers) {
     ASSERT_EQ(run({"quantize", "m.gguf", "q.gguf", "--type", type}).status, 0);
     ASSERT_EQ(run({"convert", "q.gguf", "f.gguf", "--dtype", "f32"}).status, 0);
     for (const std::string file : {"q", "f"})
-      ASSERT_EQ(run({"eval", "logits", "--model", file + ".gguf", "--ids", "1,3,4,5,9", "--out",
-                     file + ".npy"})
+      ASSERT_EQ(run({"eval", "logits", "--model", file + ".gguf", "--activations", "f32", "--ids",
+                     "1,3,4,5,9", "--out", file + ".npy"})
                     .status,
                 0);
     const HostArray q = io::read_npy(path("q.npy")).value();

@@ -1,0 +1,37 @@
+// Weights in block formats: in the order that products read, and made while a model is loaded.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "cairn/core/block_format.h"
+#include "cairn/core/host_array.h"
+#include "cairn/models/transformer.h"
+
+namespace cairn {
+
+// The numbers of u8[N, bytes of a row], for a field of that name. With a runtime whose products
+// read such weights in panels (compiler/block_panels.h) these are made now, and `bytes` are needed
+// no longer; without one they are what is kept.
+Tensor block_weight(const HostArray& bytes, const BlockFormat& format, const std::string& name,
+                    Runtime* runtime);
+
+// What `--quantize TYPE` makes of a model's fields: a recipe of quant/recipe.h, or one block type
+// for every matrix.
+class WeightFormats {
+ public:
+  // The Error names the recipes and types that there are.
+  static Result<WeightFormats> parse(std::string_view type, const TransformerConfig& config);
+  // Null: the field stays as it is.
+  const BlockFormat* format_of(const std::string& field, const Shape& shape) const;
+
+ private:
+  struct Wanted;
+  std::shared_ptr<const Wanted> wanted_;
+};
+
+// f32 [N, K] in blocks: u8[N, bytes of a row], with a search for the scales (quant/encode.h).
+HostArray encoded(const HostArray& values, const BlockFormat& format, ThreadPool& pool);
+
+}  // namespace cairn

@@ -1,0 +1,21 @@
+// What the weights of a model take.
+#pragma once
+
+#include <cstdint>
+
+#include "cairn/models/transformer.h"
+
+namespace cairn {
+
+struct WeightBytes {
+  uint64_t all = 0;
+  // Of matrices that a token is multiplied with, which decoding reads from end to end: all but
+  // tables of which it takes a row.
+  uint64_t products = 0;
+  uint64_t in_blocks = 0;  // of those, in block formats
+  int64_t product_elements = 0;
+};
+// Of the values that weights are made of: of blocks their bytes.
+WeightBytes weight_bytes(Transformer& model);
+
+}  // namespace cairn
