@@ -111,9 +111,6 @@ class Bench {
     const Roofs roofs = measure_roofs(machine_info(), runtime->pool(), kProbeSeconds);
     const int64_t most = *std::ranges::max_element(batches_);
     const int64_t length = options_.depth + std::max(options_.prompt, options_.generate) + 1;
-    if (!config.rotary && length > config.context)
-      throw_error(
-          fmt::format("{} tokens do not fit the model's context of {}", length, config.context));
     const DecoderOptions cache = {.tokens = most * length,
                                   .max_sequences = static_cast<int>(most),
                                   .context = length,

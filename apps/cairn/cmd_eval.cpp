@@ -19,6 +19,7 @@
 #include "cairn/runtime/plan_memory.h"
 #include "cairn/train/data.h"
 #include "cairn/transforms/precision.h"
+#include "cairn/transforms/quantize.h"
 
 namespace cairn::app {
 namespace {
@@ -79,19 +80,53 @@ struct PerplexityOptions {
   std::optional<int64_t> context, stride;
 };
 
-// (ids, targets) i32 (T) → loss of each target (T), log probabilities (T, V). Targets of -100 count
-// nothing.
-Function scores_of(Transformer& model, DType precision) {
-  const auto scores = [&model](std::span<const Tensor> args) {
-    Context ctx;
-    const Tensor hidden = model.hidden(ctx, reshape(args[0], {1, -1}));
-    const Tensor logits = squeeze(model.logits(ctx, hidden), {0});
-    const Tensor log_probabilities = log_softmax(logits);
-    return std::vector<Tensor>{nll_loss(log_probabilities, args[1], {.reduction = Reduction::none}),
-                               log_probabilities};
-  };
-  return compile(with_precision(scores, precision));
-}
+// What runs one model over windows. States are computed of a window at once, and scores of some of
+// its tokens at a time, as those of a whole one may take gigabytes.
+class WindowScores {
+ public:
+  WindowScores(Transformer& model, Runtime& runtime, int64_t context, int64_t rows,
+               const Session& session)
+      : runtime_(runtime), rows_(rows), width_(model.config().width) {
+    const auto made = [&](TensorFunction fn) {
+      fn = with_precision(std::move(fn), session.precision());
+      if (!session.activations().empty())
+        fn = with_quantized_activations(std::move(fn), session.activations());
+      return compile(std::move(fn));
+    };
+    states_of_ = made([&model](std::span<const Tensor> args) {
+      Context ctx;
+      return std::vector<Tensor>{squeeze(model.hidden(ctx, reshape(args[0], {1, -1})), {0})};
+    });
+    // (states (R, C), targets i32 (R)) → loss of each target (R), log probabilities (R, V). Targets
+    // of -100 count nothing.
+    scores_of_ = made([&model](std::span<const Tensor> args) {
+      Context ctx;
+      const Tensor log_probabilities = log_softmax(model.logits(ctx, args[0]));
+      return std::vector<Tensor>{
+          nll_loss(log_probabilities, args[1], {.reduction = Reduction::none}), log_probabilities};
+    });
+    const TensorType ids{DType::i32, {context}};
+    const auto plan = states_of_.plan(runtime, std::span(&ids, 1), false);
+    check_memory(runtime.backend(), *plan, plan->argument_bytes,
+                 fmt::format("one pass over a window of {} tokens", context), "lower --context");
+  }
+
+  void begin(const HostArray& window) {
+    states_ = states_of_(runtime_, {Tensor(window)})[0].host();
+  }
+  // Of so many tokens from `first` on.
+  std::vector<Tensor> at(int64_t first, const HostArray& targets) {
+    const float* from = states_.span<float>().data() + first * width_;
+    const HostArray states(DType::f32, {rows_, width_}, states_.owner(), from);
+    return scores_of_(runtime_, {Tensor(states), Tensor(targets)});
+  }
+
+ private:
+  Runtime& runtime_;
+  int64_t rows_, width_;
+  Function states_of_, scores_of_;
+  HostArray states_;
+};
 
 // Log probabilities (T, V) of the other model and of this one → KL(other || this) and whether both
 // prefer the same token, (T) each.
@@ -133,17 +168,12 @@ int run_perplexity(const PerplexityOptions& options, Session& session) {
   const auto count = static_cast<int64_t>(ids.size());
   if (count < 2)
     throw_error(fmt::format("'{}' has {} tokens; a perplexity needs two", options.file, count));
-  Function scores = scores_of(*model.transformer, session.precision());
-  Function other_scores;
-  if (other) other_scores = scores_of(*other->transformer, session.precision());
+  // As many tokens at a time as have 64 MiB of scores.
+  const int64_t rows = std::clamp<int64_t>((1 << 24) / config.vocabulary, 1, context);
+  WindowScores scores(*model.transformer, *runtime, context, rows, session);
+  std::optional<WindowScores> other_scores;
+  if (other) other_scores.emplace(*other->transformer, *runtime, context, rows, session);
   Function compare = comparison();
-  for (Function* pass : {&scores, other ? &other_scores : nullptr}) {
-    if (!pass) continue;
-    const std::vector<TensorType> types(2, {DType::i32, {context}});
-    const auto plan = pass->plan(*runtime, types, false);
-    check_memory(runtime->backend(), *plan, plan->argument_bytes,
-                 fmt::format("one pass over a window of {} tokens", context), "lower --context");
-  }
 
   // Every token but the first is predicted once: windows of `context` tokens advance by `stride`,
   // and each counts the targets that no window before it has. The last window is filled up; what
@@ -152,42 +182,50 @@ int run_perplexity(const PerplexityOptions& options, Session& session) {
   int64_t counted = 0;
   Progress progress = session.progress();
   for (int64_t begin = 0; counted < count - 1; begin += stride) {
-    HostArray window(DType::i32, {context}), targets(DType::i32, {context});
-    const auto in = window.mutable_span<int32_t>(), wanted = targets.mutable_span<int32_t>();
-    const int64_t first =
-        counted + 1 - 1 - begin;  // of the window's targets, the first that is new
-    int64_t fresh = 0;
-    for (int64_t i = 0; i < context; ++i) {
-      const int64_t at = begin + i;
-      in[static_cast<size_t>(i)] = at < count ? ids[static_cast<size_t>(at)] : 0;
-      const bool counts = i >= first && at + 1 < count;
-      wanted[static_cast<size_t>(i)] = counts ? ids[static_cast<size_t>(at + 1)] : -100;
-      fresh += counts;
-    }
-    const auto own = scores(*runtime, {Tensor(window), Tensor(targets)});
-    const HostArray losses = own[0].host();
-    std::optional<HostArray> divergence, same;
-    if (other) {
-      const auto theirs = other_scores(*runtime, {Tensor(window), Tensor(targets)});
-      const auto both = compare(*runtime, {theirs[1], own[1]});
-      divergence = both[0].host();
-      same = both[1].host();
-    }
-    for (int64_t i = first; i < first + fresh; ++i) {
-      if (!std::isfinite(losses.at(i)))
-        throw_error(
-            fmt::format("the model's loss of token {} is {}; its weights or its scores are "
-                        "not finite",
-                        begin + i + 1, losses.at(i)));
-      loss += losses.at(i);
-      if (!other) continue;
-      if (!std::isfinite(divergence->at(i)))
-        throw_error(
-            fmt::format("the KL divergence at token {} is {}; the weights of '{}' or its "
-                        "scores are not finite",
-                        begin + i + 1, divergence->at(i), *options.against));
-      kl += divergence->at(i);
-      agree += same->at(i);
+    HostArray window(DType::i32, {context});
+    const auto in = window.mutable_span<int32_t>();
+    for (int64_t i = 0; i < context; ++i)
+      in[static_cast<size_t>(i)] = begin + i < count ? ids[static_cast<size_t>(begin + i)] : 0;
+    // Of the window's targets, the first that is new and the last that there is.
+    const int64_t first = counted - begin, last = std::min(context, count - 1 - begin);
+    const int64_t fresh = last - first;
+    scores.begin(window);
+    if (other) other_scores->begin(window);
+    for (int64_t next = first; next < last; next += rows) {
+      // The last tokens of a window begin before those that are due.
+      const int64_t from = std::min(next, context - rows), to = std::min(next + rows, last);
+      HostArray targets(DType::i32, {rows});
+      const auto wanted = targets.mutable_span<int32_t>();
+      for (int64_t i = 0; i < rows; ++i) {
+        const bool counts = from + i >= next && from + i < to;
+        wanted[static_cast<size_t>(i)] =
+            counts ? ids[static_cast<size_t>(begin + from + i + 1)] : -100;
+      }
+      const auto own = scores.at(from, targets);
+      const HostArray losses = own[0].host();
+      std::optional<HostArray> divergence, same;
+      if (other) {
+        const auto both = compare(*runtime, {other_scores->at(from, targets)[1], own[1]});
+        divergence = both[0].host();
+        same = both[1].host();
+      }
+      for (int64_t i = next - from; i < to - from; ++i) {
+        const int64_t token = begin + from + i + 1;
+        if (!std::isfinite(losses.at(i)))
+          throw_error(
+              fmt::format("the model's loss of token {} is {}; its weights or its scores are "
+                          "not finite",
+                          token, losses.at(i)));
+        loss += losses.at(i);
+        if (!other) continue;
+        if (!std::isfinite(divergence->at(i)))
+          throw_error(
+              fmt::format("the KL divergence at token {} is {}; the weights of '{}' or its "
+                          "scores are not finite",
+                          token, divergence->at(i), *options.against));
+        kl += divergence->at(i);
+        agree += same->at(i);
+      }
     }
     counted += fresh;
     progress.update([&] {
@@ -223,6 +261,8 @@ struct AccuracyOptions {
 };
 
 int run_accuracy(const AccuracyOptions& options, Session& session) {
+  if (!session.common.quantize.empty())
+    throw UsageError("--quantize is for language models; a classifier runs as it is");
   const auto runtime = session.make_computing_runtime();
   const auto model = load_classifier(options.model);
   if (!model)

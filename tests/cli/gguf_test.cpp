@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "cairn/io/gguf.h"
 #include "cairn/io/npy.h"
@@ -103,6 +104,57 @@ TEST_F(GgufModelTest, BlocksAreTheirNumbers) {
     for (int64_t i = 0; i < q.elements(); ++i) most = std::max(most, std::fabs(f.at(i)));
     for (int64_t i = 0; i < q.elements(); ++i) ASSERT_NEAR(q.at(i), f.at(i), 1e-4 * most) << type;
   }
+}
+
+// Quantized while loading: the numbers of a file that `cairn quantize` wrote.
+TEST_F(GgufModelTest, QuantizedWhileLoadingAsByTheCommand) {
+  for (const std::string type : {"Q8_0", "Q4_0"}) {
+    ASSERT_EQ(run({"quantize", "m.gguf", "q.gguf", "--type", type}).status, 0);
+    const auto logits = [&](std::vector<std::string> model, const std::string& out) {
+      std::vector<std::string> line = {"eval", "logits", "--ids", "1,3,4,5,9", "--out", out};
+      line.insert(line.end(), model.begin(), model.end());
+      EXPECT_EQ(run(line).status, 0);
+      return io::read_npy(path(out)).value();
+    };
+    const HostArray file = logits({"--model", "q.gguf"}, "a.npy");
+    const HostArray loaded = logits({"--model", "m.gguf", "--quantize", type}, "b.npy");
+    const HostArray folder =
+        logits({"--model", golden_path("families/qwen2").string(), "--quantize", type}, "c.npy");
+    // Rows that no block divides stay as they are here, and become f16 there.
+    for (int64_t i = 0; i < file.elements(); ++i) {
+      ASSERT_NEAR(loaded.at(i), file.at(i), 0.02) << type;
+      ASSERT_EQ(loaded.at(i), folder.at(i)) << type;
+    }
+  }
+  EXPECT_TRUE(fails(run({"generate", "--model", "m.gguf", "--ids", "1", "--quantize", "Q9"}), 1,
+                    "weights cannot become 'Q9'"));
+}
+
+TEST_F(GgufModelTest, SpeedsOfAModel) {
+  const Ran ran =
+      run({"bench",    "llm",     "--model",   "m.gguf",  "--prompt", "8",    "--generate",
+           "4",        "--depth", "3",         "--batch", "1,2",      "--kv", "f32",
+           "--repeat", "2",       "--threads", "1",       "--peers",  "none", "--json"});
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  std::istringstream lines(ran.out);
+  std::vector<nlohmann::json> tests;
+  for (std::string line; std::getline(lines, line);) tests.push_back(nlohmann::json::parse(line));
+  ASSERT_EQ(tests.size(), 3u);
+  EXPECT_EQ(tests[0]["test"], "prefill");
+  EXPECT_EQ(tests[0]["tokens"], 8);
+  EXPECT_EQ(tests[2]["test"], "decode");
+  EXPECT_EQ(tests[2]["batch"], 2);
+  for (const auto& test : tests) {
+    EXPECT_GT(test["tokens_per_s"]["median"], 0);
+    EXPECT_GE(test["tokens_per_s"]["max"], test["tokens_per_s"]["min"]);
+    EXPECT_TRUE(test["peers"]["llama.cpp"].is_null());
+    EXPECT_EQ(test["threads"], 1);
+    EXPECT_EQ(test["depth"], 3);
+    EXPECT_GT(test["resident_bytes"], 1 << 20);
+  }
+  EXPECT_TRUE(tests[0].contains("percent_of_peak"));
+  EXPECT_TRUE(tests[1].contains("percent_of_bandwidth"));
+  EXPECT_TRUE(fails(run({"bench", "llm", "--model", "m.gguf", "--batch", "0"}), 2, "--batch 0"));
 }
 
 TEST_F(GgufModelTest, Stories260K) {

@@ -194,7 +194,7 @@ TEST_F(ModelsTest, SizesBeyondMemoryAreRefused) {
     EXPECT_TRUE(fails(ran, 1, what));
     EXPECT_NE(ran.err.find(" GiB are available; "), std::string::npos) << ran.err;
   };
-  refused(generate({"--ids", "1", "--max-tokens", "1999999998"}), "a cache of 1999999999 tokens");
+  refused(generate({"--ids", "1", "--max-tokens", "1999999998"}), "tokens 119.2 GiB");
   refused(run({"eval", "perplexity", "--model", "llama", "--file", "story.txt", "--context",
                "500000000"}),
           "one pass over a window of 500000000 tokens takes");

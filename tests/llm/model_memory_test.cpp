@@ -1,0 +1,72 @@
+// What a model takes, from its headers, and what is said when there is less.
+#include "cairn/llm/model_memory.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cairn/models/language_model.h"
+#include "cairn/models/weights.h"
+#include "tests/support/checked_runtime.h"
+#include "tests/support/test_data.h"
+
+namespace cairn {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+const std::filesystem::path kFile = test::golden_path("families/qwen3/model.gguf");
+const std::filesystem::path kFolder = test::golden_path("families/qwen3");
+
+std::string complaint(const std::filesystem::path& model, const MemoryQuestion& asked,
+                      uint64_t available) {
+  try {
+    check_model_memory(model, asked, available);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(ModelMemory, WeightsAreThoseThatAreLoaded) {
+  for (const auto& path : {kFile, kFolder}) {
+    const LanguageModel model = load_language_model(path).value();
+    const ModelMemory memory = model_memory(path, {.packs = false}).value();
+    EXPECT_EQ(memory.weights, weight_bytes(*model.transformer).all) << path;
+    EXPECT_EQ(memory.cache, 0u);
+  }
+}
+
+TEST(ModelMemory, PackingAndTheCacheCount) {
+  const ModelMemory plain = model_memory(kFolder, {.packs = false}).value();
+  const ModelMemory packed =
+      model_memory(kFolder, {.packs = true, .cache = {.tokens = 1000}}).value();
+  EXPECT_GT(packed.weights, plain.weights * 19 / 10);
+  EXPECT_EQ(packed.cache,
+            Decoder::pool_bytes(load_language_model(kFolder).value().transformer->config(),
+                                {.tokens = 1000}));
+  EXPECT_LT(model_memory(kFolder, {.quantize = "q8_0", .packs = false}).value().weights,
+            plain.weights);
+}
+
+TEST(ModelMemory, SaysWhatWouldFit) {
+  const MemoryQuestion asked = {.cache = {.tokens = 1 << 20}};
+  const ModelMemory memory = model_memory(kFolder, asked).value();
+  EXPECT_EQ(complaint(kFolder, asked, memory.total()), "");
+  EXPECT_THAT(complaint(kFolder, asked, memory.total() - 1),
+              AllOf(HasSubstr("of memory (weights"), HasSubstr("a cache of 1048576 tokens"),
+                    HasSubstr("are available; it would fit with"),
+                    HasSubstr("a context of 524288 tokens")));
+  EXPECT_THAT(complaint(kFolder, asked, 1000), HasSubstr("take a smaller model"));
+  const MemoryQuestion weights_alone = {};
+  EXPECT_THAT(
+      complaint(kFolder, weights_alone, model_memory(kFolder, weights_alone).value().total() - 1),
+      HasSubstr("it would fit with --quantize Q8_0"));
+}
+
+TEST(ModelMemory, NothingIsSaidWhereNothingIsKnown) {
+  check_model_memory(kFolder, {.cache = {.tokens = 1 << 20}}, std::nullopt);
+}
+
+}  // namespace
+}  // namespace cairn
