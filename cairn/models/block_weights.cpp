@@ -16,14 +16,24 @@
 namespace cairn {
 
 Tensor block_weight(const HostArray& bytes, const BlockFormat& format, const std::string& name,
-                    Runtime* runtime) {
+                    Runtime* runtime, const std::function<void()>& packed) {
   if (!runtime || !runtime->backend().packs_weights() || !tile::has_product_kernel(format))
     return dequantize(Tensor(bytes).named(name), format.name);
   const int64_t rows = bytes.shape()[0], row_bytes = bytes.shape()[1];
   const TensorType type{DType::u8, block_panels_shape(format, rows, row_bytes)};
   const auto buffer = runtime->allocator().allocate(type.bytes());
-  write_block_panels(format, static_cast<const uint8_t*>(bytes.data()), rows, row_bytes,
-                     static_cast<uint8_t*>(buffer->data), runtime->pool());
+  // Some MB at a time, so that a mapped file need not be in memory beside its panels.
+  constexpr int64_t kSlab = 2048;  // rows: whole panels
+  static_assert(kSlab % tile::kBlockPanelRows == 0);
+  const int64_t panel_bytes = type.shape[1] * type.shape[2];
+  for (int64_t row = 0; row < rows; row += kSlab) {
+    write_block_panels(
+        format, static_cast<const uint8_t*>(bytes.data()) + row * row_bytes,
+        std::min(kSlab, rows - row), row_bytes,
+        static_cast<uint8_t*>(buffer->data) + row / tile::kBlockPanelRows * panel_bytes,
+        runtime->pool());
+    if (packed) packed();
+  }
   const Tensor panels = Tensor::leaf(type, buffer, name);
   return dequantize(from_block_panels(panels, format, rows), format.name);
 }

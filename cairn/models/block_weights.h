@@ -1,6 +1,7 @@
 // Weights in block formats: in the order that products read, and made while a model is loaded.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -13,9 +14,10 @@ namespace cairn {
 
 // The numbers of u8[N, bytes of a row], for a field of that name. With a runtime whose products
 // read such weights in panels (compiler/block_panels.h) these are made now, and `bytes` are needed
-// no longer; without one they are what is kept.
+// no longer; without one they are what is kept. `packed` is called while panels are made, each time
+// that some more of `bytes` have been read.
 Tensor block_weight(const HostArray& bytes, const BlockFormat& format, const std::string& name,
-                    Runtime* runtime);
+                    Runtime* runtime, const std::function<void()>& packed = nullptr);
 
 // What `--quantize TYPE` makes of a model's fields: a recipe of quant/recipe.h, or one block type
 // for every matrix.

@@ -99,9 +99,9 @@ Tensor read_field(const io::GgufFile& file, const Field& field, const FilePlace&
     return block_weight(bytes, *options.format, field.path, options.runtime);
   }
   if (format) {
-    Tensor blocks = block_weight(rows, *format, field.path, options.runtime);
-    if (options.runtime || place.paired_heads) file.release_pages(*entry);
-    return blocks;
+    if (place.paired_heads) file.release_pages(*entry);
+    return block_weight(rows, *format, field.path, options.runtime,
+                        [&] { file.release_pages(*entry); });
   }
   const Tensor leaf = Tensor(rows).named(field.path);
   return leaf.dtype() == DType::f32 ? leaf : cast(leaf, DType::f32);
