@@ -67,6 +67,8 @@ def fuzz_seeds():
     put("tiktoken", "small", b"IQ== 0\nIg== 1\nISI= 2\n\nYWI= 5\n")
     put("gguf_vocabulary", "llama", "llama\n\n....1\n".encode() + "11\u2581a\n12ab\n10\u2581\n10a\n10b\n30<s>\n".encode())
     put("gguf_vocabulary", "gpt2", "gpt2\nqwen2\n01..1\n10a\n10b\n10ab\n10\u0120\n30<s>\n40 x\nmerge a b\n".encode())
+    put("gguf_vocabulary", "t5", "t5\n\n..01.\n20<unk>\n11\u2581a\n12ab\n10\u2581\n10a\n13b\n40xx\n30</s>\n".encode())
+    put("gguf_vocabulary", "bert_bytes", b"bert\n\n012\n30[CLS]\n30[SEP]\n20\xffS\n10\xe2\x96\x81a\n")
     put("gguf_vocabulary", "bert", "bert\n\n012\n30[CLS]\n30[SEP]\n20[UNK]\n10\u2581a\n10ab\n10b\n10\u2581'\n".encode())
 
 

@@ -101,6 +101,8 @@ std::unique_ptr<Tokenizer> wordpiece(const GgufVocabulary& from) {
       throw_error(fmt::format("the id {} of {} is not in the vocabulary of {} tokens",
                               id.value_or(-1), role, from.tokens.size()));
     }
+    if (!is_valid_utf8(from.tokens[static_cast<size_t>(*id)]))
+      throw_error(fmt::format("{}, token {}, is no UTF-8", role, *id));
     return from.tokens[static_cast<size_t>(*id)];
   };
   if (!from.unknown_id) throw_error("tokenizer.ggml.unknown_token_id is missing");

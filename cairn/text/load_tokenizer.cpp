@@ -129,12 +129,13 @@ Loaded load_tokenizer(const fs::path& path) {
       path.string()));
 }
 
-Status save_tokenizer(const Tokenizer& tokenizer, const fs::path& folder) {
+Status save_tokenizer(const Tokenizer& tokenizer, const fs::path& folder,
+                      std::string_view chat_template) {
   const std::string json = tokenizer.to_json();
   Status status = write_file_atomically((folder / "tokenizer.json").string(), json);
   if (!status.ok()) return status;
   return write_file_atomically((folder / "tokenizer_config.json").string(),
-                               write_tokenizer_config(tokenizer));
+                               write_tokenizer_config(tokenizer, chat_template));
 }
 
 }  // namespace cairn::text

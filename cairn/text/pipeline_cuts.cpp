@@ -2,10 +2,9 @@
 #include <fmt/format.h>
 
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "cairn/text/byte_map.h"
-#include "cairn/text/json_members.h"
+#include "cairn/text/json_view.h"
 #include "cairn/text/pipeline_steps.h"
 #include "cairn/text/read_split.h"
 #include "cairn/text/utf8.h"
@@ -13,7 +12,6 @@
 namespace cairn::text {
 namespace {
 
-using Json = nlohmann::json;
 using Keep = SplitRule::Keep;
 
 // \w as Rust's regular expressions have it (PCRE2's lacks marks and other letters).
@@ -35,47 +33,45 @@ Cut cut_by(std::vector<SplitRule> rules) {
   };
 }
 
-Cut make_split(const Json& step) { return cut_by({read_split(step)}); }
+Cut make_split(JsonView step) { return cut_by({read_split(step)}); }
 
-Cut make_digits(const Json& step) {
-  const bool each = flag(step, "individual_digits", false);
+Cut make_digits(JsonView step) {
+  const bool each = step.flag("individual_digits", false);
   return cut_by({{.pattern = R"(\p{N})", .keep = each ? Keep::everything : Keep::runs}});
 }
 
-Cut make_punctuation(const Json& step) {
+Cut make_punctuation(JsonView step) {
   SplitRule rule{.pattern = std::string(kPunctuation)};
-  if (const Json& behavior = member(step, "behavior"); !behavior.is_null())
-    rule.keep = keep_of(text_of(behavior, "behavior"));
+  if (JsonView behavior = step.member("behavior"); !behavior.is_null())
+    rule.keep = keep_of(behavior.text("behavior"));
   return cut_by({rule});
 }
 
-Cut make_whitespace(const Json&) {
+Cut make_whitespace(JsonView) {
   return cut_by(
       {{.pattern = fmt::format(R"([{}]+|[^{}\s]+)", kWord, kWord), .keep = Keep::matches}});
 }
 
-Cut make_whitespace_split(const Json&) {
-  return cut_by({{.pattern = R"(\s)", .keep = Keep::gaps}});
-}
+Cut make_whitespace_split(JsonView) { return cut_by({{.pattern = R"(\s)", .keep = Keep::gaps}}); }
 
-Cut make_bert(const Json&) {
+Cut make_bert(JsonView) {
   return cut_by({{.pattern = R"(\s)", .keep = Keep::gaps}, {.pattern = std::string(kPunctuation)}});
 }
 
-Cut make_delimiter(const Json& step) {
-  return cut_by({{.pattern = text_at(step, "delimiter"), .literal = true, .keep = Keep::gaps}});
+Cut make_delimiter(JsonView step) {
+  return cut_by({{.pattern = step.text_at("delimiter"), .literal = true, .keep = Keep::gaps}});
 }
 
 // Spaces as another character, which also goes before a text.
-Cut make_metaspace(const Json& step) {
-  const std::string mark = text_at(step, "replacement");
-  const Json& scheme = member(step, "prepend_scheme");
-  std::string where = flag(step, "add_prefix_space", true) ? "always" : "never";
-  if (!scheme.is_null()) where = text_of(scheme, "prepend_scheme");
+Cut make_metaspace(JsonView step) {
+  const std::string mark = step.text_at("replacement");
+  const JsonView scheme = step.member("prepend_scheme");
+  std::string where = step.flag("add_prefix_space", true) ? "always" : "never";
+  if (!scheme.is_null()) where = scheme.text("prepend_scheme");
   if (where != "always" && where != "first" && where != "never")
     unsupported("prepend_scheme", where, "always, first, never");
   Cut split;
-  if (flag(step, "split", true))
+  if (step.flag("split", true))
     split = cut_by({{.pattern = mark, .literal = true, .keep = Keep::with_next}});
   return [=](std::vector<TextPiece>& pieces) {
     for (TextPiece& piece : pieces) {
@@ -89,10 +85,10 @@ Cut make_metaspace(const Json& step) {
   };
 }
 
-Cut make_byte_level(const Json& step) {
-  const bool space = flag(step, "add_prefix_space", true);
+Cut make_byte_level(JsonView step) {
+  const bool space = step.flag("add_prefix_space", true);
   Cut split;
-  if (flag(step, "use_regex", true)) split = cut_by({{.pattern = std::string(kGpt2Pattern)}});
+  if (step.flag("use_regex", true)) split = cut_by({{.pattern = std::string(kGpt2Pattern)}});
   return [=](std::vector<TextPiece>& pieces) {
     if (space) {
       for (TextPiece& piece : pieces)
@@ -105,7 +101,7 @@ Cut make_byte_level(const Json& step) {
 
 constexpr struct {
   std::string_view type;
-  Cut (*make)(const Json& step);
+  Cut (*make)(JsonView step);
 } kPreTokenizers[] = {
     {"ByteLevel", make_byte_level},  {"Split", make_split},
     {"Digits", make_digits},         {"Punctuation", make_punctuation},
@@ -126,30 +122,30 @@ Keep keep_of(const std::string& behavior) {
               "Isolated, Removed, Contiguous, MergedWithPrevious and MergedWithNext");
 }
 
-SplitRule read_split(const Json& split) {
+SplitRule read_split(JsonView split) {
   SplitRule rule;
-  const Json& pattern = member(split, "pattern");
-  const Json& literal = member(pattern, "String");
+  const JsonView pattern = split.member("pattern");
+  const JsonView literal = pattern.member("String");
   rule.literal = !literal.is_null();
-  rule.pattern = rule.literal ? text_of(literal, "pattern.String")
-                              : text_of(member(pattern, "Regex"), "pattern.Regex");
-  rule.keep = keep_of(text_at(split, "behavior"));
-  if (!flag(split, "invert", false)) return rule;
+  rule.pattern =
+      rule.literal ? literal.text("pattern.String") : pattern.member("Regex").text("pattern.Regex");
+  rule.keep = keep_of(split.text_at("behavior"));
+  if (!split.flag("invert", false)) return rule;
   if (rule.keep == Keep::gaps) rule.keep = Keep::matches;
   rule.inverted = rule.keep == Keep::with_previous || rule.keep == Keep::with_next;
   return rule;
 }
 
-std::vector<Cut> read_cuts(const Json& root) {
+std::vector<Cut> read_cuts(JsonView root) {
   std::vector<Cut> steps;
-  for (const Json* part : flattened(root, "pre_tokenizer", "pretokenizers")) {
-    const std::string& type = type_of(*part, "pre_tokenizer");
+  for (const JsonView part : flattened(root, "pre_tokenizer", "pretokenizers")) {
+    const std::string& type = type_of(part, "pre_tokenizer");
     std::string known;
     bool found = false;
     for (const auto& row : kPreTokenizers) {
       known += fmt::format("{}{}", known.empty() ? "" : ", ", row.type);
       if (row.type != type) continue;
-      steps.push_back(row.make(*part));
+      steps.push_back(row.make(part));
       found = true;
     }
     if (!found) unsupported("pre_tokenizer", type, known);

@@ -1,25 +1,21 @@
 // Decoders of tokenizer.json.
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "cairn/base/error.h"
 #include "cairn/text/byte_level_vocabulary.h"
-#include "cairn/text/json_members.h"
+#include "cairn/text/json_view.h"
 #include "cairn/text/pieces.h"
 #include "cairn/text/pipeline_steps.h"
 
 namespace cairn::text {
 namespace {
 
-using Json = nlohmann::json;
-
 // U+FFFD per byte of what is no UTF-8 is left to those who print: decoding gives the bytes.
-void add_byte_level(const Json&, Decoding& out) {
+void add_byte_level(JsonView, Decoding& out) {
   out.steps.push_back([](const std::string& token, bool) { return bytes_of_key(token); });
 }
 
-void add_byte_fallback(const Json&, Decoding& out) {
+void add_byte_fallback(JsonView, Decoding& out) {
   out.steps.push_back([](std::string token, bool) {
     const int byte = byte_of_key(token);
     return byte < 0 ? std::move(token) : std::string(1, static_cast<char>(byte));
@@ -37,19 +33,19 @@ std::string replaced(std::string_view text, std::string_view from, std::string_v
   }
 }
 
-void add_metaspace(const Json& step, Decoding& out) {
-  const std::string mark = text_at(step, "replacement");
-  const Json& scheme = member(step, "prepend_scheme");
-  const bool prepends = scheme.is_null() ? flag(step, "add_prefix_space", true)
-                                         : text_of(scheme, "prepend_scheme") != "never";
+void add_metaspace(JsonView step, Decoding& out) {
+  const std::string mark = step.text_at("replacement");
+  const JsonView scheme = step.member("prepend_scheme");
+  const bool prepends = scheme.is_null() ? step.flag("add_prefix_space", true)
+                                         : scheme.text("prepend_scheme") != "never";
   out.steps.push_back([=](const std::string& token, bool first) {
     return replaced(token, mark, first && prepends ? "" : " ");
   });
 }
 
-void add_wordpiece(const Json& step, Decoding& out) {
-  const std::string prefix = text_at(step, "prefix");
-  const bool cleanup = flag(step, "cleanup", true);
+void add_wordpiece(JsonView step, Decoding& out) {
+  const std::string prefix = step.text_at("prefix");
+  const bool cleanup = step.flag("cleanup", true);
   out.steps.push_back([=](std::string token, bool first) {
     if (!first) {
       token = token.starts_with(prefix) ? token.substr(prefix.size()) : ' ' + token;
@@ -64,17 +60,17 @@ void add_wordpiece(const Json& step, Decoding& out) {
   });
 }
 
-void add_word_end(const Json& step, Decoding& out) {
-  const Json& suffix = member(step, "suffix");
-  out.word_end = suffix.is_null() ? "</w>" : text_of(suffix, "suffix");
+void add_word_end(JsonView step, Decoding& out) {
+  const JsonView suffix = step.member("suffix");
+  out.word_end = suffix.is_null() ? "</w>" : suffix.text("suffix");
   const std::string end = out.word_end;
   out.steps.push_back([end](const std::string& token, bool) { return replaced(token, end, ""); });
 }
 
-void add_replace(const Json& step, Decoding& out) {
-  const Json& literal = member(member(step, "pattern"), "String");
+void add_replace(JsonView step, Decoding& out) {
+  const JsonView literal = step.member("pattern").member("String");
   if (literal.is_null()) throw_error("decoder 'Replace' of a regular expression is not supported");
-  const std::string from = text_of(literal, "pattern.String"), to = text_at(step, "content");
+  const std::string from = literal.text("pattern.String"), to = step.text_at("content");
   out.steps.push_back([=](const std::string& token, bool) { return replaced(token, from, to); });
 }
 
@@ -83,17 +79,17 @@ struct Strip {
   size_t start = 0, stop = 0;
 };
 
-Strip read_strip(const Json& step) {
+Strip read_strip(JsonView step) {
   const auto count = [&](const char* key) {
-    const int64_t value = integer_of(member(step, key), key);
+    const int64_t value = step.member(key).integer(key);
     if (value < 0 || value > 1024)
       throw_error(fmt::format("decoder 'Strip' has {} {}", key, value));
     return static_cast<size_t>(value);
   };
-  return {text_at(step, "content"), count("start"), count("stop")};
+  return {step.text_at("content"), count("start"), count("stop")};
 }
 
-void add_strip(const Json& step, Decoding& out) {
+void add_strip(JsonView step, Decoding& out) {
   const Strip strip = read_strip(step);
   out.steps.push_back([=](const std::string& token, bool) {
     std::string_view rest = token;
@@ -107,7 +103,7 @@ void add_strip(const Json& step, Decoding& out) {
 }
 
 // Behind Fuse: of the text as a whole.
-void add_strip_of_text(const Json& step, Decoding& out) {
+void add_strip_of_text(JsonView step, Decoding& out) {
   const Strip strip = read_strip(step);
   if (strip.stop > 0 || out.strip_count > 0)
     throw_error("decoder 'Strip' of a text's end is not supported; cairn decodes as tokens come");
@@ -117,7 +113,7 @@ void add_strip_of_text(const Json& step, Decoding& out) {
 
 constexpr struct {
   std::string_view type;
-  void (*add)(const Json& step, Decoding& out);
+  void (*add)(JsonView step, Decoding& out);
 } kDecoders[] = {
     {"ByteLevel", add_byte_level}, {"ByteFallback", add_byte_fallback},
     {"Metaspace", add_metaspace},  {"WordPiece", add_wordpiece},
@@ -132,18 +128,18 @@ std::string Decoding::text(std::string key, bool first) const {
   return key;
 }
 
-Decoding read_decoding(const Json& root) {
+Decoding read_decoding(JsonView root) {
   Decoding out;
   bool fused = false;
   const auto parts = flattened(root, "decoder", "decoders");
-  for (const Json* part : parts) {
-    const std::string& type = type_of(*part, "decoder");
+  for (const JsonView part : parts) {
+    const std::string& type = type_of(part, "decoder");
     if (type == "Fuse") {
       fused = true;
       continue;
     }
     if (fused && type == "Strip") {
-      add_strip_of_text(*part, out);
+      add_strip_of_text(part, out);
       continue;
     }
     std::string known = "Fuse";
@@ -152,7 +148,7 @@ Decoding read_decoding(const Json& root) {
       known += fmt::format(", {}", row.type);
       if (row.type != type) continue;
       if (fused) throw_error(fmt::format("decoder '{}' behind 'Fuse' is not supported", type));
-      row.add(*part, out);
+      row.add(part, out);
       found = true;
     }
     if (!found) unsupported("decoder", type, known);

@@ -4,9 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
-#include "cairn/text/json_members.h"
+#include "cairn/text/json_view.h"
 #include "cairn/text/merge_table.h"
 #include "cairn/text/read_merges.h"
 #include "cairn/text/unigram.h"
@@ -15,8 +14,6 @@
 namespace cairn::text {
 namespace {
 
-using Json = nlohmann::json;
-
 [[noreturn]] void no_token(std::string_view piece) {
   throw_error(fmt::format(
       "[encode] '{}' is not in the vocabulary of this tokenizer, which has no unknown token",
@@ -24,13 +21,13 @@ using Json = nlohmann::json;
 }
 
 // The id that a member names by its key; -1 where there is none.
-int32_t id_named(const Json& model, const char* name, const TokenKeys& keys) {
-  const Json& value = member(model, name);
+int32_t id_named(JsonView model, const char* name, const TokenKeys& keys) {
+  const JsonView value = model.member(name);
   if (value.is_null()) return -1;
-  const auto found = keys.find(text_of(value, name));
+  const auto found = keys.find(value.text(name));
   if (found == keys.end())
-    throw_error(fmt::format("'{}' is '{}', which is not in the vocabulary", name,
-                            value.get_ref<const std::string&>()));
+    throw_error(
+        fmt::format("'{}' is '{}', which is not in the vocabulary", name, value.text(name)));
   return found->second;
 }
 
@@ -48,24 +45,24 @@ bool append_bytes(std::string_view bytes, const TokenKeys& keys, std::vector<int
   return true;
 }
 
-std::string optional_text(const Json& model, const char* key) {
-  const Json& value = member(model, key);
-  return value.is_null() ? std::string() : text_of(value, key);
+std::string optional_text(JsonView model, const char* key) {
+  const JsonView value = model.member(key);
+  return value.is_null() ? std::string() : value.text(key);
 }
 
 class BpeModel final : public WordModel {
  public:
-  BpeModel(const Json& model, const TokenKeys& keys)
+  BpeModel(JsonView model, const TokenKeys& keys)
       : keys_(keys),
         prefix_(optional_text(model, "continuing_subword_prefix")),
         end_(optional_text(model, "end_of_word_suffix")),
         table_(read_merges(model, keys, prefix_)),
         unknown_(id_named(model, "unk_token", keys)),
-        fuse_unknown_(flag(model, "fuse_unk", false)),
-        byte_fallback_(flag(model, "byte_fallback", false)),
-        whole_first_(flag(model, "ignore_merges", false)) {
-    const Json& dropout = member(model, "dropout");
-    if (!dropout.is_null() && dropout != 0)
+        fuse_unknown_(model.flag("fuse_unk", false)),
+        byte_fallback_(model.flag("byte_fallback", false)),
+        whole_first_(model.flag("ignore_merges", false)) {
+    const JsonView dropout = model.member("dropout");
+    if (!dropout.is_null() && dropout.real("dropout") != 0)
       unsupported("dropout", dropout.dump(), "models without it");
   }
 
@@ -114,12 +111,12 @@ class BpeModel final : public WordModel {
 
 class WordPieceModel final : public WordModel {
  public:
-  WordPieceModel(const Json& model, const TokenKeys& keys)
+  WordPieceModel(JsonView model, const TokenKeys& keys)
       : keys_(keys), unknown_(id_named(model, "unk_token", keys)) {
-    const Json& prefix = member(model, "continuing_subword_prefix");
-    prefix_ = prefix.is_null() ? "##" : text_of(prefix, "continuing_subword_prefix");
-    const Json& longest = member(model, "max_input_chars_per_word");
-    if (!longest.is_null()) longest_word_ = integer_of(longest, "max_input_chars_per_word");
+    const JsonView prefix = model.member("continuing_subword_prefix");
+    prefix_ = prefix.is_null() ? "##" : prefix.text("continuing_subword_prefix");
+    const JsonView longest = model.member("max_input_chars_per_word");
+    if (!longest.is_null()) longest_word_ = longest.integer("max_input_chars_per_word");
     for (const auto& [key, id] : keys) longest_key_ = std::max(longest_key_, key.size());
   }
 
@@ -159,7 +156,7 @@ class WordPieceModel final : public WordModel {
 
 class WordLevelModel final : public WordModel {
  public:
-  WordLevelModel(const Json& model, const TokenKeys& keys)
+  WordLevelModel(JsonView model, const TokenKeys& keys)
       : keys_(keys), unknown_(id_named(model, "unk_token", keys)) {}
 
   void encode(std::string_view word, std::vector<int32_t>& ids) const override {
@@ -175,12 +172,12 @@ class WordLevelModel final : public WordModel {
 
 class UnigramModel final : public WordModel {
  public:
-  UnigramModel(const Json& model, const TokenKeys& keys)
-      : keys_(keys), byte_fallback_(flag(model, "byte_fallback", false)), unigram_(make(model)) {
-    const Json& unknown = member(model, "unk_id");
+  UnigramModel(JsonView model, const TokenKeys& keys)
+      : keys_(keys), byte_fallback_(model.flag("byte_fallback", false)), unigram_(make(model)) {
+    const JsonView unknown = model.member("unk_id");
     if (unknown.is_null()) return;
-    const int64_t id = integer_of(unknown, "unk_id");
-    if (id < 0 || id >= static_cast<int64_t>(list(model, "vocab").size()))
+    const int64_t id = unknown.integer("unk_id");
+    if (id < 0 || id >= static_cast<int64_t>(model.list("vocab").size()))
       throw_error(fmt::format("'unk_id' is {}, which is not in the vocabulary", id));
     unknown_ = static_cast<int32_t>(id);
   }
@@ -199,15 +196,15 @@ class UnigramModel final : public WordModel {
 
  private:
   // Ten below the lowest score.
-  static Unigram make(const Json& model) {
+  static Unigram make(JsonView model) {
     constexpr double kUnknown = 10;
     std::vector<Unigram::Token> tokens;
     double lowest = 0;
-    for (const Json& entry : list(model, "vocab")) {
-      const double score = real_of(entry[1], "vocab[][1]");
+    for (const JsonView entry : model.list("vocab")) {
+      const auto pair = entry.items("vocab[]");
+      const double score = pair[1].real("vocab[][1]");
       lowest = tokens.empty() ? score : std::min(lowest, score);
-      tokens.push_back(
-          {text_of(entry[0], "vocab[][0]"), static_cast<int32_t>(tokens.size()), score});
+      tokens.push_back({pair[0].text("vocab[][0]"), static_cast<int32_t>(tokens.size()), score});
     }
     return Unigram(tokens, lowest - kUnknown, false);
   }
@@ -219,17 +216,17 @@ class UnigramModel final : public WordModel {
 };
 
 // Files of 2020 do not name the type.
-std::string type_of_model(const Json& model) {
-  const Json& type = member(model, "type");
-  if (!type.is_null()) return text_of(type, "model.type");
-  if (!member(model, "merges").is_null()) return "BPE";
-  if (member(model, "vocab").is_array()) return "Unigram";
-  return member(model, "max_input_chars_per_word").is_null() ? "WordLevel" : "WordPiece";
+std::string type_of_model(JsonView model) {
+  const JsonView type = model.member("type");
+  if (!type.is_null()) return type.text("model.type");
+  if (!model.member("merges").is_null()) return "BPE";
+  if (model.member("vocab").is_array()) return "Unigram";
+  return model.member("max_input_chars_per_word").is_null() ? "WordLevel" : "WordPiece";
 }
 
 }  // namespace
 
-std::unique_ptr<WordModel> read_word_model(const Json& model, const TokenKeys& keys) {
+std::unique_ptr<WordModel> read_word_model(JsonView model, const TokenKeys& keys) {
   const std::string type = type_of_model(model);
   if (type == "BPE") return std::make_unique<BpeModel>(model, keys);
   if (type == "WordPiece") return std::make_unique<WordPieceModel>(model, keys);
@@ -238,21 +235,20 @@ std::unique_ptr<WordModel> read_word_model(const Json& model, const TokenKeys& k
   unsupported("model", type, "BPE, WordPiece, WordLevel and Unigram");
 }
 
-void each_token(const Json& model,
+void each_token(JsonView model,
                 const std::function<void(const std::string& key, int64_t id)>& put) {
-  const Json& vocabulary = member(model, "vocab");
-  if (vocabulary.is_array()) {
-    int64_t id = 0;
-    for (const Json& entry : vocabulary) {
-      if (!entry.is_array() || entry.size() != 2)
-        throw_error(fmt::format("'vocab' entry {} must be a token and its score", id));
-      put(text_of(entry[0], "vocab[][0]"), id++);
-    }
+  const JsonView vocabulary = model.member("vocab");
+  if (!vocabulary.is_array()) {
+    vocabulary.each_member(
+        "vocab", [&](const std::string& key, JsonView value) { put(key, value.integer(key)); });
     return;
   }
-  if (!vocabulary.is_object())
-    throw_error(fmt::format("'vocab' must be an object, not {}", vocabulary.type_name()));
-  for (const auto& [key, value] : vocabulary.items()) put(key, integer_of(value, key));
+  int64_t id = 0;
+  for (const JsonView entry : vocabulary.items("vocab")) {
+    if (!entry.is_array() || entry.size() != 2)
+      throw_error(fmt::format("'vocab' entry {} must be a token and its score", id));
+    put(entry.items("vocab[]")[0].text("vocab[][0]"), id++);
+  }
 }
 
 }  // namespace cairn::text

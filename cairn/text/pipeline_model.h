@@ -3,11 +3,11 @@
 
 #include <functional>
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
 #include <string_view>
 #include <vector>
 
 #include "cairn/text/byte_level_vocabulary.h"
+#include "cairn/text/json_view.h"
 
 namespace cairn::text {
 
@@ -20,10 +20,9 @@ class WordModel {
 
 // BPE, WordPiece, WordLevel or Unigram from the root's "model". `keys` are those of its vocabulary
 // and outlive what is made.
-std::unique_ptr<WordModel> read_word_model(const nlohmann::json& model, const TokenKeys& keys);
+std::unique_ptr<WordModel> read_word_model(JsonView model, const TokenKeys& keys);
 
 // Calls `put(key, id)` for each token of "model", in any order.
-void each_token(const nlohmann::json& model,
-                const std::function<void(const std::string& key, int64_t id)>& put);
+void each_token(JsonView model, const std::function<void(const std::string& key, int64_t id)>& put);
 
 }  // namespace cairn::text

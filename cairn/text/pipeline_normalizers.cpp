@@ -2,13 +2,12 @@
 #include <fmt/format.h>
 
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "cairn/base/error.h"
 #include "cairn/text/base64.h"
 #include "cairn/text/byte_map.h"
 #include "cairn/text/character_map.h"
-#include "cairn/text/json_members.h"
+#include "cairn/text/json_view.h"
 #include "cairn/text/pipeline_steps.h"
 #include "cairn/text/splitter.h"
 #include "cairn/text/unicode.h"
@@ -16,8 +15,6 @@
 
 namespace cairn::text {
 namespace {
-
-using Json = nlohmann::json;
 
 // Appends to the first argument what each character becomes.
 template <class Append>
@@ -48,18 +45,18 @@ std::string without_marks(std::string_view text, bool (*is_mark)(char32_t)) {
 }
 
 template <NormalForm form>
-Normalize make_form(const Json&) {
+Normalize make_form(JsonView) {
   return [](const std::string& text) { return normalize(text, form); };
 }
 
-Normalize make_lowercase(const Json&) { return lower_each; }
+Normalize make_lowercase(JsonView) { return lower_each; }
 
-Normalize make_strip_accents(const Json&) {
+Normalize make_strip_accents(JsonView) {
   return [](const std::string& text) { return without_marks(text, is_mark); };
 }
 
-Normalize make_strip(const Json& step) {
-  const bool left = flag(step, "strip_left", true), right = flag(step, "strip_right", true);
+Normalize make_strip(JsonView step) {
+  const bool left = step.flag("strip_left", true), right = step.flag("strip_right", true);
   return [=](const std::string& text) {
     size_t begin = 0, end = 0, at = 0;  // of what is no white space, where there is any
     for (bool found = false; at < text.size();) {
@@ -88,27 +85,27 @@ std::string replace_literal(std::string_view text, std::string_view from, std::s
 }
 
 // Hugging Face's replacements of an empty match put the content there; here they do nothing.
-std::function<std::string(const std::string&)> make_replacement(const Json& step) {
-  const std::string content = text_at(step, "content");
-  const Json& pattern = member(step, "pattern");
-  const Json& literal = member(pattern, "String");
+std::function<std::string(const std::string&)> make_replacement(JsonView step) {
+  const std::string content = step.text_at("content");
+  const JsonView pattern = step.member("pattern");
+  const JsonView literal = pattern.member("String");
   if (!literal.is_null()) {
-    const std::string from = text_of(literal, "pattern.String");
+    const std::string from = literal.text("pattern.String");
     return [=](const std::string& text) { return replace_literal(text, from, content); };
   }
   const auto splitter = std::make_shared<const Splitter>(
-      Splitter::make({{.pattern = text_of(member(pattern, "Regex"), "pattern.Regex")}}).value());
+      Splitter::make({{.pattern = pattern.member("Regex").text("pattern.Regex")}}).value());
   return [=](const std::string& text) { return splitter->replace(text, content); };
 }
 
-Normalize make_replace(const Json& step) { return make_replacement(step); }
+Normalize make_replace(JsonView step) { return make_replacement(step); }
 
-Normalize make_prepend(const Json& step) {
-  const std::string prepend = text_at(step, "prepend");
+Normalize make_prepend(JsonView step) {
+  const std::string prepend = step.text_at("prepend");
   return [=](const std::string& text) { return text.empty() ? text : prepend + text; };
 }
 
-Normalize make_byte_level(const Json&) {
+Normalize make_byte_level(JsonView) {
   return [](const std::string& text) { return bytes_to_mapped(text); };
 }
 
@@ -120,11 +117,11 @@ bool is_han(char32_t c) {
          (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x2F800 && c <= 0x2FA1F);
 }
 
-Normalize make_bert(const Json& step) {
-  const bool clean = flag(step, "clean_text", true);
-  const bool han = flag(step, "handle_chinese_chars", true);
-  const bool lowercase = flag(step, "lowercase", true);
-  const bool strip_accents = flag(step, "strip_accents", lowercase);
+Normalize make_bert(JsonView step) {
+  const bool clean = step.flag("clean_text", true);
+  const bool han = step.flag("handle_chinese_chars", true);
+  const bool lowercase = step.flag("lowercase", true);
+  const bool strip_accents = step.flag("strip_accents", lowercase);
   return [=](const std::string& text) {
     std::string out = each_character(text, [&](std::string& to, char32_t c) {
       const bool line = c == '\t' || c == '\n' || c == '\r';  // the controls that are spaces
@@ -146,7 +143,7 @@ Normalize make_bert(const Json& step) {
   };
 }
 
-Normalize make_nmt(const Json&) {
+Normalize make_nmt(JsonView) {
   return [](const std::string& text) {
     return each_character(text, [](std::string& out, char32_t c) {
       const bool dropped = (c >= 0x1 && c <= 0x8) || c == 0xB || (c >= 0xE && c <= 0x1F) ||
@@ -159,8 +156,8 @@ Normalize make_nmt(const Json&) {
   };
 }
 
-Normalize make_precompiled(const Json& step) {
-  const auto bytes = decode_base64(text_at(step, "precompiled_charsmap"));
+Normalize make_precompiled(JsonView step) {
+  const auto bytes = decode_base64(step.text_at("precompiled_charsmap"));
   if (!bytes) throw_error("'precompiled_charsmap' is no base64");
   const auto map = std::make_shared<const CharacterMap>(*bytes);
   return [=](const std::string& text) { return map->map_clusters(text); };
@@ -168,7 +165,7 @@ Normalize make_precompiled(const Json& step) {
 
 constexpr struct {
   std::string_view type;
-  Normalize (*make)(const Json& step);
+  Normalize (*make)(JsonView step);
 } kNormalizers[] = {
     {"NFC", make_form<NormalForm::nfc>},
     {"NFD", make_form<NormalForm::nfd>},
@@ -187,16 +184,16 @@ constexpr struct {
 
 }  // namespace
 
-std::vector<Normalize> read_normalizers(const Json& root) {
+std::vector<Normalize> read_normalizers(JsonView root) {
   std::vector<Normalize> steps;
-  for (const Json* part : flattened(root, "normalizer", "normalizers")) {
-    const std::string& type = type_of(*part, "normalizer");
+  for (const JsonView part : flattened(root, "normalizer", "normalizers")) {
+    const std::string& type = type_of(part, "normalizer");
     std::string known;
     bool found = false;
     for (const auto& row : kNormalizers) {
       known += fmt::format("{}{}", known.empty() ? "" : ", ", row.type);
       if (row.type != type) continue;
-      steps.push_back(row.make(*part));
+      steps.push_back(row.make(part));
       found = true;
     }
     if (!found) unsupported("normalizer", type, known);

@@ -3,17 +3,18 @@
 #pragma once
 
 #include <functional>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "cairn/text/json_view.h"
 
 namespace cairn::text {
 
 // Text is valid UTF-8 on both sides.
 using Normalize = std::function<std::string(std::string)>;
 // The root's "normalizer", Sequences unrolled.
-std::vector<Normalize> read_normalizers(const nlohmann::json& root);
+std::vector<Normalize> read_normalizers(JsonView root);
 
 struct TextPiece {
   std::string text;
@@ -21,7 +22,7 @@ struct TextPiece {
 };
 using Cut = std::function<void(std::vector<TextPiece>&)>;
 // The root's "pre_tokenizer".
-std::vector<Cut> read_cuts(const nlohmann::json& root);
+std::vector<Cut> read_cuts(JsonView root);
 
 // What tokens become in a text, by their keys: the sum of what each gives, the first one and the
 // text as a whole apart.
@@ -35,6 +36,6 @@ struct Decoding {
   std::string strip;
   size_t strip_count = 0;
 };
-Decoding read_decoding(const nlohmann::json& root);
+Decoding read_decoding(JsonView root);
 
 }  // namespace cairn::text

@@ -4,17 +4,13 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
-#include "cairn/text/json_members.h"
+#include "cairn/text/json_view.h"
 #include "cairn/text/pipeline_model.h"
 #include "cairn/text/pipeline_steps.h"
 #include "cairn/text/utf8.h"
 
 namespace cairn::text {
 namespace {
-
-using Json = nlohmann::json;
 
 struct Pipeline {
   std::vector<std::string> keys;  // by id
@@ -23,10 +19,10 @@ struct Pipeline {
   std::vector<Cut> cuts;
   Decoding decoding;
 
-  explicit Pipeline(const Json& root, const std::vector<AddedToken>& added)
+  explicit Pipeline(JsonView root, const std::vector<AddedToken>& added)
       : normalizers(read_normalizers(root)), cuts(read_cuts(root)), decoding(read_decoding(root)) {
-    const Json& model = member(root, "model");
-    TokenList list(member(model, "vocab").size() + added.size());
+    const JsonView model = root.member("model");
+    TokenList list(model.member("vocab").size() + added.size());
     std::unordered_map<std::string, int64_t> ids;
     each_token(model, [&](const std::string& key, int64_t id) {
       list.put(id, key, key);
@@ -60,13 +56,13 @@ struct Pipeline {
 
 class PipelineTokenizer final : public Tokenizer {
  public:
-  PipelineTokenizer(const Json& root, Pipeline pipeline, Vocabulary vocabulary)
+  PipelineTokenizer(JsonView root, Pipeline pipeline, Vocabulary vocabulary)
       : Tokenizer(pipeline.with_tokens(std::move(vocabulary))),
         pipeline_(std::move(pipeline)),
         json_(root.dump()) {
     for (const int32_t id : pipeline_.of_model)
       if (!key(id).empty()) ids_.emplace(key(id), id);
-    model_ = read_word_model(member(root, "model"), ids_);
+    model_ = read_word_model(root.member("model"), ids_);
     for (AddedToken token : this->vocabulary().added) {
       if (!token.normalized) continue;
       token.content = pipeline_.normalized(token.content);
@@ -147,7 +143,7 @@ class PipelineTokenizer final : public Tokenizer {
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> make_pipeline_tokenizer(const Json& root, Vocabulary from) {
+std::unique_ptr<Tokenizer> make_pipeline_tokenizer(JsonView root, Vocabulary from) {
   Pipeline pipeline(root, from.added);
   const auto count = static_cast<int64_t>(pipeline.keys.size());
   const auto require = [&](int32_t id, const char* role) {

@@ -31,10 +31,11 @@ std::string pcre2_message(int code) {
 
 PCRE2_SPTR subject(std::string_view text) { return reinterpret_cast<PCRE2_SPTR>(text.data()); }
 
-// What \w matches, as a part of a class.
+// What \w matches, as a part of a class: of the numbers that are no digits those of Latin-1, of the
+// symbols the letters in circles and squares.
 constexpr std::string_view kWord =
-    R"(\p{L}\p{M}\p{N}\p{Pc}\x{24B6}-\x{24E9}\x{1F130}-\x{1F149}\x{1F150}-\x{1F169})"
-    R"(\x{1F170}-\x{1F189})";
+    R"(\p{L}\p{M}\p{Nl}\p{Nd}\p{Pc}\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE}\x{24B6}-\x{24E9})"
+    R"(\x{1F130}-\x{1F149}\x{1F150}-\x{1F169}\x{1F170}-\x{1F189})";
 
 // \s, \S, \w and \W as in the file's head. \W inside of a class stays PCRE2's.
 std::string translate(std::string_view pattern) {

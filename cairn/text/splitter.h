@@ -2,7 +2,7 @@
 //
 // Rules are regular expressions as tokenizer.json has them, run by PCRE2 with its JIT. Where the
 // two disagree, they are read as Hugging Face reads them (Oniguruma, Ruby syntax): \s and \S are
-// Unicode's White_Space (PCRE2's own would add U+180E), \w has marks, numbers and all letters, ^
+// Unicode's White_Space (PCRE2's own would add U+180E), \w has marks and all letters, ^
 // and $ match at each line.
 //
 // Text that is not UTF-8 is cut as if each invalid unit (utf8.h) were U+FFFD; the pieces keep the

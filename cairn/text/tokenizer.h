@@ -136,7 +136,8 @@ class Tokenizer {
 Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::filesystem::path& path);
 
 // Writes tokenizer.json and tokenizer_config.json into an existing folder, so that transformers'
-// AutoTokenizer and load_tokenizer give this tokenizer, BOS and EOS included.
-Status save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& folder);
+// AutoTokenizer and load_tokenizer give this tokenizer, BOS, EOS and chat template included.
+Status save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& folder,
+                      std::string_view chat_template = {});
 
 }  // namespace cairn::text

@@ -46,8 +46,8 @@ Result<std::unique_ptr<Tokenizer>> parse_tiktoken_file(std::string_view bytes);
 std::string write_tokenizer_json(const Vocabulary& vocabulary, const BpeDescription& description);
 
 // tokenizer_config.json beside it, with the names of BOS and EOS and the class that makes
-// transformers read tokenizer.json as it stands.
-std::string write_tokenizer_config(const Tokenizer& tokenizer);
+// transformers read tokenizer.json as it stands; and a chat template, if there is one.
+std::string write_tokenizer_config(const Tokenizer& tokenizer, std::string_view chat_template = {});
 
 // BOS and EOS for vocabularies whose files do not say: the ends of the template, else the
 // well-known names among the special tokens (<|endoftext|>, <s> and </s>, Llama 3's).

@@ -174,7 +174,7 @@ std::string write_tokenizer_json(const Vocabulary& vocabulary, const BpeDescript
       merges_json(description, keys));
 }
 
-std::string write_tokenizer_config(const Tokenizer& tokenizer) {
+std::string write_tokenizer_config(const Tokenizer& tokenizer, std::string_view chat_template) {
   Json config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
                  {"clean_up_tokenization_spaces", false}};
   const auto put = [&](const char* key, std::optional<int32_t> id) {
@@ -182,6 +182,7 @@ std::string write_tokenizer_config(const Tokenizer& tokenizer) {
   };
   put("bos_token", tokenizer.bos());
   put("eos_token", tokenizer.eos());
+  if (!chat_template.empty()) config["chat_template"] = chat_template;
   return config.dump(2) + "\n";
 }
 
