@@ -7,6 +7,7 @@
 
 #include "apps/cairn/commands.h"
 #include "apps/cairn/data_preview.h"
+#include "apps/cairn/data_pull.h"
 #include "apps/cairn/json.h"
 #include "cairn/base/file.h"
 #include "cairn/io/probe.h"
@@ -182,7 +183,7 @@ void add_data(const Command& program) {
   preview_command.example("cairn data preview train-images-idx3-ubyte.gz");
   preview_command.run([options](Session& session) { return preview(*options, session); });
 
-  group.later("pull");
+  add_data_pull(group);
 }
 
 }  // namespace cairn::app

@@ -60,6 +60,9 @@ Environment read_environment() {
   env.log = one_of("CAIRN_LOG", {"error", "warning", "info", "debug"});
   env.peer_python = get("CAIRN_PEER_PYTHON");
   env.peer_llama = get("CAIRN_PEER_LLAMA");
+  env.hub_endpoint = get("HF_ENDPOINT");
+  env.hub_token = get("HF_TOKEN");
+  env.ca_file = get("SSL_CERT_FILE");
   return env;
 }
 

@@ -19,6 +19,10 @@ struct Environment {
   std::optional<std::string> log;          // CAIRN_LOG: error, warning, info or debug
   std::optional<std::string> peer_python;  // CAIRN_PEER_PYTHON
   std::optional<std::string> peer_llama;   // CAIRN_PEER_LLAMA
+  // Of others, for downloads: where models are, what gives access, certificates to trust.
+  std::optional<std::string> hub_endpoint;  // HF_ENDPOINT
+  std::optional<std::string> hub_token;     // HF_TOKEN
+  std::optional<std::string> ca_file;       // SSL_CERT_FILE
 };
 
 // Reads the process's environment. Throws Error on a value that is not one of those named above.
