@@ -8,9 +8,11 @@
 #include "apps/cairn/commands.h"
 #include "apps/cairn/gguf_rewrite.h"
 #include "apps/cairn/json.h"
+#include "apps/cairn/model_files.h"
 #include "cairn/base/clock.h"
+#include "cairn/base/file.h"
 #include "cairn/io/imatrix.h"
-#include "cairn/io/probe.h"
+#include "cairn/models/importance.h"
 #include "cairn/quant/recipe.h"
 
 namespace cairn::app {
@@ -18,7 +20,7 @@ namespace {
 
 struct Options {
   std::string in, out, type;
-  std::optional<std::string> imatrix, imatrix_text;
+  std::optional<std::string> imatrix, imatrix_text, imatrix_out;
   std::vector<std::string> keep;
 };
 
@@ -59,7 +61,7 @@ Wanted parse_wanted(const Options& options) {
   return wanted;
 }
 
-ModelFacts facts_of(const io::GgufFile& file) {
+ModelFacts facts_of(const GgufContent& file) {
   const io::GgufValue* family = file.find("general.architecture");
   const auto find = [&](std::string_view key) -> int64_t {
     if (!family || !family->text()) return 0;
@@ -76,16 +78,16 @@ ModelFacts facts_of(const io::GgufFile& file) {
 
 // One tensor's way.
 struct Step {
-  const io::GgufEntry* entry;
+  const GgufTensor* entry;
   const io::GgufType* type;
   double rmse = 0;
 };
 
 // Tensors whose rows the blocks of one type do not divide, and what they become.
-using Replaced = std::map<std::pair<const io::GgufType*, const io::GgufType*>,
-                          std::vector<const io::GgufEntry*>>;
+using Replaced =
+    std::map<std::pair<const io::GgufType*, const io::GgufType*>, std::vector<const GgufTensor*>>;
 
-const io::GgufType* type_that_divides(const io::GgufType& type, const io::GgufEntry& entry,
+const io::GgufType* type_that_divides(const io::GgufType& type, const GgufTensor& entry,
                                       Replaced& replaced) {
   if (!type.block_format()) return &type;
   const auto format = format_that_divides(type.format, entry.shape.back());
@@ -104,14 +106,14 @@ void note_replaced(const Replaced& replaced, const Session& session) {
         entries.size() == 1 ? "s" : "", types.second->name));
 }
 
-std::vector<Step> plan_steps(const io::GgufFile& file, const Wanted& wanted,
+std::vector<Step> plan_steps(const GgufContent& file, const Wanted& wanted,
                              const Session& session) {
   const ModelFacts facts = facts_of(file);
   std::vector<Step> steps;
   Replaced replaced;
-  for (const io::GgufEntry& entry : file.entries()) {
+  for (const GgufTensor& entry : file.tensors) {
     Step step = {&entry, entry.type};
-    if (is_matrix_of_floats(entry)) {
+    if (entry.is_matrix()) {
       const io::GgufType* type = wanted.type;
       if (wanted.recipe) {
         const auto format = format_for(*wanted.recipe, entry.name, entry.shape, facts);
@@ -128,16 +130,6 @@ std::vector<Step> plan_steps(const io::GgufFile& file, const Wanted& wanted,
   }
   note_replaced(replaced, session);
   return steps;
-}
-
-io::GgufFile open_model(const std::string& path) {
-  const auto probe = io::probe_file(path);
-  if (probe.ok() && probe.value().kind != io::FileKind::gguf)
-    throw_error(
-        fmt::format("'{}' is {}; this version of cairn quantizes GGUF files, folders and "
-                    "safetensors come with a later one",
-                    path, io::name(probe.value().kind)));
-  return io::GgufFile::open(path).value();
 }
 
 void report(const std::vector<Step>& steps, uint64_t bytes, double seconds, Session& session) {
@@ -161,48 +153,77 @@ void report(const std::vector<Step>& steps, uint64_t bytes, double seconds, Sess
   session.out.line(fmt::format("{} in {:.1f} s", plot::human_bytes(bytes), seconds));
 }
 
+// Runs the model over a text; its weights are in memory as f32 meanwhile.
+io::ImportanceMatrix measure(const Options& options, Session& session) {
+  constexpr int64_t kWindow = 512;  // llama-imatrix's
+  const auto runtime = session.make_computing_runtime();
+  LanguageModel model = load_language_model_for(options.in, std::nullopt);
+  if (!model.tokenizer)
+    throw_error(fmt::format(
+        "there is no tokenizer beside '{}', which turning the text into ids needs", options.in));
+  const std::string text = read_file(*options.imatrix_text).value();
+  const std::vector<int32_t> ids = model.tokenizer->encode(text, {.add_special = true});
+  const int64_t window = std::min({kWindow, model.transformer->config().context, std::ssize(ids)});
+  Progress progress = session.progress();
+  io::ImportanceMatrix matrix =
+      measure_importance(*runtime, *model.transformer, ids, window, [&](int64_t done) {
+        session.stop.check();
+        progress.update(
+            [&] { return fmt::format("importance: {} of {} tokens", done, ids.size()); });
+      });
+  progress.clear();
+  if (!options.imatrix_out) return matrix;
+  const io::ImatrixOrigin origin{.tokens = std::ssize(ids) / window * window,
+                                 .window = window,
+                                 .source = *options.imatrix_text};
+  io::write_imatrix(*options.imatrix_out, matrix, origin).value();
+  return io::read_imatrix(*options.imatrix_out).value();  // rounded as it is kept
+}
+
 int run(const Options& options, Session& session) {
-  if (options.imatrix_text)
-    throw NotInThisVersion(
-        "--imatrix-text is not in this version of cairn; it comes with a later one, and --imatrix "
-        "reads what llama.cpp's llama-imatrix wrote");
+  if (options.imatrix && options.imatrix_text)
+    throw UsageError("--imatrix and --imatrix-text: one says how much each column matters");
+  if (options.imatrix_out && !options.imatrix_text)
+    throw UsageError("--imatrix-out keeps what --imatrix-text measures; name the text");
   const Wanted wanted = parse_wanted(options);
   const double start = monotonic_seconds();
-  const io::GgufFile file = open_model(options.in);
+  const GgufContent file = read_gguf_content(options.in).value();
+  if (!file.note.empty()) session.note(fmt::format("text part only: {} is left out", file.note));
   io::ImportanceMatrix importance;
   if (options.imatrix) importance = io::read_imatrix(*options.imatrix).value();
+  if (options.imatrix_text) importance = measure(options, session);
   std::vector<Step> steps = plan_steps(file, wanted, session);
 
   ThreadPool pool(session.threads());
   Progress progress = session.progress();
+  const uint64_t all = file.bytes();
   uint64_t done = 0;
   size_t without_importance = 0;
   std::vector<io::GgufSource> sources;
   for (Step& step : steps) {
-    const io::GgufEntry& entry = *step.entry;
+    const GgufTensor& entry = *step.entry;
     if (step.type == entry.type && !entry.type->decodes())
       throw_error(fmt::format("'{}' has the element type {}, which cairn does not decode",
                               entry.name, entry.type->name));
-    sources.push_back(
-        {entry.name, step.type, entry.shape, [&] {
-           session.stop.check();
-           progress.update([&] {
-             return fmt::format("quantizing {} ({} of {})", step.entry->name,
-                                plot::human_bytes(done), plot::human_bytes(file.file_bytes()));
-           });
-           std::span<const float> weights;
-           if (step.type != step.entry->type && step.type->block_format()) {
-             const auto found = importance.find(step.entry->name);
-             if (found != importance.end())
-               weights = found->second;
-             else if (options.imatrix)
-               ++without_importance;
-           }
-           Rewritten result = rewrite_tensor(file, *step.entry, *step.type, weights, pool);
-           step.rmse = result.rmse;
-           done += step.entry->bytes;
-           return std::move(result.bytes);
-         }});
+    sources.push_back({entry.name, step.type, entry.shape, [&] {
+                         session.stop.check();
+                         progress.update([&] {
+                           return fmt::format("quantizing {} ({} of {})", step.entry->name,
+                                              plot::human_bytes(done), plot::human_bytes(all));
+                         });
+                         std::span<const float> weights;
+                         if (step.type != step.entry->type && step.type->block_format()) {
+                           const auto found = importance.find(step.entry->name);
+                           if (found != importance.end())
+                             weights = found->second;
+                           else if (options.imatrix)
+                             ++without_importance;
+                         }
+                         Rewritten result = rewrite_tensor(*step.entry, *step.type, weights, pool);
+                         step.rmse = result.rmse;
+                         done += step.entry->bytes();
+                         return std::move(result.bytes);
+                       }});
   }
   const uint32_t type = wanted.recipe ? file_type(*wanted.recipe) : file_type_of(*wanted.type);
   io::write_gguf(options.out, metadata_of_copy(file, type), sources).value();
@@ -224,14 +245,16 @@ void add_quantize(const Command& program) {
   const auto options = std::make_shared<Options>();
   const Command command =
       program.command("quantize", "Write a model with its matrices in fewer bits.", kModels);
-  command.positional("IN", options->in, "a GGUF file, of any family");
+  command.positional("IN", options->in, "a GGUF file of any family, or a Hugging Face folder");
   command.positional("OUT", options->out, "the GGUF file to write");
   command.option("--type", "TYPE", options->type,
                  "a recipe (Q4_K_M, ...) or one type for every matrix (Q4_K, ...)", Need::required);
   command.option("--imatrix", "FILE", options->imatrix,
                  "how much each column matters, as llama-imatrix writes it");
   command.option("--imatrix-text", "FILE", options->imatrix_text,
-                 "the same, measured on this text (in a later version)");
+                 "the same, measured by running the model over this text");
+  command.option("--imatrix-out", "FILE", options->imatrix_out,
+                 "keep what was measured, as llama-imatrix writes it");
   command.option("--keep", "REGEX=TYPE", options->keep,
                  "this type for the tensors whose names match; the first that matches counts");
   command.example(

@@ -75,10 +75,9 @@ bool is_writable(const io::GgufType& type) {
 
 }  // namespace
 
-Rewritten rewrite_tensor(const io::GgufFile& file, const io::GgufEntry& entry,
-                         const io::GgufType& to, std::span<const float> importance,
-                         ThreadPool& pool) {
-  const HostArray array = file.read(entry).value();
+Rewritten rewrite_tensor(const GgufTensor& entry, const io::GgufType& to,
+                         std::span<const float> importance, ThreadPool& pool) {
+  const HostArray array = entry.read();
   if (entry.type == &to)
     return {
         SharedBytes(array.owner(), {static_cast<const std::byte*>(array.data()), array.bytes()})};
@@ -120,18 +119,12 @@ Rewritten rewrite_tensor(const io::GgufFile& file, const io::GgufEntry& entry,
   return {SharedBytes(std::move(out), bytes), std::sqrt(squares / elements)};
 }
 
-bool is_matrix_of_floats(const io::GgufEntry& entry) {
-  return entry.shape.size() >= 2 && entry.type->decodes() &&
-         (!entry.type->dtype || is_float(*entry.type->dtype));
-}
-
-io::GgufMetadata metadata_of_copy(const io::GgufFile& file, uint32_t file_type) {
+io::GgufMetadata metadata_of_copy(const GgufContent& model, uint32_t file_type) {
   constexpr std::string_view kFileType = "general.file_type";
   constexpr std::string_view kVersion = "general.quantization_version";
   io::GgufMetadata metadata;
-  for (const auto& pair : file.metadata())
-    if (!pair.first.starts_with("split.") && pair.first != kFileType && pair.first != kVersion)
-      metadata.push_back(pair);
+  for (const auto& pair : model.metadata)
+    if (pair.first != kFileType && pair.first != kVersion) metadata.push_back(pair);
   metadata.emplace_back(kFileType, io::GgufValue::from_number(file_type));
   metadata.emplace_back(kVersion, io::GgufValue::from_number(uint32_t{2}));
   return metadata;

@@ -1,4 +1,4 @@
-// Tensors of a GGUF file in other types: what quantize and convert do to each.
+// Tensors of a model in other types: what quantize and convert do to each.
 #pragma once
 
 #include <functional>
@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "cairn/base/thread_pool.h"
-#include "cairn/io/gguf.h"
+#include "cairn/models/gguf_content.h"
 
 namespace cairn::app {
 
@@ -16,19 +16,15 @@ struct Rewritten {
   double rmse = 0;  // root of the mean square of the difference to what it was
 };
 
-// `entry` as `to`: blocks are decoded, and encoded with a search for the scales, by the pool.
+// `tensor` as `to`: blocks are decoded, and encoded with a search for the scales, by the pool.
 // `importance` has a weight per column, or one per column of each expert (the tensor's first axis);
 // empty: all alike. Throws Error for types that cairn does not decode, and for another number of
 // weights.
-Rewritten rewrite_tensor(const io::GgufFile& file, const io::GgufEntry& entry,
-                         const io::GgufType& to, std::span<const float> importance,
-                         ThreadPool& pool);
+Rewritten rewrite_tensor(const GgufTensor& tensor, const io::GgufType& to,
+                         std::span<const float> importance, ThreadPool& pool);
 
-// Whether its numbers can be written in another type: floats and blocks of at least two axes.
-bool is_matrix_of_floats(const io::GgufEntry& entry);
-
-// The file's metadata, as of one part alone, with general.file_type.
-io::GgufMetadata metadata_of_copy(const io::GgufFile& file, uint32_t file_type);
+// The metadata with general.file_type.
+io::GgufMetadata metadata_of_copy(const GgufContent& model, uint32_t file_type);
 
 // general.file_type of a model whose matrices are of this type.
 uint32_t file_type_of(const io::GgufType& type);

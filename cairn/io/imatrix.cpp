@@ -101,4 +101,35 @@ Result<ImportanceMatrix> read_imatrix(const std::string& path) {
   return parse_imatrix(std::move(bytes).value(), path);
 }
 
+Status write_imatrix(const std::string& path, const ImportanceMatrix& matrix,
+                     const ImatrixOrigin& origin) {
+  const auto window = std::max<int64_t>(origin.window, 1);
+  const GgufMetadata metadata = {
+      {"general.type", GgufValue::from_text("imatrix")},
+      {"imatrix.datasets", GgufValue::from_texts(std::span(&origin.source, 1))},
+      {"imatrix.chunk_count",
+       GgufValue::from_number(static_cast<uint32_t>(origin.tokens / window))},
+      {"imatrix.chunk_size", GgufValue::from_number(static_cast<uint32_t>(window))}};
+  const auto count = static_cast<float>(origin.tokens);
+  const GgufType* f32 = find_gguf_type("F32");
+  const auto bytes_of = [](std::vector<float> values) {
+    auto owner = std::make_shared<const std::vector<float>>(std::move(values));
+    const auto bytes = std::as_bytes(std::span<const float>(*owner));
+    return SharedBytes(std::move(owner), bytes);
+  };
+  std::vector<GgufSource> sources;
+  for (const auto& [name, means] : matrix) {
+    sources.push_back(
+        {name + std::string(kSums), f32, {std::ssize(means)}, [&means, bytes_of, count] {
+           std::vector<float> sums = means;
+           for (float& sum : sums) sum *= count;
+           return bytes_of(std::move(sums));
+         }});
+    sources.push_back({name + std::string(kCounts), f32, {1, 1}, [bytes_of, count] {
+                         return bytes_of({count});
+                       }});
+  }
+  return write_gguf(path, metadata, sources);
+}
+
 }  // namespace cairn::io

@@ -20,4 +20,13 @@ Result<ImportanceMatrix> read_imatrix(const std::string& path);
 // The same for bytes that are already there; `name` is for error texts.
 Result<ImportanceMatrix> parse_imatrix(SharedBytes bytes, const std::string& name);
 
+// Writes the GGUF form. `tokens` is how many rows the means are of, in windows of `window`, of the
+// text `source`.
+struct ImatrixOrigin {
+  int64_t tokens = 1, window = 1;
+  std::string source;
+};
+Status write_imatrix(const std::string& path, const ImportanceMatrix& matrix,
+                     const ImatrixOrigin& origin);
+
 }  // namespace cairn::io

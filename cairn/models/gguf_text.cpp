@@ -3,12 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "cairn/text/gguf_vocabulary.h"
 
 namespace cairn {
 namespace {
+
+constexpr std::string_view kNoTokenizer = "none";
 
 // Keys below tokenizer.ggml, of the kind that is expected or an Error.
 class TokenizerKeys {
@@ -59,6 +62,12 @@ class TokenizerKeys {
     }
     return numbers;
   }
+  std::string bytes(const char* key) const {
+    const io::GgufValue* value = find(key);
+    if (!value) return "";
+    if (!value->is_array() || io::size_of(value->kind()) != 1) complain(key, "a list of bytes");
+    return std::string(value->bytes().text());
+  }
 
  private:
   const io::GgufValue* find(const char* key) const {
@@ -87,6 +96,8 @@ text::GgufVocabulary read_vocabulary(const io::GgufFile& file) {
   v.add_bos = keys.flag("add_bos_token");
   v.add_eos = keys.flag("add_eos_token");
   v.add_space_prefix = keys.flag("add_space_prefix");
+  v.squeeze_spaces = keys.flag("remove_extra_whitespaces");
+  v.character_map = keys.bytes("precompiled_charsmap");
   return v;
 }
 
@@ -100,7 +111,7 @@ std::optional<std::string> text_of(const io::GgufFile& file, const std::string& 
 
 bool has_gguf_tokenizer(const io::GgufFile& file) {
   const auto model = text_of(file, "tokenizer.ggml.model");
-  return model && model != "none" && model != "no_vocab";
+  return model && model != kNoTokenizer && model != "no_vocab";
 }
 
 Result<std::unique_ptr<text::Tokenizer>> gguf_tokenizer(const io::GgufFile& file) {
@@ -138,6 +149,56 @@ Result<text::ModelTemplate> gguf_template(const io::GgufFile& file, bool with_to
                       .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   }
   return result;
+}
+
+io::GgufMetadata gguf_text_metadata(const text::Tokenizer& tokenizer, int64_t vocabulary,
+                                    const std::vector<int>& ends,
+                                    const std::string& chat_template) {
+  text::GgufVocabulary v = tokenizer.to_gguf();
+  if (std::cmp_greater(v.tokens.size(), vocabulary))
+    throw_error(
+        fmt::format("the tokenizer has {} tokens and the model {}; they do not belong "
+                    "together",
+                    v.tokens.size(), vocabulary));
+  for (auto id = std::ssize(v.tokens); id < vocabulary; ++id) {
+    constexpr int32_t kUnused = 5;
+    v.tokens.push_back(fmt::format("[PAD{}]", id));
+    v.token_types.push_back(kUnused);
+    if (!v.scores.empty()) v.scores.push_back(0);
+  }
+  io::GgufMetadata metadata;
+  const auto put = [&](const char* key, io::GgufValue value) {
+    metadata.emplace_back(std::string("tokenizer.") + key, std::move(value));
+  };
+  const auto put_id = [&](const char* key, std::optional<int32_t> id) {
+    if (id && *id >= 0) put(key, io::GgufValue::from_number(static_cast<uint32_t>(*id)));
+  };
+  const auto put_flag = [&](const char* key, std::optional<bool> flag) {
+    if (flag) put(key, io::GgufValue::from_bool(*flag));
+  };
+  put("ggml.model", io::GgufValue::from_text(v.model));
+  // Readers want a name where nothing is cut, too.
+  put("ggml.pre", io::GgufValue::from_text(v.pre.empty() ? "default" : v.pre));
+  put("ggml.tokens", io::GgufValue::from_texts(v.tokens));
+  if (!v.scores.empty())
+    put("ggml.scores", io::GgufValue::from_numbers(std::span<const float>(v.scores)));
+  put("ggml.token_type", io::GgufValue::from_numbers(std::span<const int32_t>(v.token_types)));
+  if (v.model == "gpt2") put("ggml.merges", io::GgufValue::from_texts(v.merges));
+  put_id("ggml.bos_token_id", v.bos_id);
+  // A model of chats ends its turns by another token than its texts.
+  const std::optional<int32_t> eos = v.eos_id || ends.empty() ? v.eos_id : ends.front();
+  put_id("ggml.eos_token_id", eos);
+  const char* const more[] = {"ggml.eot_token_id", "ggml.eom_token_id"};
+  size_t next = 0;
+  for (const int end : ends)
+    if (end != eos && next < std::size(more)) put_id(more[next++], end);
+  put_id("ggml.unknown_token_id", v.unknown_id);
+  put_flag("ggml.add_bos_token", v.add_bos);
+  put_flag("ggml.add_eos_token", v.add_eos);
+  put_flag("ggml.add_space_prefix", v.add_space_prefix);
+  put_flag("ggml.remove_extra_whitespaces", v.squeeze_spaces);
+  if (!chat_template.empty()) put("chat_template", io::GgufValue::from_text(chat_template));
+  return metadata;
 }
 
 std::vector<int> gguf_end_tokens(const io::GgufFile& file) {

@@ -2,58 +2,19 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "cairn/base/file.h"
 #include "cairn/io/llama2c.h"
 #include "cairn/io/probe.h"
-#include "cairn/io/safetensors_folder.h"
 #include "cairn/models/block_weights.h"
 #include "cairn/models/families.h"
 #include "cairn/models/gguf_model.h"
 #include "cairn/models/gguf_text.h"
+#include "cairn/models/hf_folder.h"
 
 namespace cairn {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Token ids at `key`: a number, or a list of them.
-std::vector<int> token_ids(const nlohmann::json& config, const char* key) {
-  std::vector<int> ids;
-  const auto found = config.find(key);
-  if (found == config.end()) return ids;
-  const auto add = [&ids](const nlohmann::json& id) {
-    if (id.is_number_integer()) ids.push_back(id.get<int>());
-  };
-  if (!found->is_array())
-    add(*found);
-  else
-    for (const auto& id : *found) add(id);
-  return ids;
-}
-
-// generation_config.json says more than config.json, where there is one.
-Status read_token_ids(const fs::path& folder, nlohmann::json config, LanguageModel& model) {
-  std::error_code ignored;
-  if (const fs::path path = folder / "generation_config.json"; fs::exists(path, ignored)) {
-    auto text = read_file(path.string(), 1 << 24);
-    if (!text) return text.error();
-    const auto more = nlohmann::json::parse(text.value(), nullptr, false);
-    if (!more.is_object()) return Error(fmt::format("'{}' is no JSON object", path.string()));
-    config.update(more);
-  }
-  if (const auto bos = token_ids(config, "bos_token_id"); !bos.empty()) model.bos = bos.front();
-  model.ends = token_ids(config, "eos_token_id");
-  return Nothing{};
-}
-
-// What stands before the names of the decoder's tensors.
-std::string decoder_prefix(const io::TensorFile& file) {
-  for (const char* prefix : {"language_model.model.", "model.language_model."})
-    if (file.has(std::string(prefix) + "embed_tokens.weight")) return prefix;
-  return "model.";
-}
 
 // What load_fields keeps of the weights of `model`, by the options.
 Result<KeepField> kept_fields(Transformer& model, const LoadOptions& options) {
@@ -76,42 +37,21 @@ Result<KeepField> kept_fields(Transformer& model, const LoadOptions& options) {
   });
 }
 
-Result<LanguageModel> load_hf(const fs::path& folder, const LoadOptions& options) {
-  auto text = read_file((folder / "config.json").string(), 1 << 24);
-  if (!text) return text.error();
-  auto config = parse_hf_config(text.value());
-  if (!config) return Error(fmt::format("{}: {}", folder.string(), config.error().what()));
-  const auto file = io::SafetensorsFolder::open(folder);
-  if (!file) return file.error();
-  // Before a model of as many layers is built: the last of them must be in the file.
-  const TransformerConfig& c = config.value().transformer;
-  const NameMap names = hf_names(c, decoder_prefix(file.value()));
-  const std::string last =
-      names(fmt::format("blocks.{}.attention.output.weight", c.layers - 1)).name;
-  if (!file.value().has(last))
-    return Error(
-        fmt::format("{}: tensor '{}' is missing from the file, and config.json says that "
-                    "there are {} layers",
-                    folder.string(), last, c.layers));
+Result<LanguageModel> load_hf(const fs::path& path, const LoadOptions& options) {
+  auto opened = HfFolder::open(path);
+  if (!opened) return opened.error();
+  HfFolder& folder = opened.value();
   LanguageModel model;
-  model.left_out = config.value().left_out;
-  model.transformer = std::make_unique<Transformer>(c);
+  model.left_out = folder.left_out;
+  model.bos = folder.bos;
+  model.ends = folder.ends;
+  model.tokenizer = std::move(folder.tokenizer);
+  model.transformer = std::make_unique<Transformer>(folder.config);
   const auto keep = kept_fields(*model.transformer, options);
   if (!keep) return keep.error();
-  if (auto status = load_fields(*model.transformer, file.value(), names, keep.value()); !status)
-    return Error(fmt::format("{}: {}", folder.string(), status.error().what()));
-  if (auto status = read_token_ids(folder, nlohmann::json::parse(text.value()), model); !status)
-    return status.error();
-  bool has_tokenizer = false;
-  for (const char* name : {"tokenizer.json", "vocab.json", "encoder.json"})
-    has_tokenizer |= fs::exists(folder / name);
-  if (has_tokenizer) {
-    auto tokenizer = text::load_tokenizer(folder);
-    if (!tokenizer) return tokenizer.error();
-    model.tokenizer = std::move(tokenizer).value();
-    if (const auto eos = model.tokenizer->eos(); eos && !model.is_end(*eos))
-      model.ends.push_back(*eos);
-  }
+  if (auto status = load_fields(*model.transformer, folder.tensors, folder.names, keep.value());
+      !status)
+    return Error(fmt::format("{}: {}", path.string(), status.error().what()));
   return model;
 }
 

@@ -47,34 +47,95 @@ Shape file_shape(const Shape& field, const FilePlace& place) {
   return shape;
 }
 
+Result<HostArray> read_field(const io::TensorFile& file, const Field& field,
+                             const FilePlace& place) {
+  if (!file.has(place.name))
+    return Error(
+        fmt::format("tensor '{}' (for {}) is missing from the file", place.name, field.path));
+  auto array = file.read(place.name);
+  if (!array) return array.error();
+  const Shape& shape = field.tensor->shape();
+  const Shape wanted = file_shape(shape, place);
+  if (array.value().shape() != wanted)
+    return Error(fmt::format("tensor '{}' has shape {}; the configuration asks for {}", place.name,
+                             to_string(array.value().shape()), to_string(wanted)));
+  HostArray values(DType::f32, shape);
+  float* out = values.mutable_span<float>().data();
+  const Window window(shape, place);
+  const auto added = static_cast<float>(place.added);
+  visit_dtype(array.value().dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const T* in = static_cast<const T*>(array.value().data());
+    for (int64_t r = 0; r < window.rows; ++r)
+      for (int64_t c = 0; c < window.columns; ++c)
+        out[r * window.columns + c] = cast_element<float>(in[window.at(r, c)]) + added;
+  });
+  return values;
+}
+
+HostArray rounded(const HostArray& values, DType dtype) {
+  if (dtype == DType::f32) return values;
+  HostArray out(dtype, values.shape());
+  const auto from = values.span<float>();
+  visit_dtype(dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    auto* to = static_cast<T*>(out.mutable_data());
+    for (size_t i = 0; i < from.size(); ++i) to[i] = cast_element<T>(from[i]);
+  });
+  return out;
+}
+
 Status load_fields(Module& module, const io::TensorFile& file, const NameMap& map,
                    const KeepField& keep) {
   for (const Field& field : fields(module)) {
-    const FilePlace place = map(field.path);
-    if (!file.has(place.name))
-      return Error(
-          fmt::format("tensor '{}' (for {}) is missing from the file", place.name, field.path));
-    auto array = file.read(place.name);
-    if (!array) return array.error();
-    const Shape& shape = field.tensor->shape();
-    const Shape wanted = file_shape(shape, place);
-    if (array.value().shape() != wanted)
-      return Error(fmt::format("tensor '{}' has shape {}; the configuration asks for {}",
-                               place.name, to_string(array.value().shape()), to_string(wanted)));
-    HostArray values(DType::f32, shape);
-    float* out = values.mutable_span<float>().data();
-    const Window window(shape, place);
-    const auto added = static_cast<float>(place.added);
-    visit_dtype(array.value().dtype(), [&](auto tag) {
-      using T = typename decltype(tag)::type;
-      const T* in = static_cast<const T*>(array.value().data());
-      for (int64_t r = 0; r < window.rows; ++r)
-        for (int64_t c = 0; c < window.columns; ++c)
-          out[r * window.columns + c] = cast_element<float>(in[window.at(r, c)]) + added;
-    });
-    *field.tensor = keep ? keep(field, values) : Tensor(values).named(field.path);
+    auto values = read_field(file, field, map(field.path));
+    if (!values) return values.error();
+    *field.tensor =
+        keep ? keep(field, values.value()) : Tensor(std::move(values).value()).named(field.path);
   }
   return Nothing{};
+}
+
+namespace {
+
+// Puts a field's numbers where they stand in its file tensor.
+void put_field(const HostArray& field, const FilePlace& place, HostArray& tensor) {
+  const auto in = field.span<float>();
+  float* out = tensor.mutable_span<float>().data();
+  const Window window(field.shape(), place);
+  const auto added = static_cast<float>(place.added);
+  for (int64_t r = 0; r < window.rows; ++r)
+    for (int64_t c = 0; c < window.columns; ++c)
+      out[window.at(r, c)] = in[static_cast<size_t>(r * window.columns + c)] - added;
+}
+
+// Indices of the fields that each tensor of a file holds.
+std::map<std::string, std::vector<size_t>> fields_by_tensor(std::span<const Field> fields,
+                                                            const NameMap& map) {
+  std::map<std::string, std::vector<size_t>> by_tensor;
+  for (size_t i = 0; i < fields.size(); ++i) by_tensor[map(fields[i].path).name].push_back(i);
+  return by_tensor;
+}
+
+}  // namespace
+
+std::vector<MovedTensor> moved_tensors(std::span<const Field> fields, const io::TensorFile& file,
+                                       const NameMap& from, const NameMap& to) {
+  std::vector<MovedTensor> tensors;
+  for (const auto& [name, indices] : fields_by_tensor(fields, to)) {
+    MovedTensor tensor{.name = name, .shape = {}, .fields = {}, .load = {}};
+    for (const size_t i : indices) tensor.fields.push_back(fields[i]);
+    const Field& first = tensor.fields.front();
+    tensor.shape = file_shape(first.tensor->shape(), to(first.path));
+    tensor.load = [shape = tensor.shape, of = tensor.fields, &file, from, to] {
+      HostArray joined(DType::f32, shape);
+      for (const Field& field : of)
+        put_field(read_field(file, field, from(field.path)).value(), to(field.path), joined);
+      return joined;
+    };
+    tensors.push_back(std::move(tensor));
+  }
+  return tensors;
 }
 
 std::vector<io::SafetensorsSource> file_tensors(std::span<const Field> fields,
@@ -84,27 +145,15 @@ std::vector<io::SafetensorsSource> file_tensors(std::span<const Field> fields,
     Tensor value;
     FilePlace place;
   };
-  std::map<std::string, std::vector<Part>> parts;
-  for (size_t i = 0; i < fields.size(); ++i) {
-    const FilePlace place = map(fields[i].path);
-    parts[place.name].push_back({values[i], place});
-  }
   std::vector<io::SafetensorsSource> tensors;
-  for (auto& [name, of] : parts) {
-    const Shape shape = file_shape(of.front().value.shape(), of.front().place);
-    tensors.push_back({name, DType::f32, shape, [shape, of = std::move(of)] {
+  for (const auto& [name, indices] : fields_by_tensor(fields, map)) {
+    std::vector<Part> parts;
+    for (const size_t i : indices) parts.push_back({values[i], map(fields[i].path)});
+    const Shape shape = file_shape(parts.front().value.shape(), parts.front().place);
+    tensors.push_back({name, DType::f32, shape, [shape, parts] {
                          HostArray joined(DType::f32, shape);
-                         float* out = joined.mutable_span<float>().data();
-                         for (const auto& [value, place] : of) {
-                           const HostArray array = value.host();
-                           const auto in = array.span<float>();
-                           const Window window(array.shape(), place);
-                           const auto added = static_cast<float>(place.added);
-                           for (int64_t r = 0; r < window.rows; ++r)
-                             for (int64_t c = 0; c < window.columns; ++c)
-                               out[window.at(r, c)] =
-                                   in[static_cast<size_t>(r * window.columns + c)] - added;
-                         }
+                         for (const auto& [value, place] : parts)
+                           put_field(value.host(), place, joined);
                          return joined;
                        }});
   }

@@ -40,6 +40,25 @@ using KeepField = std::function<Tensor(const Field& field, const HostArray& valu
 Status load_fields(Module& module, const io::TensorFile& file, const NameMap& map,
                    const KeepField& keep = nullptr);
 
+// A field of the file, as f32; the Error is that of load_fields.
+Result<HostArray> read_field(const io::TensorFile& file, const Field& field,
+                             const FilePlace& place);
+
+// f32 rounded to another float type.
+HostArray rounded(const HostArray& values, DType dtype);
+
+// A tensor of another file, as f32 when its turn comes.
+struct MovedTensor {
+  std::string name;
+  Shape shape;
+  std::vector<Field> fields;  // that it holds
+  std::function<HostArray()> load;
+};
+// The tensors of a file with the names `to` for the fields that `file` has by the names `from`. The
+// file outlives what is returned; `load` throws Error where it lacks a tensor.
+std::vector<MovedTensor> moved_tensors(std::span<const Field> fields, const io::TensorFile& file,
+                                       const NameMap& from, const NameMap& to);
+
 // The tensors of a file for these fields and values (one per field, f32), joined and transposed
 // when their turn comes.
 std::vector<io::SafetensorsSource> file_tensors(std::span<const Field> fields,

@@ -1,5 +1,6 @@
 // cairn quantize and convert.
 #include <cstring>
+#include <filesystem>
 #include <map>
 
 #include "cairn/io/gguf.h"
@@ -117,9 +118,12 @@ TEST_F(QuantizeTest, WhatIsWrongIsNamed) {
   EXPECT_TRUE(fails(quantize({"--type", "Q4_K", "--keep", "a"}), 2, "expected REGEX=TYPE"));
   EXPECT_TRUE(fails(quantize({"--type", "Q4_K", "--keep", "(=Q4_K"}), 2, "no regular expression"));
   EXPECT_TRUE(fails(quantize({"--type", "Q4_K", "--imatrix", "none"}), 1, "No such file"));
-  EXPECT_TRUE(fails(quantize({"--type", "Q4_K", "--imatrix-text", "story.txt"}), 2, "later"));
+  EXPECT_TRUE(fails(quantize({"--type", "Q4_K", "--imatrix", "a", "--imatrix-text", "story.txt"}),
+                    2, "one says how much"));
+  EXPECT_TRUE(
+      fails(quantize({"--type", "Q4_K", "--imatrix-out", "a"}), 2, "what --imatrix-text measures"));
   EXPECT_TRUE(fails(run({"quantize", "weights.safetensors", "o", "--type", "Q4_K"}), 1,
-                    "is safetensors; this version of cairn quantizes GGUF"));
+                    "is safetensors; expected a Hugging Face folder"));
   EXPECT_TRUE(fails(run({"quantize", "none.gguf", "o", "--type", "Q4_K"}), 1, "No such file"));
 }
 
@@ -146,10 +150,65 @@ TEST_F(QuantizeTest, Convert) {
   EXPECT_EQ(run({"convert", "out.gguf", "same.gguf", "--json"}).json()["tensors"], 6);
   EXPECT_TRUE(read("same.gguf") == read("out.gguf"));
 
-  EXPECT_TRUE(fails(run({"convert", "model.gguf", "o", "--to", "hf"}), 2, "later"));
   EXPECT_TRUE(fails(run({"convert", "model.gguf", "o", "--to", "onnx"}), 2, "known are gguf"));
   EXPECT_TRUE(fails(run({"convert", "model.gguf", "o", "--dtype", "Q4_K"}), 2, "cairn quantize"));
-  EXPECT_TRUE(fails(run({"convert", "weights.safetensors", "o"}), 1, "converts GGUF files"));
+  EXPECT_TRUE(fails(run({"convert", "weights.safetensors", "o"}), 1, "expected a Hugging Face"));
+}
+
+// Importance from a text is what the same model's own sums say, kept and read again.
+TEST_F(QuantizeTest, ImportanceOfAText) {
+  const auto quantize = [&](std::vector<std::string> options) {
+    options.insert(options.begin(), "quantize");
+    options.insert(options.end(), {"--type", "Q4_0", "--json"});
+    const Ran ran = run(options);
+    EXPECT_EQ(ran.status, 0) << ran.err;
+    EXPECT_EQ(ran.err.find("says nothing of"), std::string::npos) << ran.err;
+  };
+  quantize({"llama", "a.gguf", "--imatrix-text", "story.txt", "--imatrix-out", "i.gguf"});
+  quantize({"llama", "b.gguf", "--imatrix", "i.gguf"});
+  EXPECT_TRUE(read("a.gguf") == read("b.gguf"));
+  quantize({"llama", "plain.gguf"});
+  EXPECT_FALSE(read("a.gguf") == read("plain.gguf"));
+  const auto file = io::GgufFile::open(path("i.gguf")).value();
+  EXPECT_EQ(file.find("general.type")->text(), "imatrix");
+  EXPECT_TRUE(file.tensor("blk.0.ffn_down.weight.in_sum2"));
+  // The same from the GGUF file of that model.
+  ASSERT_EQ(run({"convert", "llama", "f.gguf"}).status, 0);
+  quantize({"llama", "c.gguf", "--imatrix-text", "story.txt"});
+  quantize({"f.gguf", "d.gguf", "--imatrix-text", "story.txt"});
+  EXPECT_TRUE(read("c.gguf") == read("d.gguf"));
+}
+
+// A folder through GGUF and back, and in blocks, by the program.
+TEST_F(QuantizeTest, Folders) {
+  const std::string golden = golden_path("twins/llama").string();
+  const auto written = run({"convert", golden, "m.gguf", "--json"}).json();
+  EXPECT_EQ(written["kind"], "gguf");
+  const auto file = io::GgufFile::open(path("m.gguf")).value();
+  EXPECT_EQ(written["tensors"], file.entries().size());
+  EXPECT_EQ(file.find("general.architecture")->text(), "llama");
+  EXPECT_EQ(file.find("general.file_type")->integer(), 0);
+
+  EXPECT_EQ(run({"convert", "m.gguf", "back", "--to", "hf"}).status, 0);
+  const auto was = io::SafetensorsFile::open(golden + "/model.safetensors").value();
+  const auto is = io::SafetensorsFile::open(path("back/model.safetensors")).value();
+  for (const auto& entry : is.entries()) {
+    const HostArray a = is.read(entry).value(), b = was.read(entry.name).value();
+    ASSERT_EQ(a.bytes(), b.bytes());
+    EXPECT_EQ(std::memcmp(a.data(), b.data(), a.bytes()), 0) << entry.name;
+  }
+  // A folder that holds something is not touched; nothing is left beside it.
+  EXPECT_TRUE(fails(run({"convert", "m.gguf", "back", "--to", "hf"}), 1, "exists already"));
+  for (const auto& entry : std::filesystem::directory_iterator(path("")))
+    EXPECT_EQ(entry.path().filename().string().find(".tmp."), std::string::npos);
+  // From folder to folder with other floats.
+  EXPECT_EQ(run({"convert", golden, "half", "--to", "hf", "--dtype", "f16"}).status, 0);
+  const auto half = io::SafetensorsFile::open(path("half/model.safetensors")).value();
+  for (const auto& entry : half.entries()) EXPECT_EQ(entry.dtype, "F16") << entry.name;
+
+  const auto json = run({"quantize", golden, "q.gguf", "--type", "Q8_0", "--json"}).json();
+  EXPECT_EQ(json["tensors"].size(), file.entries().size());
+  EXPECT_EQ(run({"inspect", "q.gguf", "--verify"}).status, 0);
 }
 
 }  // namespace
