@@ -160,7 +160,8 @@ Normalize make_precompiled(JsonView step) {
   const auto bytes = decode_base64(step.text_at("precompiled_charsmap"));
   if (!bytes) throw_error("'precompiled_charsmap' is no base64");
   const auto map = std::make_shared<const CharacterMap>(*bytes);
-  return [=](const std::string& text) { return map->map_clusters(text); };
+  // The strings of a damaged map may be cut within characters.
+  return [=](const std::string& text) { return replace_invalid_utf8(map->map_clusters(text)); };
 }
 
 constexpr struct {
