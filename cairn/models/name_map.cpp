@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 
 #include "cairn/graph/scalar.h"
@@ -9,24 +10,36 @@
 namespace cairn {
 namespace {
 
-// Where the numbers of a field stand in its file tensor.
+// Where the numbers of a field stand in its file tensor: those of row r at start(r) and from there
+// on by `step`. A vector has rows of one.
 struct Window {
   const FilePlace& place;
-  int64_t rows, columns;  // of the field, a vector having one row
-  int64_t file_columns;   // of the file tensor's rows
-  bool is_vector;
+  int64_t rows, columns;  // of the field
+  int64_t step;
   Window(const Shape& field, const FilePlace& file_place)
-      : place(file_place), is_vector(field.rank() == 1) {
-    rows = is_vector ? 1 : field[0];
-    columns = rows ? field.elements() / rows : 0;
-    file_columns = place.transposed ? (place.total ? place.total : rows) : columns;
-  }
-  int64_t at(int64_t row, int64_t column) const {
-    if (is_vector) return place.file_output(column, columns);
-    const int64_t output = place.file_output(row, rows);
-    return place.transposed ? column * file_columns + output : output * file_columns + column;
+      : place(file_place),
+        rows(field[0]),
+        columns(field.rank() == 1 || !rows ? 1 : field.elements() / rows),
+        step(!place.transposed ? 1 : std::max(place.total, rows)) {}
+  int64_t start(int64_t row) const {
+    return place.file_output(row, rows) * (place.transposed ? 1 : columns);
   }
 };
+
+// out[i * out_step] = in[i * in_step] + added as f32.
+template <class T>
+void copy_row(const T* in, int64_t in_step, float* out, int64_t out_step, int64_t count,
+              float added) {
+  if (in_step == 1 && out_step == 1 && added == 0) {
+    // -0 stays; and the loop is one of vectors.
+    for (int64_t c = 0; c < count; ++c) out[c] = cast_element<float>(in[c]);
+    return;
+  }
+  for (int64_t c = 0; c < count; ++c) {
+    const float value = cast_element<float>(in[c * in_step]);
+    out[c * out_step] = added == 0 ? value : value + added;
+  }
+}
 
 }  // namespace
 
@@ -67,8 +80,8 @@ Result<HostArray> read_field(const io::TensorFile& file, const Field& field,
     using T = typename decltype(tag)::type;
     const T* in = static_cast<const T*>(array.value().data());
     for (int64_t r = 0; r < window.rows; ++r)
-      for (int64_t c = 0; c < window.columns; ++c)
-        out[r * window.columns + c] = cast_element<float>(in[window.at(r, c)]) + added;
+      copy_row(in + window.start(r), window.step, out + r * window.columns, 1, window.columns,
+               added);
   });
   return values;
 }
@@ -100,13 +113,13 @@ namespace {
 
 // Puts a field's numbers where they stand in its file tensor.
 void put_field(const HostArray& field, const FilePlace& place, HostArray& tensor) {
-  const auto in = field.span<float>();
+  const float* in = field.span<float>().data();
   float* out = tensor.mutable_span<float>().data();
   const Window window(field.shape(), place);
   const auto added = static_cast<float>(place.added);
   for (int64_t r = 0; r < window.rows; ++r)
-    for (int64_t c = 0; c < window.columns; ++c)
-      out[window.at(r, c)] = in[static_cast<size_t>(r * window.columns + c)] - added;
+    copy_row(in + r * window.columns, 1, out + window.start(r), window.step, window.columns,
+             -added);
 }
 
 // Indices of the fields that each tensor of a file holds.
