@@ -76,7 +76,9 @@ Json post_processor_json(const Vocabulary& vocabulary, const std::vector<std::st
   if (vocabulary.prefix.empty() && vocabulary.suffix.empty()) return nullptr;
   Json specials = Json::object();
   const auto special = [&](int32_t id, int type_id) -> Json {
-    const std::string& name = keys[static_cast<size_t>(id)];
+    // Ids without a token have names of their own, or one would stand for the other.
+    std::string name = keys[static_cast<size_t>(id)];
+    if (name.empty()) name = fmt::format("[id {}]", id);
     specials[name] = {{"id", name}, {"ids", {id}}, {"tokens", {name}}};
     return {{"SpecialToken", {{"id", name}, {"type_id", type_id}}}};
   };
