@@ -245,8 +245,8 @@ class Product {
                             [&](const Tile& i, const Tile& before) {
                               panel.at(number * blocks + (i >> log2_of(units)),
                                        units == 1 ? k.constant(0, DType::i64) : i & (units - 1));
-                              // Short units step through memory by themselves.
-                              if (rows <= kSomeRows && unit > kActivationBlock)
+                              // Code for short blocks steps through memory by itself.
+                              if (rows <= kSomeRows && f.block_elements > kActivationBlock)
                                 panel.fetch((number * blocks + 1) * units + i + 1);
                               return step(i * unit, before);
                             });
