@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <numeric>
 #include <optional>
 
 #include "cairn/tile/builder.h"
@@ -126,7 +125,6 @@ class Panel {
     return f.subtracts_minimum ? -minimum : minimum;
   }
 
- private:
   Tile column() const { return k.arange(kColumns); }
   Tile half(int byte_of_block) const {
     const int64_t first = kColumns * byte_of_block / 2;
