@@ -288,7 +288,7 @@ void add_bench_llm(const Command& group) {
   command.option("--repeat", "N", options->repeat, "turns of each (default: 3)", 1);
   command.option("--peers", "NAME", options->peers,
                  "llama.cpp, whose programs lie in the folder CAIRN_PEER_LLAMA, or none");
-  command.example("cairn bench llm --model model.gguf --prompt 512 --generate 64 --peers none");
+  command.example("cairn bench llm --model stories260K.bin --prompt 32 --generate 8 --peers none");
   command.run([options](Session& session) { return run(*options, session); }, Computes::products);
 }
 

@@ -47,6 +47,13 @@ uint64_t weight_bytes_of(const ModelHeader& header, const MemoryQuestion& asked)
   return sum;
 }
 
+// No sequence is longer than the model's context.
+MemoryQuestion within_context(const ModelHeader& header, MemoryQuestion asked) {
+  DecoderOptions& cache = asked.cache;
+  cache.tokens = std::min(cache.tokens, header.config.context * cache.max_sequences);
+  return asked;
+}
+
 ModelMemory memory_of(const ModelHeader& header, const MemoryQuestion& asked) {
   const TransformerConfig& c = header.config;
   ModelMemory memory;
@@ -91,13 +98,14 @@ std::string advice(const ModelHeader& header, const MemoryQuestion& asked, uint6
 Result<ModelMemory> model_memory(const std::filesystem::path& model, const MemoryQuestion& asked) {
   const auto header = read_model_header(model);
   if (!header) return header.error();
-  return memory_of(header.value(), asked);
+  return memory_of(header.value(), within_context(header.value(), asked));
 }
 
-void check_model_memory(const std::filesystem::path& model, const MemoryQuestion& asked,
+void check_model_memory(const std::filesystem::path& model, const MemoryQuestion& question,
                         std::optional<uint64_t> available) {
   if (!available) return;
   const ModelHeader header = read_model_header(model).value();
+  const MemoryQuestion asked = within_context(header, question);
   const ModelMemory memory = memory_of(header, asked);
   if (memory.total() <= *available) return;
   const std::string cache =

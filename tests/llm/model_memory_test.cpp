@@ -40,17 +40,18 @@ TEST(ModelMemory, WeightsAreThoseThatAreLoaded) {
 TEST(ModelMemory, PackingAndTheCacheCount) {
   const ModelMemory plain = model_memory(kFolder, {.packs = false}).value();
   const ModelMemory packed =
-      model_memory(kFolder, {.packs = true, .cache = {.tokens = 1000}}).value();
+      model_memory(kFolder, {.packs = true, .cache = {.tokens = 60}}).value();
   EXPECT_GT(packed.weights, plain.weights * 19 / 10);
   EXPECT_EQ(packed.cache,
             Decoder::pool_bytes(load_language_model(kFolder).value().transformer->config(),
-                                {.tokens = 1000}));
+                                {.tokens = 60}));
   EXPECT_LT(model_memory(kFolder, {.quantize = "q8_0", .packs = false}).value().weights,
             plain.weights);
 }
 
 TEST(ModelMemory, SaysWhatWouldFit) {
-  const MemoryQuestion asked = {.cache = {.tokens = 1 << 20}};
+  // As many sequences as make the cache large beside the weights.
+  const MemoryQuestion asked = {.cache = {.tokens = 1 << 20, .max_sequences = 1 << 14}};
   const ModelMemory memory = model_memory(kFolder, asked).value();
   EXPECT_EQ(complaint(kFolder, asked, memory.total()), "");
   EXPECT_THAT(complaint(kFolder, asked, memory.total() - 1),
@@ -58,6 +59,9 @@ TEST(ModelMemory, SaysWhatWouldFit) {
                     HasSubstr("are available; it would fit with"),
                     HasSubstr("a context of 524288 tokens")));
   EXPECT_THAT(complaint(kFolder, asked, 1000), HasSubstr("take a smaller model"));
+  // A sequence is no longer than the model's context.
+  EXPECT_EQ(model_memory(kFolder, {.cache = {.tokens = INT64_MAX / 4}}).value().cache,
+            model_memory(kFolder, {.cache = {.tokens = 64}}).value().cache);
   const MemoryQuestion weights_alone = {};
   EXPECT_THAT(
       complaint(kFolder, weights_alone, model_memory(kFolder, weights_alone).value().total() - 1),
