@@ -66,7 +66,8 @@ std::optional<double> default_attention_scale(const TransformerConfig& c) {
   const bool is_27b =
       (c.family == "gemma2" && c.layers == 46) || (c.family == "gemma3" && c.layers == 62);
   if (!is_27b || c.heads <= 0) return std::nullopt;
-  return 1 / std::sqrt(static_cast<double>(c.width / c.heads));
+  const int64_t of_head = c.width / c.heads;
+  return 1 / std::sqrt(static_cast<double>(of_head));
 }
 
 // --- reading -------------------------------------------------------------------------------------
