@@ -11,9 +11,9 @@ class ChatTest : public CliTest {
     write("llama/chat_template.jinja",
           "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}<assistant>");
   }
-  // Answers "aaaa": tokens of bytes are in GPT-2's order.
+  // Answers "aaaa": tokens of bytes are in GPT-2's order, behind <|endoftext|>.
   const std::string arguments_ =
-      "chat --model llama --context 600 --temperature 0 --max-tokens 4 --logit-bias 64=1000";
+      "chat --model llama --context 600 --temperature 0 --max-tokens 4 --logit-bias 65=1000";
   Ran lines(const std::string& input, const std::string& more = "") const {
     write("lines.txt", input);
     return shell("cairn " + arguments_ + " " + more + " < lines.txt", {.folder = path("")});
@@ -22,7 +22,7 @@ class ChatTest : public CliTest {
            const std::vector<std::string>& more = {}) const {
     std::vector<std::string> all{"chat", "--model",       "llama",  "--context",
                                  "600",  "--temperature", "0",      "--max-tokens",
-                                 "4",    "--logit-bias",  "64=1000"};
+                                 "4",    "--logit-bias",  "65=1000"};
     all.insert(all.end(), more.begin(), more.end());
     return cairn(all, {.folder = path(""), .terminal = true, .typed = std::move(typed)});
   }
