@@ -156,8 +156,9 @@ TEST_F(ChatTest, SignalsEndItAndLeaveTheTerminalAsItWas) {
   EXPECT_EQ(ran.status, 128 + SIGTERM) << ran.out;
   EXPECT_NE(ran.out.find("\x1b[?2004l"), std::string::npos);
   // Over lines, Ctrl-C ends the program as it ends any other.
+  write("lines.txt", "one\ntwo\n");
   const Ran over_lines =
-      shell("(echo one; sleep 100) | cairn " + arguments_ + " --max-tokens 1000000 --context-shift",
+      shell("exec cairn " + arguments_ + " --max-tokens 1000000 --context-shift < lines.txt",
             {.folder = path(""), .interrupt_on = "aaaa"});
   EXPECT_EQ(over_lines.status, 130) << over_lines.err;
 }
