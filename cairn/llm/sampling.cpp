@@ -222,8 +222,10 @@ int32_t Sampler::sample(std::span<const float> logits, const SamplingOptions& o,
   const double u = static_cast<double>((uint64_t{bits[0]} << 21) ^ (bits[1] >> 11)) * 0x1p-53;
   const double wanted = u * total_weight(list);
   double sum = 0;
-  for (const Candidate& c : list)
-    if ((sum += c.weight) > wanted) return c.id;
+  for (const Candidate& c : list) {
+    sum += c.weight;
+    if (sum > wanted) return c.id;
+  }
   return list.back().id;  // u rounded up to the total
 }
 
