@@ -19,8 +19,7 @@ std::pair<int32_t, float> parse_bias(const std::string& text) {
   float bias = 0;
   const bool has_bias = wrong_id == std::errc() && equals != end && *equals == '=';
   if (has_bias) {
-    const std::string_view value(equals + 1, end);
-    const auto [stop, wrong] = std::from_chars(value.data(), end, bias);
+    const auto [stop, wrong] = std::from_chars(equals + 1, end, bias);
     if (wrong == std::errc() && stop == end) return {id, bias};
   }
   throw UsageError(
