@@ -42,8 +42,10 @@ text::ModelTemplate template_of(const Options& options) {
   }
 }
 
-LanguageModel load(const Options& options, const Session& session) {
-  LanguageModel model = load_language_model_for(options.model, options.tokenizer);
+LanguageModel load(const Options& options, Runtime& runtime, Session& session) {
+  LanguageModel model = load_model_to_run(
+      options.model, options.tokenizer, runtime,
+      {.tokens = options.context.value_or(kUsualContext), .kv = kv_type(options.kv)}, session);
   if (!model.left_out.empty())
     session.note(fmt::format("text part only: cairn does not run the model's {}", model.left_out));
   if (!model.tokenizer)
@@ -115,12 +117,13 @@ int chat_on_terminal(ChatSession& chat, const Chat& conversation, Session& sessi
 int run(const Options& options, Session& session) {
   const text::ModelTemplate source = template_of(options);
   const auto runtime = session.make_computing_runtime();
-  const LanguageModel model = load(options, session);
+  const LanguageModel model = load(options, *runtime, session);
   const ChatFormat format(source, *model.tokenizer);
   TextGenerator generator(*runtime, model,
                           {.context = context_of(options, model, session),
                            .kv = kv_type(options.kv),
-                           .precision = session.precision()});
+                           .precision = session.precision(),
+                           .activations = session.activations()});
   Chat conversation(generator, format);
   if (std::ranges::any_of(options.stop, &std::string::empty))
     throw UsageError("--stop takes a text that is not empty");

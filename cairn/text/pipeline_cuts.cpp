@@ -64,7 +64,7 @@ Cut make_delimiter(JsonView step) {
 
 // Spaces as another character, which also goes before a text.
 Cut make_metaspace(JsonView step) {
-  const std::string mark = step.text_at("replacement");
+  const std::string& mark = step.text_at("replacement");
   const JsonView scheme = step.member("prepend_scheme");
   std::string where = step.flag("add_prefix_space", true) ? "always" : "never";
   if (!scheme.is_null()) where = scheme.text("prepend_scheme");

@@ -34,7 +34,7 @@ std::string replaced(std::string_view text, std::string_view from, std::string_v
 }
 
 void add_metaspace(JsonView step, Decoding& out) {
-  const std::string mark = step.text_at("replacement");
+  const std::string& mark = step.text_at("replacement");
   const JsonView scheme = step.member("prepend_scheme");
   const bool prepends = scheme.is_null() ? step.flag("add_prefix_space", true)
                                          : scheme.text("prepend_scheme") != "never";
@@ -44,7 +44,7 @@ void add_metaspace(JsonView step, Decoding& out) {
 }
 
 void add_wordpiece(JsonView step, Decoding& out) {
-  const std::string prefix = step.text_at("prefix");
+  const std::string& prefix = step.text_at("prefix");
   const bool cleanup = step.flag("cleanup", true);
   out.steps.push_back([=](std::string token, bool first) {
     if (!first) {
@@ -70,7 +70,7 @@ void add_word_end(JsonView step, Decoding& out) {
 void add_replace(JsonView step, Decoding& out) {
   const JsonView literal = step.member("pattern").member("String");
   if (literal.is_null()) throw_error("decoder 'Replace' of a regular expression is not supported");
-  const std::string from = literal.text("pattern.String"), to = step.text_at("content");
+  const std::string &from = literal.text("pattern.String"), &to = step.text_at("content");
   out.steps.push_back([=](const std::string& token, bool) { return replaced(token, from, to); });
 }
 

@@ -86,11 +86,11 @@ std::string replace_literal(std::string_view text, std::string_view from, std::s
 
 // Hugging Face's replacements of an empty match put the content there; here they do nothing.
 std::function<std::string(const std::string&)> make_replacement(JsonView step) {
-  const std::string content = step.text_at("content");
+  const std::string& content = step.text_at("content");
   const JsonView pattern = step.member("pattern");
   const JsonView literal = pattern.member("String");
   if (!literal.is_null()) {
-    const std::string from = literal.text("pattern.String");
+    const std::string& from = literal.text("pattern.String");
     return [=](const std::string& text) { return replace_literal(text, from, content); };
   }
   const auto splitter = std::make_shared<const Splitter>(
@@ -101,7 +101,7 @@ std::function<std::string(const std::string&)> make_replacement(JsonView step) {
 Normalize make_replace(JsonView step) { return make_replacement(step); }
 
 Normalize make_prepend(JsonView step) {
-  const std::string prepend = step.text_at("prepend");
+  const std::string& prepend = step.text_at("prepend");
   return [=](const std::string& text) { return text.empty() ? text : prepend + text; };
 }
 
