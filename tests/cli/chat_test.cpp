@@ -1,4 +1,6 @@
 // cairn chat: over lines, and typed on a pseudo-terminal.
+#include <utility>
+
 #include "tests/cli/program.h"
 
 namespace cairn::test {
@@ -24,7 +26,13 @@ class ChatTest : public CliTest {
                                  "600",  "--temperature", "0",      "--max-tokens",
                                  "4",    "--logit-bias",  "65=1000"};
     all.insert(all.end(), more.begin(), more.end());
-    return cairn(all, {.folder = path(""), .terminal = true, .typed = std::move(typed)});
+    // Behind an answer the next prompt: until then Ctrl-C is about the answer.
+    std::vector<std::pair<std::string, std::string>> steps;
+    for (auto& [wait, keys] : typed) {
+      if (wait == "aaaa") steps.emplace_back(std::exchange(wait, "> "), "");
+      steps.emplace_back(std::move(wait), std::move(keys));
+    }
+    return cairn(all, {.folder = path(""), .terminal = true, .typed = std::move(steps)});
   }
   // Questions of the session file, in order.
   std::vector<std::string> questions(const std::string& file) const {
