@@ -1,6 +1,7 @@
 // The text form of kernels: printed, parsed, printed again.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <bit>
 #include <limits>
 #include <set>
@@ -91,6 +92,8 @@ Kernel others() {
     const Tile was = k.atomic(Combine::max, x, first, f, first < 3);
     k.print(k.atomic(Combine::sum, x, first, was), "");
     k.fetch(x, first);
+    constexpr std::array<uint8_t, 16> kTable = {1, 2, 3, 5, 8, 13, 21, 34};
+    k.print(lookup(bitcast(f, DType::u32), kTable), "looked up");
     k.loop(0, n, 1, std::vector<Tile>{}, [&](const Tile& j, const std::vector<Tile>&) {
       k.store(x, j, k.load(x, j));
       return std::vector<Tile>{};
