@@ -22,17 +22,6 @@ void add_byte_fallback(JsonView, Decoding& out) {
   });
 }
 
-std::string replaced(std::string_view text, std::string_view from, std::string_view to) {
-  std::string out;
-  for (size_t at = 0;;) {
-    const size_t found = from.empty() ? text.npos : text.find(from, at);
-    out += text.substr(at, found - at);
-    if (found == text.npos) return out;
-    out += to;
-    at = found + from.size();
-  }
-}
-
 void add_metaspace(JsonView step, Decoding& out) {
   const std::string& mark = step.text_at("replacement");
   const JsonView scheme = step.member("prepend_scheme");

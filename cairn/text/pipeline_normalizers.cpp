@@ -73,17 +73,6 @@ Normalize make_strip(JsonView step) {
   };
 }
 
-std::string replace_literal(std::string_view text, std::string_view from, std::string_view to) {
-  std::string out;
-  for (size_t at = 0;;) {
-    const size_t found = from.empty() ? text.npos : text.find(from, at);
-    out += text.substr(at, found - at);
-    if (found == text.npos) return out;
-    out += to;
-    at = found + from.size();
-  }
-}
-
 // Hugging Face's replacements of an empty match put the content there; here they do nothing.
 std::function<std::string(const std::string&)> make_replacement(JsonView step) {
   const std::string& content = step.text_at("content");
@@ -91,7 +80,7 @@ std::function<std::string(const std::string&)> make_replacement(JsonView step) {
   const JsonView literal = pattern.member("String");
   if (!literal.is_null()) {
     const std::string& from = literal.text("pattern.String");
-    return [=](const std::string& text) { return replace_literal(text, from, content); };
+    return [=](const std::string& text) { return replaced(text, from, content); };
   }
   const auto splitter = std::make_shared<const Splitter>(
       Splitter::make({{.pattern = pattern.member("Regex").text("pattern.Regex")}}).value());
@@ -184,6 +173,17 @@ constexpr struct {
 };
 
 }  // namespace
+
+std::string replaced(std::string_view text, std::string_view from, std::string_view to) {
+  std::string out;
+  for (size_t at = 0;;) {
+    const size_t found = from.empty() ? text.npos : text.find(from, at);
+    out += text.substr(at, found - at);
+    if (found == text.npos) return out;
+    out += to;
+    at = found + from.size();
+  }
+}
 
 std::vector<Normalize> read_normalizers(JsonView root) {
   std::vector<Normalize> steps;

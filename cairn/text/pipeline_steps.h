@@ -16,6 +16,9 @@ using Normalize = std::function<std::string(std::string)>;
 // The root's "normalizer", Sequences unrolled.
 std::vector<Normalize> read_normalizers(JsonView root);
 
+// With `to` wherever `from` stands; an empty `from` stands nowhere.
+std::string replaced(std::string_view text, std::string_view from, std::string_view to);
+
 struct TextPiece {
   std::string text;
   bool first = false;  // begins where the whole text does
