@@ -105,10 +105,12 @@ std::vector<int64_t> order_of(const Array& x, Ints index, int axis, bool descend
 }
 
 void Builder::add_ordering() {
-  // Whole numbers among few, so that there are ties in every type.
-  const Array ties = wholes({3, 7, 2}, 0, 5);
+  // Whole numbers among few, so that there are ties in every type; of axis 1 with more lines side
+  // by side than are walked together.
+  const Array few = wholes({3, 7, 2}, 0, 5), many = wholes({2, 5, 70}, 0, 5);
   const auto all = joined({kNumbers, {DType::b8}});
   for (const int64_t axis : {0, 1, 2}) {
+    const Array& ties = axis == 1 ? many : few;
     for (const char* kind : {"max", "min"}) {
       Case& c = add_case(
           cases, Op::arg_reduce, std::string(kind) + std::to_string(axis), {{ties}},
@@ -161,10 +163,12 @@ void Builder::add_ordering() {
     });
     return Arrays{values, indices};
   };
-  Case& c =
-      add_case(cases, Op::top_k, "ties", {{wholes({4, 9}, 0, 5)}}, {{Attr::k, int64_t{3}}}, top);
-  c.dtypes = all;
-  c.orders = 0;
+  for (const int64_t of : {9, 40}) {
+    Case& c = add_case(cases, Op::top_k, "ties of " + std::to_string(of), {{wholes({4, of}, 0, 5)}},
+                       {{Attr::k, int64_t{3}}}, top);
+    c.dtypes = all;
+    c.orders = 0;
+  }
   add_case(cases, Op::top_k, "distinct", {{distinct({4, 9})}}, {{Attr::k, int64_t{3}}}, top);
 }
 

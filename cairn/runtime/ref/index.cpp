@@ -1,12 +1,13 @@
 // Indexing and ordering.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
-#include <numeric>
 #include <vector>
 
 #include "cairn/graph/scalar.h"
 #include "cairn/runtime/ref/kernels.h"
+#include "cairn/runtime/ref/lines.h"
 
 namespace cairn::ref {
 namespace {
@@ -24,20 +25,48 @@ struct Lines {
   int64_t base(int64_t line) const { return line / inner * n * inner + line % inner; }
 };
 
-// Positions 0..n-1 of a line in order: ascending or descending, equal ones by position, NaN last.
+// Numbers in ascending order as unsigned integers in ascending order; both zeros are one, and
+// behind all of them NaN.
 template <class T>
-void order_line(const T* x, int64_t base, int64_t stride, bool descending,
-                std::vector<int32_t>& order) {
-  const auto value = [&](int32_t i) { return load_element(x[base + i * stride]); };
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
-    const auto va = value(a);
-    const auto vb = value(b);
-    const bool nan_a = va != va;
-    const bool nan_b = vb != vb;
-    if (nan_a || nan_b) return !nan_a && nan_b;
-    return descending ? va > vb : va < vb;
-  });
+auto rank_of(T x, bool descending) {
+  const auto value = load_element(x);
+  using V = std::remove_const_t<decltype(value)>;
+  using Key = std::conditional_t<sizeof(V) == 8, uint64_t, uint32_t>;
+  constexpr Key kSign = Key{1} << (8 * sizeof(Key) - 1);
+  Key key;
+  if constexpr (std::is_floating_point_v<V>) {
+    if (value != value) return ~Key{0};
+    key = std::bit_cast<Key>(value + V{0});
+    key = key & kSign ? ~key : key | kSign;
+  } else {
+    key = static_cast<Key>(value);
+    if constexpr (std::is_signed_v<V>) key ^= kSign;
+  }
+  return descending ? static_cast<Key>(~key) : key;
+}
+
+// An element's rank and place: equal ranks are in order of their places. One integer where it
+// holds both.
+struct WidePlaced {
+  uint64_t rank;
+  int32_t place;
+  auto operator<=>(const WidePlaced&) const = default;
+};
+WidePlaced placed(uint64_t rank, int32_t place) { return {rank, place}; }
+uint64_t placed(uint32_t rank, int32_t place) {
+  return uint64_t{rank} << 32 | static_cast<uint32_t>(place);
+}
+int32_t place_of(const WidePlaced& p) { return p.place; }
+int32_t place_of(uint64_t p) { return static_cast<int32_t>(p); }
+
+// The least `keep` of a line, in order.
+template <class P>
+void order_line(std::vector<P>& line, int64_t keep) {
+  // Few of many: a heap of those, which most others do not enter (8 of 4096: 30 times as fast).
+  if (keep < std::ssize(line) / 8)
+    std::partial_sort(line.begin(), line.begin() + keep, line.end());
+  else
+    std::sort(line.begin(), line.end());
 }
 
 void run_order(const KernelArgs& args, int axis, int64_t keep, bool descending) {
@@ -50,14 +79,19 @@ void run_order(const KernelArgs& args, int axis, int64_t keep, bool descending) 
     args.pool.parallel_for(
         lines.count(), std::max<int64_t>(1, 1024 / std::max<int64_t>(lines.n, 1)),
         [&](int64_t begin, int64_t end) {
-          std::vector<int32_t> order(static_cast<size_t>(lines.n));
+          std::vector<decltype(placed(rank_of(T(), descending), 0))> order;
           for (int64_t line = begin; line < end; ++line) {
             const int64_t base = lines.base(line);
-            order_line(x, base, lines.inner, descending, order);
+            order.clear();
+            for (int64_t k = 0; k < lines.n; ++k)
+              order.push_back(
+                  placed(rank_of(x[base + k * lines.inner], descending), static_cast<int32_t>(k)));
+            order_line(order, keep);
             const int64_t out = line / lines.inner * keep * lines.inner + line % lines.inner;
             for (int64_t k = 0; k < keep; ++k) {
-              values[out + k * lines.inner] = x[base + order[static_cast<size_t>(k)] * lines.inner];
-              indices[out + k * lines.inner] = order[static_cast<size_t>(k)];
+              const int32_t place = place_of(order[static_cast<size_t>(k)]);
+              values[out + k * lines.inner] = x[base + place * lines.inner];
+              indices[out + k * lines.inner] = place;
             }
           }
         });
@@ -101,22 +135,25 @@ void arg_reduce(const KernelArgs& args) {
     using T = typename decltype(tag)::type;
     const T* x = static_cast<const T*>(args.inputs[0]);
     int32_t* out = static_cast<int32_t*>(args.outputs[0]);
-    args.pool.parallel_for(lines.count(), std::max<int64_t>(1, kGrain / lines.n),
-                           [&](int64_t begin, int64_t end) {
-                             for (int64_t line = begin; line < end; ++line) {
-                               const int64_t base = lines.base(line);
-                               auto best = load_element(x[base]);
-                               int32_t at = 0;
-                               for (int64_t k = 1; k < lines.n && best == best; ++k) {
-                                 const auto value = load_element(x[base + k * lines.inner]);
-                                 if (value != value || (largest ? value > best : value < best)) {
-                                   best = value;
-                                   at = static_cast<int32_t>(k);
-                                 }
-                               }
-                               out[line] = at;
-                             }
-                           });
+    const auto run = [&](int64_t begin, int64_t end) {
+      decltype(load_element(T())) best[kLinesBeside];
+      for_lines_beside(begin, end, lines.inner, [&](int64_t line, auto count) {
+        const int64_t base = lines.base(line);
+        for (int64_t i = 0; i < count; ++i) {
+          best[i] = load_element(x[base + i]);
+          out[line + i] = 0;
+        }
+        for (int64_t k = 1; k < lines.n; ++k)
+          for (int64_t i = 0; i < count; ++i) {
+            const auto value = load_element(x[base + k * lines.inner + i]);
+            const bool beats = value != value || (largest ? value > best[i] : value < best[i]);
+            if (!beats || best[i] != best[i]) continue;
+            best[i] = value;
+            out[line + i] = static_cast<int32_t>(k);
+          }
+      });
+    };
+    args.pool.parallel_for(lines.count(), line_grain(lines.n, lines.inner), run);
   });
 }
 

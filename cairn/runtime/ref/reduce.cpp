@@ -13,6 +13,7 @@
 
 #include "cairn/graph/scalar.h"
 #include "cairn/runtime/ref/kernels.h"
+#include "cairn/runtime/ref/lines.h"
 
 namespace cairn::ref {
 namespace {
@@ -253,15 +254,18 @@ void cumulative_piece(const LineTask& task, int64_t begin, int64_t end) {
   const T* x = static_cast<const T*>(task.x);
   T* out = static_cast<T*>(task.out);
   const int64_t n = task.n;
-  for (int64_t line = begin; line < end; ++line) {
+  A sums[kLinesBeside];
+  for_lines_beside(begin, end, task.inner, [&](int64_t line, auto count) {
     const int64_t base = line / task.inner * task.inner * n + line % task.inner;
-    A sum = R::template identity<A>();
+    for (int64_t i = 0; i < count; ++i) sums[i] = R::template identity<A>();
     for (int64_t k = 0; k < n; ++k) {
       const int64_t at = base + (task.reverse ? n - 1 - k : k) * task.inner;
-      sum = R::of(sum, static_cast<A>(load_element(x[at])));
-      out[at] = finish<T>(sum);
+      for (int64_t i = 0; i < count; ++i) {
+        sums[i] = R::of(sums[i], static_cast<A>(load_element(x[at + i])));
+        out[at + i] = finish<T>(sums[i]);
+      }
     }
-  }
+  });
 }
 
 }  // namespace
@@ -299,7 +303,7 @@ void cumulative(const KernelArgs& args) {
       if constexpr (reduces<decltype(kind), T>()) piece = cumulative_piece<decltype(kind), T>;
     });
   });
-  args.pool.parallel_for(shape.elements() / task.n, std::max<int64_t>(1, kGrain / task.n),
+  args.pool.parallel_for(shape.elements() / task.n, line_grain(task.n, task.inner),
                          [&](int64_t begin, int64_t end) { piece(task, begin, end); });
 }
 
