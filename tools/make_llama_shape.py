@@ -6,6 +6,10 @@ types of it, so that all have the same numbers:
     python3 tools/make_llama_shape.py llama-f16.gguf
     cairn quantize llama-f16.gguf llama-q4_k_m.gguf --type Q4_K_M
 
+The shape of llama2.c's stories15M:
+
+    python3 tools/make_llama_shape.py llama-15m.gguf --layers 6 --width 288 --heads 6 --kv-heads 6 --hidden 768 --tied
+
 Takes numpy and the gguf package.
 """
 
@@ -25,6 +29,7 @@ def main():
     for name, value in {"layers": 22, "width": 2048, "heads": 32, "kv-heads": 4, "hidden": 5632,
                         "vocabulary": 32000, "context": 8192, "seed": 1}.items():
         parser.add_argument(f"--{name}", type=int, default=value, help=f"default: {value}")
+    parser.add_argument("--tied", action="store_true", help="no output matrix: the embeddings serve as one")
     o = parser.parse_args()
     head = o.width // o.heads
     writer = gguf.GGUFWriter(o.out, "llama")
@@ -48,7 +53,9 @@ def main():
                    f"blk.{i}.attn_output.weight": (o.width, o.width), f"blk.{i}.ffn_norm.weight": (o.width,),
                    f"blk.{i}.ffn_gate.weight": (o.hidden, o.width), f"blk.{i}.ffn_up.weight": (o.hidden, o.width),
                    f"blk.{i}.ffn_down.weight": (o.width, o.hidden)}
-    shapes |= {"output_norm.weight": (o.width,), "output.weight": (o.vocabulary, o.width)}
+    shapes |= {"output_norm.weight": (o.width,)}
+    if not o.tied:
+        shapes |= {"output.weight": (o.vocabulary, o.width)}
     size = {"F32": 4, "F16": 2, "BF16": 2}
     kinds = {name: o.type if len(shape) == 2 else "F32" for name, shape in shapes.items()}
     for name, shape in shapes.items():
