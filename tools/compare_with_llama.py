@@ -26,9 +26,9 @@ import numpy as np
 # F16, BF16: llama.cpp rounds what it multiplies with weights to the weights' type, by 2^-12 and 2^-9; cairn
 # does not. A KL grows with the square of the error.
 # Blocks: both round what they multiply to 8 bits, cairn by 32 and llama.cpp by 32 or, for K-quants, by 256
-# numbers, so that errors of about 2^-8 of the largest in a group come from both sides. That is as
-# for BF16, but once for each of two sides and relative to the largest. Losing one bit of a Q8_0 weight
-# costs as much, any wrong scale far more: Q4_0 stands 30 times the bound from its F16 file.
+# numbers, so that errors of about 2^-8 of the largest in a group come from both sides: as for BF16, but from two
+# sides. From its F16 file a model moves by 5e-3 with Q4_K and by 0.1 with Q2_K (docs/benchmarks.md), so that
+# a wrong scale, order or offset shows.
 BOUNDS = {"F32": (0.999, 1e-8), "F16": (0.995, 1e-5), "BF16": (0.98, 1e-3), "blocks": (0.97, 2e-3)}
 FLOATS = ("F32", "F16", "BF16")
 TYPES = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS",

@@ -84,7 +84,7 @@ class Picture:
     def __init__(self, rows):
         self.rows = [row for row in rows if row["kl"] > 0 and row["name"] != "F16"]
         kls = [math.log10(row["kl"]) for row in self.rows]
-        self.low, self.high = math.floor(min(kls)), math.ceil(max(kls))
+        self.low, self.high = min(kls) - 0.3, max(kls) + 0.2
         self.bits = (2.4, 9)
 
     def x(self, bits):
@@ -94,15 +94,18 @@ class Picture:
     def y(self, kl):
         return self.TOP + (self.high - math.log10(kl)) / (self.high - self.low) * (self.HEIGHT - self.TOP - self.BOTTOM)
 
+    def left_of(self, row):
+        """Names of recipes stand left of their points, where few of the others are."""
+        return row["name"].count("_") == 2 or row["name"] == "IQ4_XS"
+
     def labels(self):
-        """A height for each row's name, so that none stands on another."""
+        """A height for each row's name, so that none stands on another on its side."""
         taken, result = [], {}
-        for row in sorted(self.rows, key=lambda row: row["kl"], reverse=True):
-            x, y = self.x(row["bits"]), self.y(row["kl"]) + 4
-            width = 7 * len(row["name"])
-            while any(abs(y - other_y) < 13 and x < other_x + other and other_x < x + width for other_x, other_y, other in taken):
+        for row in sorted((r for r in self.rows if "importance" not in r["name"]), key=lambda row: row["kl"], reverse=True):
+            x, y, left = self.x(row["bits"]), self.y(row["kl"]) + 4, self.left_of(row)
+            while any(left == side and abs(y - other_y) < 13 and abs(x - other_x) < 60 for other_x, other_y, side in taken):
                 y += 1
-            taken.append((x, y, width))
+            taken.append((x, y, left))
             result[row["name"]] = y
         return result
 
@@ -110,7 +113,7 @@ class Picture:
         right, bottom = self.WIDTH - self.RIGHT, self.HEIGHT - self.BOTTOM
         parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.WIDTH} {self.HEIGHT}" role="img">',
                  f"<style>{STYLE}</style>", f'<text class="title" x="{self.LEFT}" y="22">Size against loss, by type of weights</text>']
-        for exponent in range(self.low, self.high + 1):
+        for exponent in range(math.ceil(self.low), math.floor(self.high) + 1):
             y = self.y(10.0**exponent)
             parts += [f'<line class="grid" x1="{self.LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>',
                       f'<text x="{self.LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{10.0**exponent:g}</text>']
@@ -127,8 +130,10 @@ class Picture:
             name, x, y = row["name"], self.x(row["bits"]), self.y(row["kl"])
             kind = "weighted" if "importance" in name else "mixed" if name.count("_") == 2 else "plain"
             parts += [f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{name}: {row["bits"]:.2f} bits, KL {row["kl"]:.5f}, '
-                      f'perplexity {row["perplexity"]:.3f}</title></circle>',
-                      f'<text x="{x + 8:.1f}" y="{labels[name]:.1f}">{name}</text>']
+                      f'perplexity {row["perplexity"]:.3f}</title></circle>']
+            if kind != "weighted":  # beside the same type without
+                side = (-8, "end") if self.left_of(row) else (8, "start")
+                parts.append(f'<text x="{x + side[0]:.1f}" y="{labels[name]:.1f}" text-anchor="{side[1]}">{name}</text>')
         for i, (kind, what) in enumerate((("plain", "one type for every matrix"), ("mixed", "recipe: more bits where it matters"),
                                           ("weighted", "one type, columns weighed"))):
             y = self.TOP + 12 + 18 * i

@@ -10,6 +10,7 @@
 #include "apps/cairn/model_files.h"
 #include "cairn/base/file.h"
 #include "cairn/io/npy.h"
+#include "cairn/llm/decoder.h"
 #include "cairn/llm/generate.h"
 #include "cairn/ops/elementwise.h"
 #include "cairn/ops/loss.h"
@@ -76,13 +77,22 @@ int run_logits(const LogitsOptions& options, Session& session) {
 
 struct PerplexityOptions {
   std::string model, file;
-  std::optional<std::string> against;
+  std::optional<std::string> against, kv;
   std::optional<int64_t> context, stride;
 };
 
-// What runs one model over windows. States are computed of a window at once, and scores of some of
-// its tokens at a time, as those of a whole one may take gigabytes.
-class WindowScores {
+// What runs one model over windows.
+struct Scores {
+  virtual ~Scores() = default;
+  virtual void begin(const HostArray& window) = 0;
+  // Of so many tokens from `first` on: the loss of each target (R), log probabilities (R, V).
+  // Targets of -100 count nothing.
+  virtual std::vector<Tensor> at(int64_t first, const HostArray& targets) = 0;
+};
+
+// States are computed of a window at once, and scores of some of its tokens at a time, as those of
+// a whole one may take gigabytes.
+class WindowScores final : public Scores {
  public:
   WindowScores(Transformer& model, Runtime& runtime, int64_t context, int64_t rows,
                const Session& session)
@@ -97,8 +107,7 @@ class WindowScores {
       Context ctx;
       return std::vector<Tensor>{squeeze(model.hidden(ctx, reshape(args[0], {1, -1})), {0})};
     });
-    // (states (R, C), targets i32 (R)) → loss of each target (R), log probabilities (R, V). Targets
-    // of -100 count nothing.
+    // states (R, C), targets i32 (R) → what at() gives
     scores_of_ = made([&model](std::span<const Tensor> args) {
       Context ctx;
       const Tensor log_probabilities = log_softmax(model.logits(ctx, args[0]));
@@ -111,11 +120,10 @@ class WindowScores {
                  fmt::format("one pass over a window of {} tokens", context), "lower --context");
   }
 
-  void begin(const HostArray& window) {
+  void begin(const HostArray& window) override {
     states_ = states_of_(runtime_, {Tensor(window)})[0].host();
   }
-  // Of so many tokens from `first` on.
-  std::vector<Tensor> at(int64_t first, const HostArray& targets) {
+  std::vector<Tensor> at(int64_t first, const HostArray& targets) override {
     const float* from = states_.span<float>().data() + first * width_;
     const HostArray states(DType::f32, {rows_, width_}, states_.owner(), from);
     return scores_of_(runtime_, {Tensor(states), Tensor(targets)});
@@ -126,6 +134,60 @@ class WindowScores {
   int64_t rows_, width_;
   Function states_of_, scores_of_;
   HostArray states_;
+};
+
+// As a text is written: a token at a time behind a cache of keys and values, which may be narrow.
+class CachedScores final : public Scores {
+ public:
+  CachedScores(Transformer& model, Runtime& runtime, int64_t context, KvType kv,
+               const Session& session)
+      : runtime_(runtime),
+        vocabulary_(model.config().vocabulary),
+        decoder_(runtime, model,
+                 {.tokens = (context + kKvBlock - 1) / kKvBlock * kKvBlock,
+                  .context = context,
+                  .kv = kv,
+                  .precision = session.precision(),
+                  .activations = session.activations()}),
+        sequence_(decoder_.open()) {
+    scores_of_ = compile([](std::span<const Tensor> args) {
+      const Tensor log_probabilities = log_softmax(args[0]);
+      return std::vector<Tensor>{
+          nll_loss(log_probabilities, args[1], {.reduction = Reduction::none}), log_probabilities};
+    });
+  }
+
+  void begin(const HostArray& window) override {
+    window_ = window;
+    decoder_.close(sequence_);
+    sequence_ = decoder_.open();
+  }
+  std::vector<Tensor> at(int64_t first, const HostArray& targets) override {
+    const auto ids = window_.span<int32_t>();
+    if (decoder_.length(sequence_) > first) decoder_.truncate(sequence_, first);
+    while (decoder_.length(sequence_) < first) feed(ids);
+    const int64_t rows = targets.elements();
+    HostArray scores(DType::f32, {rows, vocabulary_});
+    float* to = scores.mutable_span<float>().data();
+    for (int64_t row = 0; row < rows; ++row, to += vocabulary_)
+      std::copy_n(feed(ids).span<float>().data(), vocabulary_, to);
+    return scores_of_(runtime_, {Tensor(scores), Tensor(targets)});
+  }
+
+ private:
+  // The next token of the window.
+  HostArray feed(std::span<const int32_t> ids) {
+    const auto next = static_cast<size_t>(decoder_.length(sequence_));
+    const Decoder::Part part{sequence_, ids.subspan(next, 1)};
+    return decoder_.feed(std::span(&part, 1)).host();
+  }
+
+  Runtime& runtime_;
+  int64_t vocabulary_;
+  Decoder decoder_;
+  int sequence_;
+  Function scores_of_;
+  HostArray window_;
 };
 
 // Log probabilities (T, V) of the other model and of this one → KL(other || this) and whether both
@@ -170,9 +232,15 @@ int run_perplexity(const PerplexityOptions& options, Session& session) {
     throw_error(fmt::format("'{}' has {} tokens; a perplexity needs two", options.file, count));
   // As many tokens at a time as have 64 MiB of scores.
   const int64_t rows = std::clamp<int64_t>((1 << 24) / config.vocabulary, 1, context);
-  WindowScores scores(*model.transformer, *runtime, context, rows, session);
-  std::optional<WindowScores> other_scores;
-  if (other) other_scores.emplace(*other->transformer, *runtime, context, rows, session);
+  std::unique_ptr<Scores> scores, other_scores;
+  if (options.kv)
+    scores = std::make_unique<CachedScores>(*model.transformer, *runtime, context,
+                                            kv_type(*options.kv), session);
+  else
+    scores = std::make_unique<WindowScores>(*model.transformer, *runtime, context, rows, session);
+  if (other)
+    other_scores =
+        std::make_unique<WindowScores>(*other->transformer, *runtime, context, rows, session);
   Function compare = comparison();
 
   // Every token but the first is predicted once: windows of `context` tokens advance by `stride`,
@@ -189,7 +257,7 @@ int run_perplexity(const PerplexityOptions& options, Session& session) {
     // Of the window's targets, the first that is new and the last that there is.
     const int64_t first = counted - begin, last = std::min(context, count - 1 - begin);
     const int64_t fresh = last - first;
-    scores.begin(window);
+    scores->begin(window);
     if (other) other_scores->begin(window);
     for (int64_t next = first; next < last; next += rows) {
       // The last tokens of a window begin before those that are due.
@@ -201,7 +269,7 @@ int run_perplexity(const PerplexityOptions& options, Session& session) {
         wanted[static_cast<size_t>(i)] =
             counts ? ids[static_cast<size_t>(begin + from + i + 1)] : -100;
       }
-      const auto own = scores.at(from, targets);
+      const auto own = scores->at(from, targets);
       const HostArray losses = own[0].host();
       std::optional<HostArray> divergence, same;
       if (other) {
@@ -345,6 +413,9 @@ void add_eval(const Command& program) {
   perplexity_command.option(
       "--against", "PATH", perplexity->against,
       "also compare with this model: KL divergence, share of equal first choices");
+  perplexity_command.option(
+      "--kv", "TYPE", perplexity->kv,
+      "predict a token at a time behind a cache of f32, f16 or q8_0 (the model of --against: not)");
   perplexity_command.example("cairn eval perplexity --model stories260K.bin --file story.txt");
   perplexity_command.run(
       [perplexity](Session& session) { return run_perplexity(*perplexity, session); },

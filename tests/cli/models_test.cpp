@@ -317,6 +317,26 @@ TEST_F(ModelsTest, PerplexityFromLogits) {
   }
 }
 
+// A token at a time behind a cache: the same bits where the cache keeps f32, and close to them
+// where it rounds keys and values by 2^-11 (scores are below 1 in size, and sums of them).
+TEST_F(ModelsTest, PerplexityBehindACache) {
+  const auto with = [&](std::vector<std::string> more) {
+    std::vector<std::string> arguments = {"eval",   "perplexity", "--model", "llama",
+                                          "--file", "story.txt",  "--json",  "--context",
+                                          "16",     "--stride",   "6"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run(arguments);
+  };
+  const auto whole = with({}).json();
+  EXPECT_EQ(with({"--kv", "f32"}).json(), whole);
+  const auto narrow = with({"--kv", "f16", "--against", "llama"}).json();
+  EXPECT_NE(narrow["loss"], whole["loss"]);
+  EXPECT_NEAR(narrow["loss"].get<double>(), whole["loss"].get<double>(), std::exp2(-9));
+  EXPECT_GT(narrow["kl"], 0.0);
+  EXPECT_LT(narrow["kl"], std::exp2(-18));  // about the square
+  EXPECT_TRUE(fails(with({"--kv", "q8"}), 2, "q8_0"));
+}
+
 TEST_F(ModelsTest, AStrideGivesMoreContext) {
   const auto with = [&](const char* stride) {
     return run({"eval", "perplexity", "--model", "llama", "--file", "story.txt", "--context", "16",
