@@ -22,6 +22,14 @@ std::string trimmed(std::string_view text) {
   return std::string(text.substr(first, text.find_last_not_of(" \t\n") - first + 1));
 }
 
+// The file beside a session's that has its keys and values.
+std::string cache_of(const std::string& file) { return file + ".cache"; }
+
+bool is_there(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(path, ignored);
+}
+
 std::string required(const std::string& argument, const char* what) {
   if (argument.empty()) throw UsageError(fmt::format("{} is missing", what));
   return argument;
@@ -135,6 +143,7 @@ void ChatSession::retry() {
 
 void ChatSession::show(const Generated& answer) {
   interrupted_ = answer.reason == StopReason::interrupted;
+  answered_ = true;
   if (session_.common.json) {
     print_json(session_.out, {{"text", text::replace_invalid_utf8(answer.text)},
                               {"ids", answer.ids},
@@ -197,6 +206,24 @@ void ChatSession::load(const std::string& path) {
     throw_error(
         fmt::format("'{}' is no conversation of cairn chat: {}", path, messages.error().what()));
   chat_.set_messages(messages.value());
+}
+
+void ChatSession::open_file() {
+  if (!settings_.file || !is_there(*settings_.file)) return;
+  load(*settings_.file);
+  const std::string cache = cache_of(*settings_.file);
+  if (!is_there(cache)) return;
+  try {
+    chat_.load_cache(cache);
+  } catch (const InternalError&) {
+    throw;
+  } catch (const Error& error) {
+    session_.note(fmt::format("{}; the conversation is read from its start", error.what()));
+  }
+}
+
+void ChatSession::close_file() const {
+  if (settings_.file && answered_) chat_.save_cache(cache_of(*settings_.file));
 }
 
 }  // namespace cairn::app

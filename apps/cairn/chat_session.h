@@ -13,9 +13,11 @@ namespace cairn::app {
 
 struct ChatSettings {
   GenerationOptions generation;
-  bool stats = false;                    // figures after each answer
-  bool terminal = false;                 // for a person: a failed turn is told and the chat goes on
-  std::optional<std::string> file = {};  // the conversation is kept here after each turn
+  bool stats = false;     // figures after each answer
+  bool terminal = false;  // for a person: a failed turn is told and the chat goes on
+  // The conversation is kept here after each turn, and its keys and values in a file beside it when
+  // the chat ends: they have the size of many conversations.
+  std::optional<std::string> file = {};
 };
 
 class ChatSession {
@@ -28,6 +30,11 @@ class ChatSession {
   bool take(const std::string& line);
   // Throws Error when the file has no conversation.
   void load(const std::string& path);
+  // Goes on with the session's file where there is one: with its conversation and, when they are of
+  // this model, with the keys and values beside it.
+  void open_file();
+  // Keeps those for the next time, when there is something new.
+  void close_file() const;
   // Whether the last answer was stopped by Ctrl-C.
   bool interrupted() const { return interrupted_; }
 
@@ -50,6 +57,7 @@ class ChatSession {
   ChatSettings settings_;
   std::string attached_;  // files' text that goes before the next question
   bool interrupted_ = false;
+  bool answered_ = false;  // since it was opened
 };
 
 }  // namespace cairn::app

@@ -11,7 +11,6 @@
 #include "apps/cairn/line_editor.h"
 #include "apps/cairn/model_files.h"
 #include "apps/cairn/sampling_options.h"
-#include "cairn/base/file.h"
 
 namespace cairn::app {
 namespace {
@@ -139,14 +138,16 @@ int run(const Options& options, Session& session) {
   settings.terminal = on_terminal;
   settings.file = options.file;
   ChatSession chat(session, conversation, settings);
-  std::error_code ignored;
-  if (options.file && std::filesystem::exists(*options.file, ignored)) chat.load(*options.file);
+  chat.open_file();
   if (options.system) conversation.set_system(*options.system);
-  if (!on_terminal) return chat_over_lines(chat, session);
-  session.note(session.err_terminal.dim(
-      fmt::format("{}: a context of {} tokens. /help lists commands, Ctrl-D ends.", options.model,
-                  generator.context())));
-  return chat_on_terminal(chat, conversation, session);
+  if (on_terminal)
+    session.note(session.err_terminal.dim(
+        fmt::format("{}: a context of {} tokens. /help lists commands, Ctrl-D ends.", options.model,
+                    generator.context())));
+  const int status =
+      on_terminal ? chat_on_terminal(chat, conversation, session) : chat_over_lines(chat, session);
+  chat.close_file();
+  return status;
 }
 
 }  // namespace
@@ -166,7 +167,8 @@ void add_chat(const Command& program) {
   command.flag("--context-shift", options->context_shift,
                "when the context is full, leave the oldest turns out instead of ending");
   command.option("--session", "FILE", options->file,
-                 "keep the conversation in this file, and go on with what it has");
+                 "keep the conversation in this file, and its keys and values in FILE.cache; go on "
+                 "with what they have");
   command.option("--template", "FILE", options->chat_template,
                  "a Jinja template in place of the model's own");
   command.option("--tokenizer", "PATH", options->tokenizer, "in place of the model's own");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cairn/llm/kept_text.h"
 #include "cairn/text/utf8.h"
 
 namespace cairn {
@@ -9,6 +10,24 @@ namespace cairn {
 Chat::Chat(TextGenerator& generator, const ChatFormat& format)
     : generator_(generator), format_(format), text_(generator.open()) {}
 Chat::~Chat() { generator_.close(text_); }
+
+void Chat::save_cache(const std::string& path) const {
+  generator_.save(text_, path, kept_prompts_json(said_));
+}
+
+void Chat::load_cache(const std::string& path) {
+  generator_.close(text_);  // its blocks are wanted
+  said_.clear();
+  try {
+    const TextGenerator::Loaded loaded = generator_.load(path);
+    text_ = loaded.text;
+    // Without them a prompt has the ids that the tokenizer gives it.
+    if (auto prompts = parse_kept_prompts(loaded.note)) said_ = std::move(prompts).value();
+  } catch (...) {
+    text_ = generator_.open();
+    throw;
+  }
+}
 
 void Chat::set_system(const std::string& text) {
   if (!messages_.empty() && messages_[0].role == "system") messages_.erase(messages_.begin());

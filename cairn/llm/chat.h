@@ -2,7 +2,6 @@
 // goes on from.
 #pragma once
 
-#include <array>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,6 +22,12 @@ class Chat {
   const std::vector<ChatMessage>& messages() const { return messages_; }
   // In place of those that there are.
   void set_messages(std::vector<ChatMessage> messages) { messages_ = std::move(messages); }
+
+  // The cache of keys and values in a file (TextGenerator::save), so that a conversation that is
+  // set later, in another process too, does not feed again what they have in common. Loading
+  // throws Error for a file that cannot be used; then all is fed, as without it.
+  void save_cache(const std::string& path) const;
+  void load_cache(const std::string& path);
 
   // What the model is told before all else; empty: nothing.
   void set_system(const std::string& text);
@@ -50,7 +55,7 @@ class Chat {
   const ChatFormat& format_;
   int text_;
   std::vector<ChatMessage> messages_;
-  std::array<ChatPrompt, 2> said_;  // the last prompt with the answer to it, and without
+  std::vector<ChatPrompt> said_;  // the last prompt with the answer to it, and without
 };
 
 }  // namespace cairn

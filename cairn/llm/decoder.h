@@ -74,8 +74,8 @@ class Decoder {
   int fork(int sequence);
 
   // A sequence's keys and values in a file (safetensors), written beside it and renamed, with a
-  // text of the caller's, as its tokens. Loading throws Error when the file is of another model,
-  // type or version, and appends nothing to an open sequence: it opens one.
+  // text of the caller's, as its tokens. Loading throws Error when the file is damaged or of
+  // another model, type or version, and appends nothing to an open sequence: it opens one.
   void save(int sequence, const std::string& path, const std::string& note = {});
   struct Loaded {
     int sequence;

@@ -1,7 +1,8 @@
 // A sequence's part of the cache in a file, and back.
 //
 // The file is safetensors: for each tensor of the pool the sequence's blocks, zeros behind its last
-// token, and in the metadata what they belong to.
+// token, and in the metadata what they belong to, with a checksum: a wrong bit in a key gives no
+// error, only another answer.
 #define XXH_INLINE_ALL
 #include <fmt/format.h>
 #include <xxhash.h>
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <map>
 
 #include "cairn/graph/numbering.h"
 #include "cairn/io/safetensors.h"
@@ -19,7 +21,7 @@
 namespace cairn {
 namespace {
 
-constexpr std::string_view kFormat = "cairn session 1";
+constexpr std::string_view kFormat = "cairn session 2";
 
 // Of the configuration, and of the weights as far as telling models apart takes: all names and
 // types, and the first 4 KB of each.
@@ -37,6 +39,32 @@ std::string fingerprint(Transformer& model) {
   const XXH128_hash_t hash = XXH3_128bits(text.data(), text.size());
   return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
 }
+
+// What products are computed in: keys and values depend on it.
+std::string products_of(const DecoderOptions& o) {
+  return fmt::format("{} {}", name(o.precision), o.activations.empty() ? "f32" : o.activations);
+}
+
+// Over the metadata but for itself, then over the tensors in their order.
+class Checksum {
+ public:
+  explicit Checksum(const std::map<std::string, std::string>& metadata) {
+    XXH3_128bits_reset(&state_);
+    for (const auto& [key, value] : metadata)
+      if (key != "checksum") add(fmt::format("{}={};", key, value));
+  }
+  void add(std::string_view bytes) { XXH3_128bits_update(&state_, bytes.data(), bytes.size()); }
+  void add(const HostArray& array) {
+    add(std::string_view(static_cast<const char*>(array.data()), array.bytes()));
+  }
+  std::string text() const {
+    const XXH128_hash_t hash = XXH3_128bits_digest(&state_);
+    return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
+  }
+
+ private:
+  XXH3_state_t state_;
+};
 
 // Name of a tensor of the pool, by its number.
 std::string tensor_name(size_t number, size_t of_layer) {
@@ -84,14 +112,18 @@ void Decoder::save(int sequence, const std::string& path, const std::string& not
                               i % s.tensors_of_layer == 1 ? 2 : 3);
          }});
   }
-  io::write_safetensors(path, std::move(tensors),
-                        {{"format", std::string(kFormat)},
-                         {"model", fingerprint(s.model)},
-                         {"tokens", fmt::format("{}", q.length)},
-                         {"context", fmt::format("{}", s.context())},
-                         {"forgotten", fmt::format("{}", forgotten)},
-                         {"note", note}})
-      .value();
+  std::map<std::string, std::string> metadata{{"format", std::string(kFormat)},
+                                              {"model", fingerprint(s.model)},
+                                              {"products", products_of(s.options)},
+                                              {"tokens", fmt::format("{}", q.length)},
+                                              {"context", fmt::format("{}", s.context())},
+                                              {"forgotten", fmt::format("{}", forgotten)},
+                                              {"note", note}};
+  // The blocks are gathered once more for it: 10 GB/s, where a disk takes less.
+  Checksum checksum(metadata);
+  for (const io::SafetensorsSource& tensor : tensors) checksum.add(tensor.load());
+  metadata["checksum"] = checksum.text();
+  io::write_safetensors(path, std::move(tensors), metadata).value();
 }
 
 Decoder::Loaded Decoder::load(const std::string& path) {
@@ -117,6 +149,9 @@ Decoder::Loaded Decoder::load(const std::string& path) {
   text("format");
   if (text("model") != fingerprint(s.model))
     fail("is a session of another model, or of this one with other weights");
+  if (text("products") != products_of(s.options))
+    fail(fmt::format("was computed with products in {}, and these are in {}", text("products"),
+                     products_of(s.options)));
   const int64_t length = number("tokens"), forgotten = number("forgotten");
   if (length > s.context())
     fail(fmt::format("holds {} tokens, and the context is {}", length, s.context()));
@@ -143,6 +178,9 @@ Decoder::Loaded Decoder::load(const std::string& path) {
                        name(tensors[i].dtype()), to_string(tensors[i].shape()),
                        name(s.pool[i].dtype()), to_string(expected)));
   }
+  Checksum checksum(file.metadata());
+  for (const HostArray& tensor : tensors) checksum.add(tensor);
+  if (checksum.text() != text("checksum")) fail("is damaged: its checksum is another");
   const int made = s.open();
   State::Sequence& q = s.get(made);
   q.length = length;

@@ -7,6 +7,7 @@
 
 #include "cairn/base/clock.h"
 #include "cairn/llm/decoder.h"
+#include "cairn/llm/kept_text.h"
 #include "cairn/llm/text_stream.h"
 
 namespace cairn {
@@ -219,6 +220,22 @@ void TextGenerator::close(int text) {
 }
 
 const std::vector<int32_t>& TextGenerator::cached(int text) const { return state_->texts.at(text); }
+
+void TextGenerator::save(int text, const std::string& path, const std::string& note) const {
+  state_->decoder.save(text, path, kept_text_json({cached(text), note}));
+}
+
+TextGenerator::Loaded TextGenerator::load(const std::string& path) {
+  Decoder& decoder = state_->decoder;
+  const Decoder::Loaded loaded = decoder.load(path);
+  auto kept = parse_kept_text(loaded.note);
+  if (!kept || std::ssize(kept.value().ids) != decoder.length(loaded.sequence)) {
+    decoder.close(loaded.sequence);
+    throw_error(fmt::format("'{}' does not say which tokens it has", path));
+  }
+  state_->texts[loaded.sequence] = std::move(kept.value().ids);
+  return {loaded.sequence, std::move(kept.value().note)};
+}
 
 std::vector<Generated> TextGenerator::run(std::span<const GenerationRequest> requests,
                                           const GenerationWatch& watch) {

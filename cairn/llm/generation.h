@@ -80,6 +80,15 @@ class TextGenerator {
   // What the cache has of it.
   const std::vector<int32_t>& cached(int text) const;
 
+  // A text's ids, keys and values in a file, as Decoder::save, with a note of the caller's; opened
+  // as a text. Loading throws Error for what cannot be used; all texts are as before then.
+  void save(int text, const std::string& path, const std::string& note = {}) const;
+  struct Loaded {
+    int text;
+    std::string note;
+  };
+  Loaded load(const std::string& path);
+
   // Results in the order of the requests, which name different texts. Throws Error for a prompt
   // that does not fit the context, with both counts, unless it may be shifted; for an empty one;
   // for a token or option that the vocabulary does not have.

@@ -51,6 +51,36 @@ TEST_F(ChatTest, EachLineIsATurn) {
   EXPECT_EQ(questions("s.json"), (std::vector<std::string>{"one", "two \nthree"}));
 }
 
+// A session that is opened again goes on from its keys and values; without them all is read.
+TEST_F(ChatTest, ASessionKeepsItsCache) {
+  const auto turn = [&](const std::string& question, const std::string& more = "") {
+    Ran ran = lines(question + "\n", "--json --session s.json " + more);
+    EXPECT_EQ(ran.status, 0) << ran.err;
+    const auto json = nlohmann::json::parse(ran.out);
+    return std::tuple(json["prompt_tokens"].get<int>(), json["reused_tokens"].get<int>(), ran.err);
+  };
+  const auto [first, none, quiet] = turn("one");
+  EXPECT_EQ(none, 0);
+  const auto [second, kept, still_quiet] = turn("two");
+  EXPECT_EQ(kept, first + 3);  // the answer's last letter was never fed
+  EXPECT_EQ(still_quiet, quiet);
+  const std::string cache = read("s.json.cache");
+  const auto [third, of_other_type, why] = turn("three", "--kv f32");
+  EXPECT_EQ(of_other_type, 0);
+  EXPECT_NE(why.find("the conversation is read from its start"), std::string::npos) << why;
+  std::string damaged = cache;
+  damaged[damaged.size() / 2] ^= 1;
+  write("s.json.cache", damaged);
+  const auto [fourth, of_damaged, damage] = turn("four");
+  EXPECT_EQ(of_damaged, 0);
+  EXPECT_NE(damage.find("is damaged"), std::string::npos) << damage;
+  // One that is older than the conversation has the beginning of it.
+  write("s.json.cache", cache);
+  const auto [fifth, of_older, nothing] = turn("five");
+  EXPECT_EQ(of_older, second + 3);
+  EXPECT_EQ(questions("s.json"), (std::vector<std::string>{"one", "two", "three", "four", "five"}));
+}
+
 TEST_F(ChatTest, JsonSaysWhatTheCacheHad) {
   const Ran ran = lines("one\ntwo\n/retry\n/undo\nother\n", "--json --system Short");
   EXPECT_EQ(ran.status, 0) << ran.err;

@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include "cairn/llm/kept_text.h"
 #include "cairn/text/bpe_tokenizer.h"
+#include "tests/io/temporary_folder.h"
 #include "tests/support/message_of.h"
 
 namespace cairn {
@@ -104,6 +106,51 @@ TEST_F(ChatTest, ATurnFeedsWhatIsNew) {
   EXPECT_TRUE(chat.messages().empty());
 }
 
+// A conversation that is kept and opened again feeds what is new, also where the model wrote an
+// answer in other tokens than the tokenizer would.
+TEST_F(ChatTest, AKeptCacheIsGoneOnFrom) {
+  const io::TemporaryFolder folder;
+  const std::string path = folder / "cache";
+  std::vector<ChatMessage> messages;
+  int64_t fed = 0;
+  {
+    TextGenerator g = generator(400);
+    Chat chat(g, *format);
+    chat.set_system("S");
+    GenerationOptions ends{.max_tokens = 40, .ignore_eos = true};
+    for (const char letter : std::string_view("<|endoftext|>"))
+      ends.sampling.logit_bias.emplace_back(letter, 1000.f);
+    const Generated said = chat.say("one", ends);
+    fed = said.prompt_tokens + std::ssize(said.ids) - 1;
+    messages = chat.messages();
+    chat.save_cache(path);
+  }
+  const auto next = [&](Chat& chat) {
+    chat.set_messages(messages);
+    return chat.say("two", {.max_tokens = 20});
+  };
+  TextGenerator g = generator(400);
+  Chat chat(g, *format);
+  chat.load_cache(path);
+  const Generated kept = next(chat);
+  EXPECT_EQ(kept.reused_tokens, fed);
+  TextGenerator fresh = generator(400);
+  Chat without(fresh, *format);
+  const Generated read = next(without);
+  EXPECT_EQ(read.reused_tokens, 0);
+  EXPECT_EQ(read.ids, kept.ids);
+  // Of another model: an error, and all is fed.
+  LanguageModel other;
+  other.tokenizer = text::make_byte_tokenizer();
+  other.transformer = std::make_unique<Transformer>(model.transformer->config());
+  initialize(runtime, *other.transformer, 4);
+  TextGenerator of_other(runtime, other, {.context = 400});
+  Chat stranger(of_other, *format);
+  EXPECT_NE(test::message_of([&] { stranger.load_cache(path); }).find("another model"),
+            std::string::npos);
+  EXPECT_EQ(next(stranger).reused_tokens, 0);
+}
+
 TEST_F(ChatTest, AFullContextIsAnErrorOrLeavesTheOldestOut) {
   TextGenerator g = generator(128);
   Chat chat(g, *format);
@@ -174,6 +221,23 @@ TEST_F(ChatTest, ATemplateMayRefuse) {
   chat.set_system("S");
   EXPECT_NE(test::message_of([&] { chat.say("x", {}); }).find("only one"), std::string::npos);
   EXPECT_EQ(chat.messages().size(), 1u);
+}
+
+TEST(KeptText, NotesAreReadBack) {
+  const KeptText text = parse_kept_text(kept_text_json({{0, 7, INT32_MAX}, "a\n\"b\""})).value();
+  EXPECT_EQ(text.ids, (std::vector<int32_t>{0, 7, INT32_MAX}));
+  EXPECT_EQ(text.note, "a\n\"b\"");
+  const std::vector<ChatPrompt> prompts{{"x\xF0\x9F\x98\x80", {1, 2}}, {"", {}}};
+  const auto again = parse_kept_prompts(kept_prompts_json(prompts)).value();
+  ASSERT_EQ(again.size(), 2u);
+  EXPECT_EQ(again[0].text, prompts[0].text);
+  EXPECT_EQ(again[0].ids, prompts[0].ids);
+  for (const char* wrong : {"", "{", "3", "[]", R"({"ids": [1]})", R"({"ids": [-1], "note": ""})",
+                            R"({"ids": [2147483648], "note": ""})", R"({"ids": [1.5], "note": ""})",
+                            R"({"ids": [[[[[1]]]]], "note": ""})", R"({"ids": 1, "note": ""})"})
+    EXPECT_FALSE(parse_kept_text(wrong)) << wrong;
+  for (const char* wrong : {"", "{}", "[3]", R"([{"text": 1, "ids": []}])", R"([{"text": ""}])"})
+    EXPECT_FALSE(parse_kept_prompts(wrong)) << wrong;
 }
 
 TEST(Conversation, TextsAreReadBack) {

@@ -266,7 +266,7 @@ TEST(Decoder, ASessionOfSomethingElseIsRefused) {
   Decoder decoder(runtime, model, {.tokens = 200, .max_sequences = 2});
   const int s = decoder.open();
   feed(decoder, s, some_ids(100));
-  decoder.save(s, path);
+  decoder.save(s, path, "a note");
   const auto refusal = [&](Transformer& of, const DecoderOptions& options) {
     return message([&] { Decoder(runtime, of, options).load(path); });
   };
@@ -278,10 +278,20 @@ TEST(Decoder, ASessionOfSomethingElseIsRefused) {
   feed(decoder, decoder.open(), some_ids(100));
   decoder.close(0);
   EXPECT_EQ(decoder.length(decoder.load(path).sequence), 100);
+  EXPECT_NE(refusal(model, {.tokens = 200, .activations = ""}).find("products in f32 q8_0"),
+            std::string::npos);
+  // One wrong bit, in the keys and in the note.
+  const std::string bytes = read_file(path).value();
+  for (const size_t at : {bytes.size() - 9000, bytes.find("\"note\"") + 9}) {
+    std::string damaged = bytes;
+    damaged[at] ^= 1;
+    write_file_atomically(path, damaged).value();
+    EXPECT_NE(refusal(model, {.tokens = 200}).find("damaged"), std::string::npos) << at;
+  }
   // Tensors without what they belong to.
   const HostArray nothing(DType::f16, {0, 2, 64, 32});
   const io::NamedArray tensors[] = {{"layers.0.keys", nothing}};
-  io::write_safetensors(path, tensors, {{"format", "cairn session 1"}}).value();
+  io::write_safetensors(path, tensors, {{"format", "cairn session 2"}}).value();
   EXPECT_NE(message([&] { decoder.load(path); }).find("no session of this version"),
             std::string::npos);
 }
