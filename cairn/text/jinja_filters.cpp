@@ -252,6 +252,7 @@ Value int_filter(Run&, const Value& input, Arguments& arguments) {
   const int64_t base = given.integer(1, 10);
   if (base < 2 || base > 36) throw_error("int: 'base' is from 2 to 36");
   const Value fallback = given.value(0, 0);
+  if (input.is_undefined()) throw_error(input.missing());
   if (const auto integer = input.integer()) return *integer;
   if (input.is_real()) return of_real(*input.real(), fallback);
   if (!input.text()) return fallback;
@@ -262,6 +263,7 @@ Value int_filter(Run&, const Value& input, Arguments& arguments) {
 
 Value float_filter(Run&, const Value& input, Arguments& arguments) {
   Parameters given("float", arguments, {"default"});
+  if (input.is_undefined()) throw_error(input.missing());
   if (input.is_number()) return *input.real();
   const auto real = input.text() ? parse_real(*input.text()) : std::nullopt;
   return real ? Value(*real) : given.value(0, 0.0);

@@ -150,9 +150,15 @@ class StatementParser {
     }
   }
 
+  static bool names_loop(const Target& target) {
+    return target.name == "loop" || std::ranges::any_of(target.parts, names_loop);
+  }
+
   void loop(Statement& made, const Token& name) {
     made.kind = Kind::loop;
     made.targets.push_back(target("in"));
+    if (names_loop(made.targets[0]))
+      parser_.fail_at(made.targets[0].at, "'loop' is the loop itself, so no element can be it");
     if (!parser_.skip_name("in")) parser_.fail("'in'");
     made.value = parser_.tuple(ExpressionParser::Conditional::no);
     if (parser_.skip_name("if")) made.filter = parser_.expression();
@@ -209,6 +215,8 @@ class StatementParser {
       if (parser_.current().is_sign(")")) break;
       const size_t at = parser_.current().at;
       Parameter parameter{parser_.expect_name("the name of a parameter"), nullptr};
+      if (std::ranges::count(list, parameter.name, &Parameter::name) > 0)
+        parser_.fail_at(at, fmt::format("there are two parameters '{}'", parameter.name));
       if (parser_.skip_sign("=")) {
         parameter.fallback = parser_.expression();
       } else if (!list.empty() && list.back().fallback) {
