@@ -22,7 +22,7 @@ struct Options {
   std::string model;
   std::optional<std::string> tokenizer, chat_template, system, file;
   std::optional<int64_t> context, max_tokens;
-  std::string kv = "f16";
+  std::optional<std::string> kv;
   SamplingFlags sampling;
   std::vector<std::string> stop;
   bool context_shift = false, stats = false;
@@ -41,10 +41,18 @@ text::ModelTemplate template_of(const Options& options) {
   }
 }
 
-LanguageModel load(const Options& options, Runtime& runtime, Session& session) {
-  LanguageModel model = load_model_to_run(
-      options.model, options.tokenizer, runtime,
-      {.tokens = options.context.value_or(kUsualContext), .kv = kv_type(options.kv)}, session);
+// Throws UsageError for what is wrong whatever the model.
+void check(const Options& options, const Session& session) {
+  if (options.kv) kv_type(*options.kv);
+  if (std::ranges::any_of(options.stop, &std::string::empty))
+    throw UsageError("--stop takes a text that is not empty");
+  check_sampling_flags(options.sampling, session);
+}
+
+LanguageModel load(const Options& options, KvType kv, Runtime& runtime, Session& session) {
+  LanguageModel model =
+      load_model_to_run(options.model, options.tokenizer, runtime,
+                        {.tokens = options.context.value_or(kUsualContext), .kv = kv}, session);
   if (!model.left_out.empty())
     session.note(fmt::format("text part only: cairn does not run the model's {}", model.left_out));
   if (!model.tokenizer)
@@ -114,26 +122,25 @@ int chat_on_terminal(ChatSession& chat, const Chat& conversation, Session& sessi
 }
 
 int run(const Options& options, Session& session) {
+  check(options, session);
   const text::ModelTemplate source = template_of(options);
+  const KvType kv = kv_type_for(options.kv, options.model, session);
   const auto runtime = session.make_computing_runtime();
-  const LanguageModel model = load(options, *runtime, session);
+  const LanguageModel model = load(options, kv, *runtime, session);
   const ChatFormat format(source, *model.tokenizer);
   TextGenerator generator(*runtime, model,
                           {.context = context_of(options, model, session),
-                           .kv = kv_type(options.kv),
+                           .kv = kv,
                            .precision = session.precision(),
                            .activations = session.activations()});
   Chat conversation(generator, format);
-  if (std::ranges::any_of(options.stop, &std::string::empty))
-    throw UsageError("--stop takes a text that is not empty");
   const bool on_terminal =
       isatty(STDIN_FILENO) == 1 && session.out_terminal.is_terminal && !session.common.json;
   ChatSettings settings;
-  settings.generation = {
-      .sampling = sampling_of(options.sampling, session, model.transformer->config().vocabulary),
-      .max_tokens = options.max_tokens.value_or(generator.context()),
-      .stop = options.stop,
-      .context_shift = options.context_shift};
+  settings.generation = {.sampling = sampling_of(options.sampling, model, session),
+                         .max_tokens = options.max_tokens.value_or(generator.context()),
+                         .stop = options.stop,
+                         .context_shift = options.context_shift};
   settings.stats = options.stats;
   settings.terminal = on_terminal;
   settings.file = options.file;
@@ -177,8 +184,9 @@ void add_chat(const Command& program) {
   command.option("--stop", "TEXT", options->stop,
                  "end an answer before this text; may be given several times");
   add_sampling_options(command, options->sampling);
-  command.option("--kv", "TYPE", options->kv,
-                 "what keys and values are kept in: f32, f16 or q8_0 (default: f16)");
+  command.option(
+      "--kv", "TYPE", options->kv,
+      "what keys and values are kept in: f32, f16 or q8_0 (default: f16; f32 if the model is)");
   command.flag("--stats", options->stats, "figures after each answer");
   command.example(
       "cairn chat --model MODEL --system \"Answer in one sentence.\"\n"

@@ -20,9 +20,9 @@ struct Options {
   std::string model;
   std::vector<std::string> prompts;
   std::optional<std::string> prompts_file, ids, tokenizer;
-  int64_t max_tokens = 256;
+  int64_t max_tokens = 256, keep = 0;
   std::optional<int64_t> context;
-  std::string kv = "f32";
+  std::optional<std::string> kv;
   SamplingFlags sampling;
   std::vector<std::string> stop;
   bool ignore_eos = false, context_shift = false;
@@ -63,7 +63,10 @@ std::vector<Prompt> prompts_of(const Options& options, const LanguageModel& mode
   return prompts;
 }
 
-void check(const Options& options) {
+// Throws UsageError for what is wrong whatever the model.
+void check(const Options& options, const Session& session) {
+  if (options.kv) kv_type(*options.kv);
+  check_sampling_flags(options.sampling, session);
   const int given = static_cast<int>(!options.prompts.empty()) +
                     static_cast<int>(options.prompts_file.has_value()) +
                     static_cast<int>(options.ids.has_value());
@@ -166,26 +169,26 @@ void note_speed(const std::vector<Generated>& results, const TextGenerator& gene
 }
 
 int run(const Options& options, Session& session) {
-  check(options);
+  check(options, session);
+  const KvType kv = kv_type_for(options.kv, options.model, session);
   const auto runtime = session.make_computing_runtime();
   const LanguageModel model = load_model_to_run(
       options.model, options.tokenizer, *runtime,
-      {.tokens = std::max<int64_t>(options.context.value_or(options.max_tokens), 1),
-       .kv = kv_type(options.kv)},
+      {.tokens = std::max<int64_t>(options.context.value_or(options.max_tokens), 1), .kv = kv},
       session);
   if (!model.left_out.empty())
     session.note(fmt::format("text part only: cairn does not run the model's {}", model.left_out));
   const std::vector<Prompt> prompts = prompts_of(options, model);
-  const GenerationOptions generation{
-      .sampling = sampling_of(options.sampling, session, model.transformer->config().vocabulary),
-      .max_tokens = options.max_tokens,
-      .stop = options.stop,
-      .ignore_eos = options.ignore_eos,
-      .context_shift = options.context_shift};
+  const GenerationOptions generation{.sampling = sampling_of(options.sampling, model, session),
+                                     .max_tokens = options.max_tokens,
+                                     .stop = options.stop,
+                                     .ignore_eos = options.ignore_eos,
+                                     .context_shift = options.context_shift,
+                                     .keep = options.keep};
   TextGenerator generator(*runtime, model,
                           {.context = context_of(options, prompts, model, session),
                            .texts = static_cast<int>(prompts.size()),
-                           .kv = kv_type(options.kv),
+                           .kv = kv,
                            .precision = session.precision(),
                            .activations = session.activations()});
   std::vector<GenerationRequest> requests;
@@ -227,12 +230,16 @@ void add_generate(const Command& program) {
   command.option("--stop", "TEXT", options->stop,
                  "end before this text; may be given several times");
   command.flag("--ignore-eos", options->ignore_eos, "go on after the end of text");
-  command.option("--kv", "TYPE", options->kv,
-                 "what keys and values are kept in: f32, f16 or q8_0 (default: f32)");
+  command.option(
+      "--kv", "TYPE", options->kv,
+      "what keys and values are kept in: f32, f16 or q8_0 (default: f16; f32 if the model is)");
   command.option("--context", "N", options->context,
                  "tokens of prompt and text at most (default: what the model is made for)", 1);
   command.flag("--context-shift", options->context_shift,
                "when the context is full, forget the older half of it and go on");
+  command.option("--keep", "N", options->keep,
+                 "the first N tokens are never forgotten, at most half of the context (default: "
+                 "what the tokenizer puts before every text)");
   command.example(
       "cairn generate --model stories260K.bin --prompt \"Once upon a time\" --max-tokens 40 "
       "--temperature 0");

@@ -15,6 +15,7 @@
 #include "cairn/base/cpu_features.h"
 #include "cairn/base/error.h"
 #include "cairn/base/names.h"
+#include "cairn/models/block_weights.h"
 
 namespace cairn::app {
 
@@ -336,6 +337,8 @@ void Command::model_options() const {
              if (type == "int8")
                throw NotInThisVersion(
                    "--quantize int8 is not in this version of cairn; q8_0 has as many bits");
+             if (const Status status = check_weight_type(type); !status)
+               throw UsageError(fmt::format("--quantize {}: {}", type, status.error().what()));
              quantize = type;
            });
 }

@@ -9,6 +9,7 @@
 #include "cairn/base/names.h"
 #include "cairn/llm/model_memory.h"
 #include "cairn/models/classifier_files.h"
+#include "cairn/models/model_header.h"
 #include "cairn/runtime/plan.h"
 
 namespace cairn::app {
@@ -73,6 +74,14 @@ KvType kv_type(const std::string& name) {
   if (std::find(known.begin(), known.end(), name) == known.end())
     throw UsageError(fmt::format("--kv '{}' is not known; {}", name, suggest(name, known)));
   return kv_type_of(name);
+}
+
+KvType kv_type_for(const std::optional<std::string>& name, const std::string& model,
+                   const Session& session) {
+  if (name) return kv_type(*name);
+  const bool is_f32 = session.common.quantize.empty() && session.precision() == DType::f32 &&
+                      has_f32_matrices(model);
+  return is_f32 ? KvType::f32 : KvType::f16;
 }
 
 std::unique_ptr<Classifier> load_classifier(const std::string& folder) {

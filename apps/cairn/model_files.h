@@ -23,6 +23,10 @@ text::ModelTemplate find_template(const std::optional<std::string>& model,
 
 // What --kv names. Throws UsageError.
 KvType kv_type(const std::string& name);
+// The same for one that may be missing: then f16, and f32 for a model whose weights are f32 and
+// stay so, which is as exact as it is meant to be.
+KvType kv_type_for(const std::optional<std::string>& name, const std::string& model,
+                   const Session& session);
 // A language model that is about to run on `runtime` with this cache, as --quantize has it, after a
 // look at whether there is memory for it. Throws Error.
 LanguageModel load_model_to_run(const std::string& path,

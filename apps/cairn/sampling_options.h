@@ -1,6 +1,7 @@
 // Options of commands that write text: how the next token is chosen.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,16 +10,23 @@
 
 namespace cairn::app {
 
+// What was given; the rest is as the model's files say, or as the program does.
 struct SamplingFlags {
-  SamplingOptions options{.temperature = 0.8, .top_k = 40};
-  int64_t top_k = 40, repeat_last_n = 64;
+  std::optional<double> temperature, top_p, min_p, typical_p;
+  std::optional<double> repeat_penalty, frequency_penalty, presence_penalty;
+  std::optional<int64_t> top_k, repeat_last_n;
   std::vector<std::string> logit_bias;
 };
 
 void add_sampling_options(const Command& command, SamplingFlags& flags);
 
-// With --seed. Throws UsageError for what a vocabulary of that size cannot be sampled with.
-SamplingOptions sampling_of(const SamplingFlags& flags, const Session& session, int64_t vocabulary);
+// Throws UsageError for flags that no model can be sampled with: before one is read.
+void check_sampling_flags(const SamplingFlags& flags, const Session& session);
+
+// With --seed. Throws UsageError for what the model's vocabulary cannot be sampled with; where that
+// is the fault of the model's files, warns and goes without what they say.
+SamplingOptions sampling_of(const SamplingFlags& flags, const LanguageModel& model,
+                            const Session& session);
 
 // Sets one by its name on the command line without dashes: "top-p", "0.9"; "max-tokens" and "seed"
 // too. Throws UsageError naming the nearest where there is none, or for what is no value of it.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "cairn/base/file.h"
@@ -76,6 +77,14 @@ Result<HostArray> SafetensorsFolder::read(std::string_view name) const {
   const auto found = places_.find(name);
   if (found == places_.end()) return Error(fmt::format("'{}' has no tensor '{}'", name_, name));
   return files_[found->second].read(name);
+}
+
+bool SafetensorsFolder::matrices_are(std::string_view dtype) const {
+  return std::ranges::all_of(files_, [&](const SafetensorsFile& file) {
+    return std::ranges::all_of(file.entries(), [&](const SafetensorsEntry& entry) {
+      return entry.shape.size() < 2 || entry.dtype == dtype;
+    });
+  });
 }
 
 }  // namespace cairn::io

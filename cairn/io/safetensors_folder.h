@@ -19,6 +19,8 @@ class SafetensorsFolder : public TensorFile {
 
   bool has(std::string_view name) const override { return places_.contains(name); }
   Result<HostArray> read(std::string_view name) const override;
+  // Whether every matrix has this type, as headers name it: "F32".
+  bool matrices_are(std::string_view dtype) const;
 
  private:
   std::string name_;

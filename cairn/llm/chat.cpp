@@ -66,9 +66,18 @@ ChatPrompt Chat::prompt(bool may_leave_out) const {
   return all;
 }
 
+// Tokens before the first question: of the system's message and of what the template puts around.
+int64_t Chat::tokens_before(const ChatPrompt& asked) const {
+  std::vector<ChatMessage> least{{"user", "."}};
+  if (messages_.front().role == "system") least.insert(least.begin(), messages_.front());
+  const std::vector<int32_t> ids = format_.prompt(least).ids;
+  return std::ranges::mismatch(asked.ids, ids).in1 - asked.ids.begin();
+}
+
 Generated Chat::answer(const GenerationOptions& options, const GenerationWatch& watch) {
   const ChatPrompt asked = prompt(options.context_shift);
-  const GenerationRequest request{text_, asked.ids, options};
+  GenerationRequest request{text_, asked.ids, options};
+  if (options.context_shift) request.options.keep = std::max(options.keep, tokens_before(asked));
   Generated result = generator_.run(std::span(&request, 1), watch)[0];
   if (result.reason == StopReason::interrupted && result.ids.empty()) return result;
   messages_.push_back({"assistant", text::replace_invalid_utf8(result.text)});

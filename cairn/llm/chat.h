@@ -39,7 +39,8 @@ class Chat {
   // Adds a question and its answer. Stopped before the first token, or when this throws, messages
   // are as before: Error for a prompt that does not fit the context, with both counts. With
   // context_shift, the oldest turns are left out of the prompt until it takes at most three
-  // quarters of the context.
+  // quarters of the context, and an answer that fills it goes on behind the system's message and
+  // the younger half of the rest.
   Generated say(const std::string& question, const GenerationOptions& options,
                 const GenerationWatch& watch = {});
   // Another answer to the last question, for options with another seed; nothing when there is none.
@@ -51,6 +52,7 @@ class Chat {
                                     const GenerationOptions& options, const GenerationWatch& watch);
   Generated answer(const GenerationOptions& options, const GenerationWatch& watch);
   ChatPrompt prompt(bool may_leave_out) const;
+  int64_t tokens_before(const ChatPrompt& asked) const;
   TextGenerator& generator_;
   const ChatFormat& format_;
   int text_;

@@ -68,7 +68,9 @@ class Decoder {
   // tokens that the next one would see.
   void truncate(int sequence, int64_t length);
   // Forgets `count` tokens behind the first `keep`; those after them move up, their keys turned to
-  // their new places. Throws Error for models whose positions are learned.
+  // their new places; their keys and values are otherwise those that saw what is forgotten. Throws
+  // Error for models whose positions are learned.
+  bool can_shift() const;
   void shift(int sequence, int64_t keep, int64_t count);
   // A sequence with the same tokens. Blocks that are full are shared.
   int fork(int sequence);

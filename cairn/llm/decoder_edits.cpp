@@ -97,17 +97,23 @@ void Decoder::truncate(int sequence, int64_t length) {
   q.length = length;
 }
 
+bool Decoder::can_shift() const {
+  const TransformerConfig& config = state_->model.config();
+  for (int64_t i = 0; i < config.layers; ++i)
+    if (!rotary_of(config, static_cast<size_t>(i))) return false;
+  return true;
+}
+
 void Decoder::shift(int sequence, int64_t keep, int64_t count) {
   State& s = *state_;
   State::Sequence& q = s.get(sequence);
   if (keep < 0 || count < 1 || keep + count > q.length)
     throw_error(fmt::format("{} tokens behind the first {} cannot be forgotten of {}", count, keep,
                             q.length));
-  for (int64_t i = 0; i < s.model.config().layers; ++i)
-    if (!rotary_of(s.model.config(), static_cast<size_t>(i)))
-      throw_error(
-          "the model's positions are learned, so its tokens cannot move to other places; "
-          "feed them again");
+  if (!can_shift())
+    throw_error(
+        "the model's positions are learned, so its tokens cannot move to other places; "
+        "feed them again");
   const int64_t length = q.length - count;
   // Blocks that are written: of this sequence alone, and there.
   const auto is_there = [&](int64_t at) {

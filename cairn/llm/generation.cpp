@@ -77,25 +77,21 @@ struct TextGenerator::State {
   }
 
   // How many tokens at the front of `ids` stay when others are forgotten.
-  size_t kept_front(std::span<const int32_t> ids) const {
-    if (!model.tokenizer) return 0;
-    const auto& prefix = model.tokenizer->vocabulary().prefix;
-    return std::equal(
-               prefix.begin(), prefix.end(), ids.begin(),
-               ids.begin() + static_cast<std::ptrdiff_t>(std::min(prefix.size(), ids.size())))
-               ? prefix.size()
-               : 0;
+  int64_t kept_front(std::span<const int32_t> ids, const GenerationOptions& asked) const {
+    int64_t front = asked.keep;
+    if (model.tokenizer) {
+      const auto& prefix = model.tokenizer->vocabulary().prefix;
+      if (std::ranges::equal(prefix, ids.first(std::min(prefix.size(), ids.size()))))
+        front = std::max(front, std::ssize(prefix));
+    }
+    return std::min(front, options.context / 2);
   }
 
-  // `ids` without the older half of a context behind the tokens that stay; more where they are
-  // longer than the context.
-  std::vector<int32_t> shifted(std::span<const int32_t> ids) const {
-    const size_t front = kept_front(ids);
-    const auto context = static_cast<size_t>(options.context);
-    const size_t last = std::max<size_t>((context - std::min(front, context - 1)) / 2, 1);
-    std::vector<int32_t> left(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(front));
-    left.insert(left.end(), ids.end() - static_cast<std::ptrdiff_t>(last), ids.end());
-    return left;
+  // How many tokens behind those are forgotten of `count`, which the context does not hold: half of
+  // a context, and more of a text that is longer.
+  int64_t forgotten(int64_t count, int64_t front) const {
+    const int64_t half = std::max<int64_t>((options.context - front) / 2, 1);
+    return std::max<int64_t>(count - options.context, 0) + half;
   }
 
   // Leaves in the cache what `ids` begin with, without the last, whose scores are wanted. Returns
@@ -136,7 +132,10 @@ struct TextGenerator::State {
             fmt::format("the prompt has {} tokens and the context {}; use a shorter "
                         "prompt, a larger context, or let the context shift",
                         prompt.size(), options.context));
-      prompt = cut = shifted(prompt);
+      const int64_t front = kept_front(prompt, row.asked.options);
+      cut.assign(prompt.begin(), prompt.end());
+      cut.erase(cut.begin() + front, cut.begin() + front + forgotten(std::ssize(cut), front));
+      prompt = cut;
       ++row.result.shifts;
     }
     const auto rest = keep_common(row, prompt);
@@ -190,11 +189,18 @@ struct TextGenerator::State {
     row.next.assign(1, id);
     if (static_cast<int64_t>(row.cached.size()) < options.context) return;
     if (!row.asked.options.context_shift) return end(row, StopReason::context);
+    const int64_t front = kept_front(row.cached, row.asked.options);
+    const int64_t count = forgotten(std::ssize(row.cached), front);
     std::vector<int32_t> left = row.cached;
-    left.push_back(id);
-    left = shifted(left);
-    const auto rest = keep_common(row, left);
-    row.next.assign(rest.begin(), rest.end());
+    left.erase(left.begin() + front, left.begin() + front + count);
+    if (decoder.can_shift()) {
+      decoder.shift(row.asked.text, front, count);
+      row.cached = std::move(left);
+    } else {
+      left.push_back(id);
+      const auto rest = keep_common(row, left);
+      row.next.assign(rest.begin(), rest.end());
+    }
     ++row.result.shifts;
   }
 };

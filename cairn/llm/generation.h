@@ -22,9 +22,13 @@ struct GenerationOptions {
   int64_t max_tokens = 256;
   std::vector<std::string> stop = {};  // texts to end before
   bool ignore_eos = false;             // go on after the model's end tokens
-  // When the context is full, forget the older half of it, what the tokenizer puts before every
-  // text apart, and go on.
+  // When the context is full, forget the older half of it and go on. The tokens after it move up in
+  // the cache (Decoder::shift), as llama.cpp has it; where positions are learned they are fed
+  // again.
   bool context_shift = false;
+  // Tokens at the front that are never forgotten, at most half of the context; at least what the
+  // tokenizer puts before every text.
+  int64_t keep = 0;
 };
 
 struct GenerationRequest {

@@ -45,16 +45,20 @@ struct WeightFormats::Wanted {
   ModelFacts facts;
 };
 
+Status check_weight_type(std::string_view type) {
+  if (find_recipe(type)) return Nothing{};
+  if (const io::GgufType* found = io::find_gguf_type(type); found && found->block_format())
+    return Nothing{};
+  std::vector<std::string_view> formats;
+  for (const BlockFormat& format : block_formats()) formats.push_back(format.name);
+  return Error(fmt::format("weights cannot become '{}'; known are the recipes {} and the types {}",
+                           type, fmt::join(recipe_names(), ", "), fmt::join(formats, ", ")));
+}
+
 Result<WeightFormats> WeightFormats::parse(std::string_view type, const TransformerConfig& c) {
+  if (auto status = check_weight_type(type); !status) return status.error();
   const Recipe* recipe = find_recipe(type);
   const io::GgufType* of_blocks = recipe ? nullptr : io::find_gguf_type(type);
-  if (!recipe && (!of_blocks || !of_blocks->block_format())) {
-    std::vector<std::string_view> formats;
-    for (const BlockFormat& format : block_formats()) formats.push_back(format.name);
-    return Error(
-        fmt::format("weights cannot become '{}'; known are the recipes {} and the types {}", type,
-                    fmt::join(recipe_names(), ", "), fmt::join(formats, ", ")));
-  }
   WeightFormats result;
   result.wanted_ = std::make_shared<const Wanted>(Wanted{
       recipe,

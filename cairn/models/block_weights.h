@@ -33,6 +33,9 @@ class WeightFormats {
   std::shared_ptr<const Wanted> wanted_;
 };
 
+// What is wrong with a TYPE whatever the model.
+Status check_weight_type(std::string_view type);
+
 // f32 [N, K] in blocks: u8[N, bytes of a row], with a search for the scales (quant/encode.h).
 HostArray encoded(const HostArray& values, const BlockFormat& format, ThreadPool& pool);
 

@@ -82,6 +82,7 @@ struct TextParts {
   int bos = -1;
   std::vector<int> ends;
   std::string chat_template;
+  SamplingDefaults sampling;
 };
 
 GgufContent content_of_model(const fs::path& path, const std::shared_ptr<Kept>& kept,
@@ -92,6 +93,7 @@ GgufContent content_of_model(const fs::path& path, const std::shared_ptr<Kept>& 
   const fs::path named = path.filename().empty() ? path.parent_path() : path;
   content.metadata.emplace_back("general.type", io::GgufValue::from_text("model"));
   content.metadata.emplace_back("general.name", io::GgufValue::from_text(named.stem().string()));
+  std::ranges::move(to_gguf_metadata(text.sampling), std::back_inserter(content.metadata));
   if (text.tokenizer) {
     io::GgufMetadata keys =
         gguf_text_metadata(*text.tokenizer, config.vocabulary, text.ends, text.chat_template);
@@ -108,7 +110,7 @@ GgufContent content_of_folder(const fs::path& path) {
   const auto kept = std::make_shared<Kept>();
   kept->transformer = std::make_unique<Transformer>(folder.config);
   kept->file = std::make_unique<io::SafetensorsFolder>(std::move(folder.tensors));
-  TextParts text{folder.tokenizer.get(), folder.bos, folder.ends, {}};
+  TextParts text{folder.tokenizer.get(), folder.bos, folder.ends, {}, folder.sampling};
   if (const auto found = text::load_model_template(path, false))
     text.chat_template = found.value().source;
   GgufContent content = content_of_model(path, kept, folder.names, text);
@@ -121,7 +123,7 @@ GgufContent content_of_llama2c(const fs::path& path) {
   const auto kept = std::make_shared<Kept>();
   kept->transformer = std::move(model.transformer);
   kept->file = std::make_unique<FieldsFile>(fields(*kept->transformer));
-  const TextParts text{model.tokenizer.get(), model.bos, model.ends, {}};
+  const TextParts text{model.tokenizer.get(), model.bos, model.ends, {}, {}};
   return content_of_model(
       path, kept, [](const std::string& field) { return FilePlace{field}; }, text);
 }

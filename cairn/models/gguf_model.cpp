@@ -149,6 +149,7 @@ LanguageModel load(const io::GgufFile& file, const LoadOptions& options) {
     model.bos = model.tokenizer->bos().value_or(-1);
   }
   model.ends = gguf_end_tokens(file);
+  model.sampling = gguf_sampling_defaults(file);
   return model;
 }
 

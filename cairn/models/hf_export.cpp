@@ -10,6 +10,7 @@
 #include "cairn/models/families.h"
 #include "cairn/models/gguf_families.h"
 #include "cairn/models/gguf_text.h"
+#include "cairn/models/sampling_defaults.h"
 
 namespace cairn {
 namespace {
@@ -119,7 +120,8 @@ void write_configs(const io::GgufFile& file, const TransformerConfig& config, DT
   Json generation = Json::object();
   if (bos >= 0) generation["bos_token_id"] = bos;
   if (!ends.empty()) generation["eos_token_id"] = ends;
-  write_file_atomically((folder / "generation_config.json").string(), generation.dump(2) + "\n")
+  write_file_atomically((folder / "generation_config.json").string(),
+                        with_sampling_defaults(generation.dump(), gguf_sampling_defaults(file)))
       .value();
   if (tokenizer) text::save_tokenizer(*tokenizer, folder, chat_template).value();
 }

@@ -28,7 +28,7 @@ std::vector<int> token_ids(const nlohmann::json& config, const char* key) {
 }
 
 // generation_config.json says more than config.json, where there is one.
-Status read_token_ids(const fs::path& folder, nlohmann::json config, HfFolder& out) {
+Status read_generation(const fs::path& folder, nlohmann::json config, HfFolder& out) {
   std::error_code ignored;
   if (const fs::path path = folder / "generation_config.json"; fs::exists(path, ignored)) {
     auto text = read_file(path.string(), 1 << 24);
@@ -36,6 +36,7 @@ Status read_token_ids(const fs::path& folder, nlohmann::json config, HfFolder& o
     const auto more = nlohmann::json::parse(text.value(), nullptr, false);
     if (!more.is_object()) return Error(fmt::format("'{}' is no JSON object", path.string()));
     config.update(more);
+    out.sampling = parse_sampling_defaults(text.value());
   }
   if (const auto bos = token_ids(config, "bos_token_id"); !bos.empty()) out.bos = bos.front();
   out.ends = token_ids(config, "eos_token_id");
@@ -63,6 +64,7 @@ Result<HfFolder> HfFolder::open(const fs::path& folder) {
                .tensors = std::move(tensors).value(),
                .names = {},
                .tokenizer = nullptr,
+               .sampling = {},
                .left_out = config.value().left_out};
   out.names = hf_names(c, decoder_prefix(out.tensors));
   // Before a model of as many layers is built: the last of them must be in the file.
@@ -73,7 +75,7 @@ Result<HfFolder> HfFolder::open(const fs::path& folder) {
         fmt::format("{}: tensor '{}' is missing from the file, and config.json says that "
                     "there are {} layers",
                     folder.string(), last, c.layers));
-  if (auto status = read_token_ids(folder, nlohmann::json::parse(text.value()), out); !status)
+  if (auto status = read_generation(folder, nlohmann::json::parse(text.value()), out); !status)
     return status.error();
   bool has_tokenizer = false;
   for (const char* name : {"tokenizer.json", "vocab.json", "encoder.json", "tokenizer.model"})

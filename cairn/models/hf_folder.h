@@ -8,6 +8,7 @@
 
 #include "cairn/io/safetensors_folder.h"
 #include "cairn/models/families.h"
+#include "cairn/models/sampling_defaults.h"
 #include "cairn/text/tokenizer.h"
 
 namespace cairn {
@@ -19,6 +20,7 @@ struct HfFolder {
   std::unique_ptr<text::Tokenizer> tokenizer;  // null when there is none
   int bos = -1;
   std::vector<int> ends;
+  SamplingDefaults sampling;
   std::string left_out;  // as HfConfig has it
 
   // Reads config.json, generation_config.json (which says more), the headers of the weights and the

@@ -45,6 +45,7 @@ Result<LanguageModel> load_hf(const fs::path& path, const LoadOptions& options) 
   model.left_out = folder.left_out;
   model.bos = folder.bos;
   model.ends = folder.ends;
+  model.sampling = folder.sampling;
   model.tokenizer = std::move(folder.tokenizer);
   model.transformer = std::make_unique<Transformer>(folder.config);
   const auto keep = kept_fields(*model.transformer, options);

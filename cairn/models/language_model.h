@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "cairn/models/sampling_defaults.h"
 #include "cairn/models/transformer.h"
 #include "cairn/text/model_template.h"
 #include "cairn/text/tokenizer.h"
@@ -19,6 +20,7 @@ struct LanguageModel {
   std::unique_ptr<text::Tokenizer> tokenizer;  // null when there is none beside the weights
   int bos = -1;                                // an id, -1 for none
   std::vector<int> ends;                       // ids after which a text is at its end
+  SamplingDefaults sampling;                   // as the files want tokens chosen
   std::string left_out;                        // parts of the files that are not run: "vision"
   bool is_end(int id) const { return std::ranges::find(ends, id) != ends.end(); }
 };

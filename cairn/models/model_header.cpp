@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "cairn/base/file.h"
+#include "cairn/io/safetensors_folder.h"
 #include "cairn/models/families.h"
 #include "cairn/models/gguf_families.h"
 #include "cairn/models/language_model.h"
@@ -70,6 +73,19 @@ Result<ModelHeader> read_model_header(const fs::path& path) {
   } catch (const Error& error) {
     return Error(fmt::format("{}: {}", path.string(), error.what()));
   }
+}
+
+bool has_f32_matrices(const fs::path& path) {
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored)) {
+    const auto folder = io::SafetensorsFolder::open(path);
+    return folder && folder.value().matrices_are("F32");
+  }
+  const auto file = io::GgufFile::open(path.string());
+  if (!file) return path.extension() == ".bin";
+  return std::ranges::all_of(file.value().entries(), [](const io::GgufEntry& entry) {
+    return entry.shape.size() < 2 || entry.type->dtype == DType::f32;
+  });
 }
 
 }  // namespace cairn

@@ -24,4 +24,7 @@ struct ModelHeader {
 // The Error is that of load_language_model(), as far as it is seen without the weights.
 Result<ModelHeader> read_model_header(const std::filesystem::path& path);
 
+// Whether all matrices of its files are f32. False for what cannot be read.
+bool has_f32_matrices(const std::filesystem::path& path);
+
 }  // namespace cairn

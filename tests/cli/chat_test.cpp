@@ -65,7 +65,7 @@ TEST_F(ChatTest, ASessionKeepsItsCache) {
   EXPECT_EQ(kept, first + 3);  // the answer's last letter was never fed
   EXPECT_EQ(still_quiet, quiet);
   const std::string cache = read("s.json.cache");
-  const auto [third, of_other_type, why] = turn("three", "--kv f32");
+  const auto [third, of_other_type, why] = turn("three", "--kv f16");
   EXPECT_EQ(of_other_type, 0);
   EXPECT_NE(why.find("the conversation is read from its start"), std::string::npos) << why;
   std::string damaged = cache;

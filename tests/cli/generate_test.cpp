@@ -56,6 +56,38 @@ TEST_F(GenerateTest, WrongOptionsOfSampling) {
     EXPECT_TRUE(fails(generate({"--ids", "5", option, value}), 2, option)) << option << value;
 }
 
+// Wrong values are told before the model is looked for.
+TEST_F(GenerateTest, OptionsAreCheckedFirst) {
+  for (const auto& [option, value] : std::vector<std::pair<std::string, std::string>>{
+           {"--kv", "q9"}, {"--top-p", "2"}, {"--quantize", "q9"}, {"--logit-bias", "x"}})
+    EXPECT_TRUE(
+        fails(run({"generate", "--model", "nowhere", "--ids", "5", option, value}), 2, option))
+        << option;
+}
+
+// What the model's files say is the default; options win.
+TEST_F(GenerateTest, DefaultsOfTheModel) {
+  const auto greedy = ids({"--temperature", "0"});
+  const auto free = ids({"--seed", "4", "--top-k", "0", "--temperature", "5"});
+  EXPECT_NE(free, greedy);
+  write("llama/generation_config.json", R"({"do_sample": false, "eos_token_id": [1, 2]})");
+  EXPECT_EQ(ids({"--seed", "4"}), greedy);
+  EXPECT_EQ(ids({"--seed", "4", "--top-k", "0", "--temperature", "5"}), free);
+  write("llama/generation_config.json", R"({"temperature": 5, "top_k": 0})");
+  EXPECT_EQ(ids({"--seed", "4"}), free);
+  EXPECT_EQ(ids({"--temperature", "0"}), greedy);
+  EXPECT_EQ(ids({"--seed", "4", "--top-k", "1"}), greedy);
+  // Into GGUF and back they are the same.
+  EXPECT_EQ(run({"convert", "llama", "llama.gguf"}).status, 0);
+  const auto of_gguf = run({"generate", "--model", "llama.gguf", "--ids", "5", "--max-tokens", "12",
+                            "--ignore-eos", "--seed", "4", "--json"});
+  EXPECT_EQ(of_gguf.json()["ids"].get<std::vector<int>>(), free);
+  write("llama/generation_config.json", R"({"temperature": 0, "top_p": 7})");
+  const Ran odd = generate({"--ids", "5", "--max-tokens", "4"});
+  EXPECT_EQ(odd.status, 0) << odd.err;
+  EXPECT_NE(odd.err.find("top-p takes a probability"), std::string::npos) << odd.err;
+}
+
 // Each text is what it is alone, on a line of its own, in the order of the prompts.
 TEST_F(GenerateTest, SeveralPromptsAtOnce) {
   const std::vector<std::string> prompts{"Once", "The big red ball", "x"};

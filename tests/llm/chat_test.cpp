@@ -178,6 +178,21 @@ TEST_F(ChatTest, AFullContextIsAnErrorOrLeavesTheOldestOut) {
   EXPECT_EQ(without.retry(options)->prompt_tokens, third.prompt_tokens);
 }
 
+// An answer that fills the context goes on behind the system's message.
+TEST_F(ChatTest, AShiftKeepsTheSystemsMessage) {
+  TextGenerator g = generator(100);
+  Chat chat(g, *format);
+  chat.set_system("Be brief.");
+  GenerationOptions options = letters('a', 150);
+  options.context_shift = true;
+  const Generated answer = chat.say("a question", options);
+  EXPECT_EQ(answer.ids.size(), 150u);
+  EXPECT_EQ(answer.shifts, 3);
+  const std::string kept = "<system>Be brief.<|endoftext|><user>";
+  const std::string cached = model.tokenizer->decode(g.cached(0));
+  EXPECT_EQ(cached, kept + std::string(g.cached(0).size() + 12 - kept.size(), 'a'));
+}
+
 // A model may write a text in other tokens than the tokenizer does.
 TEST_F(ChatTest, IdsThatWereSaidStay) {
   const std::vector<ChatMessage> messages{

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "cairn/llm/decoder.h"
 #include "cairn/text/bpe_tokenizer.h"
 #include "tests/support/message_of.h"
 
@@ -122,8 +123,13 @@ TEST_F(GenerationTest, AFullContext) {
   EXPECT_EQ(run(g, text, std::vector<int32_t>(48, 9), {.max_tokens = 1}).ids.size(), 1u);
 }
 
-// What is left after a shift is computed as if it had been the prompt.
-TEST_F(GenerationTest, AShiftedContextGoesOn) {
+// Learned positions cannot move: what is left is fed again, as if it had been the prompt.
+TEST_F(GenerationTest, AContextThatIsShiftedWithLearnedPositions) {
+  TransformerConfig c = model.transformer->config();
+  c.family = "gpt";
+  c.rotary = std::nullopt;
+  model.transformer = std::make_unique<Transformer>(c);
+  initialize(runtime, *model.transformer, 3);
   TextGenerator g = generator();
   const int text = g.open();
   const std::vector<int32_t> prompt(40, 9);
@@ -131,16 +137,70 @@ TEST_F(GenerationTest, AShiftedContextGoesOn) {
   const Generated shifted = run(g, text, prompt, options);
   EXPECT_EQ(shifted.reason, StopReason::length);
   ASSERT_EQ(shifted.ids.size(), 60u);
-  EXPECT_EQ(shifted.shifts, 3);  // at 49 tokens, and then every 24 of them
+  EXPECT_EQ(shifted.shifts, 3);  // when 49, 73 and 97 tokens are there
   std::vector<int32_t> all = prompt;
   all.insert(all.end(), shifted.ids.begin(), shifted.ids.end());
-  const std::vector<int32_t> rest(all.begin() + 25, all.begin() + 49);
+  const std::vector<int32_t> rest(all.begin() + 24, all.begin() + 49);
   TextGenerator other = generator();
   EXPECT_EQ(run(other, other.open(), rest, {.max_tokens = 5}).ids,
             std::vector<int32_t>(all.begin() + 49, all.begin() + 54));
   // A prompt that is too long loses its older part.
-  const Generated longer = run(g, text, std::vector<int32_t>(100, 9), options);
-  EXPECT_EQ(longer.prompt_tokens, 24);
+  EXPECT_EQ(run(g, text, std::vector<int32_t>(100, 9), options).prompt_tokens, 24);
+}
+
+// The most likely token after those that the decoder has and `id`.
+int32_t next_token(Decoder& decoder, int sequence, int32_t id) {
+  const Decoder::Part part{sequence, std::span(&id, 1)};
+  const auto scores = decoder.feed(std::span(&part, 1)).to_vector<float>();
+  return static_cast<int32_t>(std::ranges::max_element(scores) - scores.begin());
+}
+
+// With rotary positions keys are turned to their new places and values stay: what llama.cpp does,
+// which forgets (context - kept) / 2 tokens when the context is full.
+TEST_F(GenerationTest, AContextThatIsShifted) {
+  constexpr int64_t kKeep = 5;
+  TextGenerator g = generator();
+  const int text = g.open();
+  std::vector<int32_t> ids;
+  for (int i = 0; i < 40; ++i) ids.push_back(i * 31 % 256);
+  const Generated shifted =
+      run(g, text, ids, {.max_tokens = 60, .context_shift = true, .keep = kKeep});
+  EXPECT_EQ(shifted.reason, StopReason::length);
+  EXPECT_EQ(shifted.shifts, 3);
+  EXPECT_EQ(shifted.reused_tokens, 0);
+  // The same by hand.
+  Decoder decoder(runtime, *model.transformer, {.tokens = kContext, .kv = KvType::f32});
+  const int sequence = decoder.open();
+  const Decoder::Part part{sequence, std::span(ids).first(39)};
+  decoder.feed(std::span(&part, 1));
+  std::vector<int32_t> expected;
+  int32_t id = ids.back();
+  while (expected.size() < 60) {
+    if (decoder.length(sequence) == kContext)
+      decoder.shift(sequence, kKeep, (kContext - kKeep) / 2);
+    expected.push_back(id = next_token(decoder, sequence, id));
+  }
+  EXPECT_EQ(shifted.ids, expected);
+  // What is kept stands at the front.
+  const auto& cached = g.cached(text);
+  EXPECT_EQ(std::ssize(cached), decoder.length(sequence));
+  EXPECT_TRUE(std::equal(cached.begin(), cached.begin() + kKeep, ids.begin()));
+  EXPECT_TRUE(std::equal(cached.begin() + kKeep, cached.end(),
+                         shifted.ids.end() - 1 - (std::ssize(cached) - kKeep)));
+  // Of one layer, values saw nothing of what is forgotten: as if what is left were the prompt.
+  TransformerConfig c = model.transformer->config();
+  c.layers = 1;
+  model.transformer = std::make_unique<Transformer>(c);
+  initialize(runtime, *model.transformer, 3);
+  TextGenerator shallow = generator();
+  const Generated one =
+      run(shallow, shallow.open(), ids, {.max_tokens = 14, .context_shift = true});
+  std::vector<int32_t> all = ids;
+  all.insert(all.end(), one.ids.begin(), one.ids.end());
+  const std::vector<int32_t> rest(all.begin() + 24, all.begin() + 49);
+  TextGenerator other = generator();
+  EXPECT_EQ(run(other, other.open(), rest, {.max_tokens = 5}).ids,
+            std::vector<int32_t>(all.begin() + 49, all.begin() + 54));
 }
 
 TEST_F(GenerationTest, TextsDoNotDependOnEachOther) {

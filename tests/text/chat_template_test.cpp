@@ -55,8 +55,7 @@ TEST(ChatTemplate, ExpressionsEqualJinja2) {
     if (item[1].is_null()) {
       EXPECT_FALSE(text) << source << "\ngives " << (text ? text.value() : "");
     } else {
-      ASSERT_TRUE(text) << source << "\n" << text.error().what();
-      EXPECT_EQ(text.value(), item[1].get<std::string>()) << source;
+      EXPECT_EQ(text ? text.value() : text.error().what(), item[1].get<std::string>()) << source;
     }
   }
 }
