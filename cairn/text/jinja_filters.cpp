@@ -58,14 +58,36 @@ std::string escape(std::string_view text) {
   return out;
 }
 
-std::string urlencode(std::string_view text) {
+std::string percent_encoded(std::string_view text, std::string_view also_plain) {
   std::string out;
   for (const char c : text) {
     const bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-                       std::string_view("_.-~/").find(c) != std::string::npos;
+                       std::string_view("_.-~").find(c) != std::string::npos ||
+                       also_plain.find(c) != std::string::npos;
     out += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<uint8_t>(c));
   }
   return out;
+}
+
+// A dict becomes the query of an address: "a=1&b=x+y".
+Value urlencode(Run& run, const Value& input, Arguments& arguments) {
+  Parameters given("urlencode", arguments, {});
+  if (!input.dict()) {
+    const std::string text = run.text(input);
+    run.budget().bytes(3 * text.size());
+    return percent_encoded(text, "/");
+  }
+  const auto part = [&](const Value& value) {
+    std::string text = run.text(value);
+    run.budget().bytes(3 * text.size());
+    text = percent_encoded(text, " ");
+    std::ranges::replace(text, ' ', '+');
+    return text;
+  };
+  std::string query;
+  for (const auto& [key, value] : input.dict()->entries)
+    query += (query.empty() ? "" : "&") + part(key) + "=" + part(value);
+  return query;
 }
 
 Value trim(Run& run, const Value& input, Arguments& arguments) {
@@ -323,7 +345,7 @@ constexpr FilterEntry kFilters[] = {
     {"trim", trim},
     {"truncate", truncate},
     {"upper", mapped<to_upper>},
-    {"urlencode", mapped<urlencode>},
+    {"urlencode", urlencode},
     {"wordcount", wordcount},
 };
 
