@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "cairn/base/names.h"
 #include "cairn/graph/scalar.h"
@@ -138,6 +139,58 @@ class KeyReader {
   std::optional<Error> error_;
 };
 
+// The factor of each pair by the formula of Llama 3.
+std::vector<double> llama3_factors(const Rotary& r, int64_t width) {
+  Rotary plain = r;
+  plain.scaling = RotaryScaling::none;
+  const auto whole = rotary_table(plain, width, 1).frequencies;
+  const auto scaled = rotary_table(r, width, 1).frequencies;
+  std::vector<double> factors;
+  for (size_t i = 0; i < whole.size(); ++i) factors.push_back(whole[i] / scaled[i]);
+  return factors;
+}
+
+// Llama 3's scaling when its formula gives these factors, so that a file's model is the same as
+// that of the folder which it was made from. A pair between the fast and the slow ones has
+// share = (turns - low) / (high - low), turns being those in the context; of all three numbers only
+// the ratios count, so `low` is 1, as in every model. Nothing where no formula gives them.
+std::optional<Rotary> llama3_of(Rotary rotary, int64_t width, std::span<const double> factors) {
+  rotary.scaling = RotaryScaling::none;
+  if (width < 2 || width % 2 != 0 || std::ssize(factors) != width / 2 || !(rotary.theta > 0) ||
+      !std::isfinite(rotary.theta))
+    return std::nullopt;
+  const auto frequencies = rotary_table(rotary, width, 1).frequencies;
+  rotary.scaling = RotaryScaling::llama3;
+  rotary.factor = std::ranges::max(factors);
+  struct Pair {
+    double turns, share;  // turns a token
+  };
+  std::vector<Pair> between;
+  for (size_t i = 0; i < factors.size(); ++i) {
+    constexpr double kTurn = 2 * std::numbers::pi;
+    const double least = 1 / rotary.factor, share = (1 / factors[i] - least) / (1 - least);
+    if (share > 1e-5 && share < 1 - 1e-5) between.push_back({frequencies[i] / kTurn, share});
+  }
+  const auto gives_them = [&](double high, double context) {
+    if (!(high > 1.001 && high < 1e6 && context > 1.5 && context < 1e9)) return false;
+    rotary.low = 1;
+    rotary.high = std::round(high * 1000) / 1000;
+    rotary.context = std::llround(context);
+    const auto made = llama3_factors(rotary, width);
+    return std::ranges::equal(made, factors, [](double a, double b) {
+      return std::fabs(a - b) <= 0x1p-22 * std::fabs(b);  // two units of f32
+    });
+  };
+  if (between.empty()) return std::nullopt;
+  const Pair first = between.front(), last = between.back();
+  if (gives_them(4, (first.share * 3 + 1) / first.turns)) return rotary;  // as Meta's models
+  if (between.size() < 2) return std::nullopt;
+  const double slope = (first.share - last.share) / (first.turns - last.turns);
+  const double below = slope * first.turns - first.share;  // low / (high - low)
+  if (gives_them(1 + 1 / below, slope / below)) return rotary;
+  return std::nullopt;
+}
+
 void read_scaling(KeyReader& r, const TransformerConfig& c, Rotary& rotary) {
   const auto number = [&](const char* key, double otherwise) { return r.number(key, otherwise); };
   const double factor = number("rope.scaling.factor", number("rope.scale_linear", 1));
@@ -146,9 +199,12 @@ void read_scaling(KeyReader& r, const TransformerConfig& c, Rotary& rotary) {
   const std::string type = r.text("rope.scaling.type", "linear");
   std::vector<double> factors = r.numbers_of(kRopeFactors);
   std::vector<double> long_factors = r.numbers_of(kLongFactors);
-  if (!factors.empty() || !long_factors.empty()) {
-    // Llama 3's scaling is in files as the factor of each pair, which one of longrope's two lists
-    // means too.
+  const int64_t turned = rotary.width ? rotary.width : c.head_width;
+  // Llama 3's scaling is in files as the factor of each pair.
+  if (auto llama3 = extra == 1 ? llama3_of(rotary, turned, factors) : std::nullopt) {
+    rotary = *std::move(llama3);
+  } else if (!factors.empty() || !long_factors.empty()) {
+    // Other factors are what one of longrope's two lists means too.
     rotary.scaling = RotaryScaling::longrope;
     rotary.factor = factor;
     rotary.attention_factor = extra;
@@ -448,15 +504,8 @@ std::vector<io::GgufSource> gguf_config_tensors(const TransformerConfig& c) {
   if (!c.rotary) return {};
   const Rotary& r = *c.rotary;
   const int64_t width = r.width ? r.width : c.head_width;
-  if (r.scaling == RotaryScaling::llama3) {
-    Rotary plain = r;
-    plain.scaling = RotaryScaling::none;
-    const auto whole = rotary_table(plain, width, 1).frequencies;
-    const auto scaled = rotary_table(r, width, 1).frequencies;
-    std::vector<double> factors;
-    for (size_t i = 0; i < whole.size(); ++i) factors.push_back(whole[i] / scaled[i]);
-    return {vector_source(kRopeFactors, factors)};
-  }
+  if (r.scaling == RotaryScaling::llama3)
+    return {vector_source(kRopeFactors, llama3_factors(r, width))};
   if (r.scaling != RotaryScaling::longrope) return {};
   if (has_one_list(r)) return {vector_source(kRopeFactors, r.short_factors)};
   return {vector_source(kLongFactors, r.long_factors),

@@ -9,6 +9,7 @@
 #include "cairn/base/file.h"
 #include "cairn/models/families.h"
 #include "cairn/models/gguf_content.h"
+#include "cairn/models/gguf_families.h"
 #include "cairn/models/gguf_text.h"
 #include "cairn/models/hf_export.h"
 #include "cairn/models/hf_folder.h"
@@ -94,8 +95,16 @@ TEST_P(Converted, AndBackIsTheSame) {
         << entry.name;
   }
   EXPECT_EQ(done.tensors, is.entries().size());
-  // Nothing is lost: the folder is a model.
+  // Nothing is lost: the folder is a model, whose positions turn as they did.
   EXPECT_TRUE(load_language_model(again).ok());
+  const auto rotary = HfFolder::open(again).value().config.rotary;
+  const auto before = HfFolder::open(folder).value().config.rotary;
+  ASSERT_EQ(rotary.has_value(), before.has_value());
+  if (!before) return;
+  EXPECT_EQ(rotary->scaling, before->scaling);
+  if (before->scaling == RotaryScaling::llama3) {
+    EXPECT_EQ(rotary, before);
+  }
 }
 
 // Small shards, as those of more than 5 GB.
@@ -131,6 +140,49 @@ INSTANTIATE_TEST_SUITE_P(Families, Converted,
                              if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
                            return name;
                          });
+
+// Llama 3's scaling is recognised among the factors that files have of it; others stay factors.
+TEST(ConvertedPositions, OfLlama3) {
+  const auto through_gguf = [](const Rotary& rotary, int64_t width) {
+    TransformerConfig c;
+    c.family = "llama";
+    c.vocabulary = 4;
+    c.context = 131072;
+    c.layers = c.heads = c.kv_heads = 1;
+    c.width = c.head_width = width;
+    c.hidden = 32;
+    c.rotary = rotary;
+    auto tensors = gguf_config_tensors(c);
+    const HostArray table(DType::f32, {4, width});
+    tensors.push_back({"token_embd.weight", io::find_gguf_type("F32"), {4, width}, [table] {
+                         return SharedBytes(
+                             table.owner(),
+                             {static_cast<const std::byte*>(table.data()), table.bytes()});
+                       }});
+    const io::TemporaryFolder folder;
+    io::write_gguf(folder / "x.gguf", to_gguf_metadata(c), tensors).value();
+    return *parse_gguf_config(io::GgufFile::open(folder / "x.gguf").value()).value().rotary;
+  };
+  Rotary rotary{.theta = 500000, .scaling = RotaryScaling::llama3, .factor = 8, .context = 8192};
+  EXPECT_EQ(through_gguf(rotary, 128), rotary);  // 3.1 8B
+  rotary.factor = 32;
+  EXPECT_EQ(through_gguf(rotary, 64), rotary);  // 3.2 1B
+  rotary.high = 6.5;
+  rotary.context = 1000;
+  EXPECT_EQ(through_gguf(rotary, 64), rotary);
+  // The same numbers but for their size.
+  rotary.low = 2;
+  rotary.high = 8;
+  rotary.context = 16384;
+  const Rotary halved = through_gguf(rotary, 64);
+  EXPECT_EQ(halved.context, 8192);
+  EXPECT_EQ(halved.high, 4);
+  Rotary factors{.theta = 10000, .scaling = RotaryScaling::longrope, .context = 131072};
+  factors.attention_factor = 1;
+  for (int i = 0; i < 32; ++i) factors.short_factors.push_back(1 + i % 7 * 0.5);
+  factors.long_factors = factors.short_factors;
+  EXPECT_EQ(through_gguf(factors, 64), factors);
+}
 
 // A folder with a tokenizer, several ends of a text and a template: they come back.
 TEST(ConvertedText, ComesBack) {
