@@ -125,11 +125,14 @@ class Bench {
     const WeightBytes weights = weight_bytes(*model.transformer);
     const double kv_bytes =
         static_cast<double>(Decoder::pool_bytes(config, cache)) / static_cast<double>(cache.tokens);
-    const bool in_blocks = weights.in_blocks > weights.products / 2;
-    const double integers = in_blocks && roofs.i8 > 0 ? roofs.i8 : roofs.f32;
-    const double peak = session_.precision() == DType::bf16 && roofs.bf16 > 0 ? roofs.bf16
-                        : session_.activations().empty()                      ? roofs.f32
-                                                                              : integers;
+    // What most of the products are computed in.
+    const bool rounds = !session_.activations().empty();
+    const bool in_blocks = rounds && weights.in_blocks > weights.products / 2;
+    const bool in_bf16 =
+        session_.precision() == DType::bf16 || (rounds && weights.in_bf16 > weights.products / 2);
+    const double peak = in_bf16 && roofs.bf16 > 0   ? roofs.bf16
+                        : in_blocks && roofs.i8 > 0 ? roofs.i8
+                                                    : roofs.f32;
     if (options_.prompt > 0)
       measure({{true, options_.prompt, 1, options_.depth},
                threads,

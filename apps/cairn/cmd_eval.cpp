@@ -100,7 +100,8 @@ class WindowScores final : public Scores {
     const auto made = [&](TensorFunction fn) {
       fn = with_precision(std::move(fn), session.precision());
       if (!session.activations().empty())
-        fn = with_quantized_activations(std::move(fn), session.activations());
+        fn = with_quantized_activations(with_precision_of_weights(std::move(fn)),
+                                        session.activations());
       return compile(std::move(fn));
     };
     states_of_ = made([&model](std::span<const Tensor> args) {

@@ -323,13 +323,15 @@ void Command::model(std::optional<std::string>& target, const std::string& help)
 
 void Command::model_options() const {
   std::string& activations = program_.session.common.activations;
-  add_text(app_, "--activations", "TYPE",
-           "what is multiplied with weights in blocks: q8_0, or f32 as it is (default: q8_0)",
-           [&activations](const std::string& type) {
-             if (type != "q8_0" && type != "f32")
-               throw UsageError(fmt::format("--activations {}: q8_0 and f32 are known", type));
-             activations = type;
-           });
+  add_text(
+      app_, "--activations", "TYPE",
+      "what is multiplied with weights in blocks: q8_0, with bf16 then for weights in bf16, or "
+      "f32 as it is (default: q8_0)",
+      [&activations](const std::string& type) {
+        if (type != "q8_0" && type != "f32")
+          throw UsageError(fmt::format("--activations {}: q8_0 and f32 are known", type));
+        activations = type;
+      });
   std::string& quantize = program_.session.common.quantize;
   add_text(app_, "--quantize", "TYPE",
            "make the model's matrices blocks while loading: a recipe (Q4_K_M) or a type (q8_0)",

@@ -80,7 +80,8 @@ struct GroupBinding {
   int reduced = -1;  // of these
   // Something is read that does not lie together along the last axis, of a product along N.
   bool is_strided = false;
-  // Of a product whose second operand is in panels (panels.h): elements that lie together there.
+  // Of a product whose second operand is in panels (panels.h): elements that are multiplied
+  // together.
   int64_t panel_elements = 0;
   // It is a convolution whose columns are groups (by_groups.cpp).
   bool is_by_groups = false;

@@ -140,7 +140,7 @@ void GroupWriter::merge_axes() {
     const Node& node = *group_.nodes[static_cast<size_t>(binding_.anchor)];
     const DType dtype = node.input(1).dtype();
     binding_.operand_bytes = static_cast<int64_t>(cairn::size_of(dtype));
-    if (reads_panels(node, 1)) binding_.panel_elements = panel_elements(dtype);
+    if (reads_panels(node, 1)) binding_.panel_elements = panel_elements(node.input(0).dtype());
     binding_.is_by_groups = node.op() == Op::convolution && has_groups_last(node);
   }
   // Of a product the columns are written together.
@@ -345,7 +345,7 @@ Tile GroupWriter::panels(const Node& product, const Tile& first, const Tile& ste
   const Tile panel = first / kPanelColumns;
   const Tile begin = (panel * rows - panel) * kPanelColumns + first;
   const Tile place = step * kPanelColumns + expand_dims(builder_.arange(columns), 0) + begin;
-  return builder_.load(inputs_[input], place, together == 1 ? inside : step < rows);
+  return builder_.load(inputs_[input], place, inside);
 }
 
 bool GroupWriter::moves_along(const Node& node, int operand, int axis) const {

@@ -62,8 +62,8 @@ bool is_product(const Node& node) {
   if (!can_lower(Op::cast, sum, to)) return false;
   const auto is_byte = [](DType t) { return t == DType::i8 || t == DType::u8; };
   if (is_byte(from)) return is_byte(other) && sum == DType::i32 && is_matmul;
-  return from == other && is_compiled_float(from) && is_compiled_float(to) &&
-         sum == (from == DType::f64 ? DType::f64 : DType::f32);
+  return (from == other || widens_panels(node)) && is_compiled_float(from) &&
+         is_compiled_float(to) && sum == (from == DType::f64 ? DType::f64 : DType::f32);
 }
 
 }  // namespace

@@ -14,6 +14,34 @@ namespace cairn::detail {
 
 using tile::Tile;
 
+namespace {
+
+// A block of y in panels from that step on: words where several elements lie together, or, of a
+// type narrower than x's, the numbers as f32.
+Tile read_panels(GroupWriter& w, const Node& product, const Tile& first_column, const Tile& first,
+                 const ProductBlock& block) {
+  tile::Builder& k = w.builder();
+  const Tile& depth = w.size(w.rank() - 1);
+  const int64_t together = panel_elements(product.input(1).dtype());
+  const auto read = [&](const Tile& rows, const Tile& inside) {
+    return w.panels(product, first_column, expand_dims(rows, 1), block.columns, inside);
+  };
+  if (together > 1 && !widens_panels(product)) {
+    const Tile words = first / together + k.arange(block.depth / together);
+    return read(words, expand_dims(words, 1) < ceil_div(depth, together));
+  }
+  const Tile steps = first + k.arange(block.depth);
+  const Tile inside = expand_dims(steps, 1) < depth;
+  if (!widens_panels(product)) return read(steps, inside);
+  if (together == 1) return where(inside, tile::widen(read(steps, inside)), 0);
+  // Two bf16 in a word: their bits are the upper halves of an f32.
+  const Tile shift = expand_dims(tile::cast(steps % 2 * 16, DType::u32), 1);
+  const Tile bits = read(steps / 2, inside) >> broadcast_to(shift, {block.depth, block.columns});
+  return where(inside, bitcast(bits << 16, DType::f32), 0);
+}
+
+}  // namespace
+
 void write_product(GroupWriter& w, const GroupForm& form) {
   tile::Builder& k = w.builder();
   const ProductBlock block = form.block;
@@ -41,33 +69,27 @@ void write_product(GroupWriter& w, const GroupForm& form) {
   const Tile window = minimum(row, w.size(m) - 1);
   const DType from = product.input(0).dtype();
   const DType wide = is_float(from) ? tile::compute_type(from) : DType::i32;
-  const Tile sum = k.loop(
-      0, w.size(depth), block.depth, k.full({block.rows, block.columns}, 0, wide),
-      [&](const Tile& first, const Tile& before) {
-        const Tile steps = first + k.arange(block.depth);
-        const auto operand = [&](int i, const Shape& shape) {
-          return w.in_loop([&] {
-            const Tile along = expand_dims(steps, i == 0 ? 0 : 1);
-            const Tile inside = along < w.size(depth);
-            w.set_index(depth, {along, inside});
-            if (reads_windows(product, i))
-              return broadcast_to(w.windows(product, window, along, inside), shape);
-            const Tile value = broadcast_to(w.operand(product, i), shape);
-            // What stays the same along K is 0 behind its end all the same.
-            return w.moves_along(product, i, k_axis) ? value : where(inside, value, 0);
-          });
-        };
-        const Tile left = operand(0, {block.rows, block.depth});
-        if (!reads_panels(product, 1))
-          return dot(left, operand(1, {block.depth, block.columns}), before);
-        const int64_t together = panel_elements(product.input(1).dtype());
-        const Tile rows =
-            together == 1 ? steps : first / together + k.arange(block.depth / together);
-        const Tile along = expand_dims(rows, 1);
-        return dot(left,
-                   w.panels(product, first_column, along, block.columns, along < w.size(depth)),
-                   before);
-      });
+  const Tile sum =
+      k.loop(0, w.size(depth), block.depth, k.full({block.rows, block.columns}, 0, wide),
+             [&](const Tile& first, const Tile& before) {
+               const Tile steps = first + k.arange(block.depth);
+               const auto operand = [&](int i, const Shape& shape) {
+                 return w.in_loop([&] {
+                   const Tile along = expand_dims(steps, i == 0 ? 0 : 1);
+                   const Tile inside = along < w.size(depth);
+                   w.set_index(depth, {along, inside});
+                   if (reads_windows(product, i))
+                     return broadcast_to(w.windows(product, window, along, inside), shape);
+                   const Tile value = broadcast_to(w.operand(product, i), shape);
+                   // What stays the same along K is 0 behind its end all the same.
+                   return w.moves_along(product, i, k_axis) ? value : where(inside, value, 0);
+                 });
+               };
+               const Tile left = operand(0, {block.rows, block.depth});
+               if (!reads_panels(product, 1))
+                 return dot(left, operand(1, {block.depth, block.columns}), before);
+               return dot(left, read_panels(w, product, first_column, first, block), before);
+             });
   w.set_value(product, tile::narrow(sum, product.output().dtype));
   w.store(Part::whole, {block.rows, block.columns});
 }

@@ -49,12 +49,15 @@ void check_index_range(const InferContext& c, int64_t size) {
     c.fail(fmt::format("an axis of {} elements does not fit i32 indices", size));
 }
 
-// Operand types of a product: equal, or any two 8-bit floats, or any two of i8 and u8.
+// Operand types of a product: equal, or any two 8-bit floats, or any two of i8 and u8; panels may
+// be of f16 or bf16 for an x of f32.
 DType product_dtype(const InferContext& c) {
   const DType a = c.dtype(0);
   const DType b = c.dtype(1);
   const auto is_byte = [](DType t) { return t == DType::i8 || t == DType::u8; };
-  if (a != b && !(is_float8(a) && is_float8(b)) && !(is_byte(a) && is_byte(b)))
+  const bool widens =
+      c.attrs.has(Attr::columns) && a == DType::f32 && (b == DType::f16 || b == DType::bf16);
+  if (a != b && !(is_float8(a) && is_float8(b)) && !(is_byte(a) && is_byte(b)) && !widens)
     c.fail("element types differ; cast first");
   if (a == DType::b8) c.fail("takes numbers, not bool; cast first");
   if (c.attrs.has(Attr::accumulate)) {

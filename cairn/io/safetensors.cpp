@@ -334,6 +334,11 @@ Result<HostArray> SafetensorsFile::read(const SafetensorsEntry& entry) const {
   });
 }
 
+void SafetensorsFile::release_pages(std::string_view name) const {
+  if (const SafetensorsEntry* entry = find(name))
+    data_.part(entry->begin, entry->end - entry->begin).release_pages();
+}
+
 Status write_safetensors(const std::string& path, std::vector<SafetensorsSource> tensors,
                          const std::map<std::string, std::string>& metadata) {
   std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) {

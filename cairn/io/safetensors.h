@@ -47,6 +47,7 @@ class SafetensorsFile : public TensorFile {
   // dtype (U16, U64, F4, ...) or rank.
   Result<HostArray> read(std::string_view name) const override;
   Result<HostArray> read(const SafetensorsEntry& entry) const;
+  void release_pages(std::string_view name) const override;
 
  private:
   std::string name_;

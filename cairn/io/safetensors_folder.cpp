@@ -87,4 +87,14 @@ bool SafetensorsFolder::matrices_are(std::string_view dtype) const {
   });
 }
 
+void SafetensorsFolder::release_pages(std::string_view name) const {
+  const auto found = places_.find(name);
+  if (found != places_.end()) files_[found->second].release_pages(name);
+}
+
+const SafetensorsEntry* SafetensorsFolder::find(std::string_view name) const {
+  const auto found = places_.find(name);
+  return found == places_.end() ? nullptr : files_[found->second].find(name);
+}
+
 }  // namespace cairn::io

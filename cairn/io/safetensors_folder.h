@@ -21,6 +21,9 @@ class SafetensorsFolder : public TensorFile {
   Result<HostArray> read(std::string_view name) const override;
   // Whether every matrix has this type, as headers name it: "F32".
   bool matrices_are(std::string_view dtype) const;
+  void release_pages(std::string_view name) const override;
+  // What the header says of a tensor; null when there is none.
+  const SafetensorsEntry* find(std::string_view name) const;
 
  private:
   std::string name_;

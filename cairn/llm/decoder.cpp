@@ -137,7 +137,8 @@ const Decoder::State::Step& Decoder::State::step(int64_t rows, int64_t tokens) {
       trace(with_precision([&](std::span<const Tensor> args) { return build(args, tokens); },
                            options.precision),
             types);
-  if (!options.activations.empty()) graph = with_quantized_activations(graph, options.activations);
+  if (!options.activations.empty())
+    graph = with_quantized_activations(with_precision_of_weights(graph), options.activations);
   const Hoisted hoisted =
       hoist(simplify(graph), options.pack_weights && runtime.backend().packs_weights());
   const std::vector<Tensor> leaves = leaves_of(hoisted.graph);

@@ -55,7 +55,8 @@ Tensor full_logits(Runtime& runtime, Transformer& model, std::span<const int32_t
   const Tensor h = model.hidden(ctx, Tensor::from<int32_t>(ids, {1, std::ssize(ids)}));
   const Tensor outputs[] = {squeeze(model.logits(ctx, h), {0}), squeeze(h, {0})};
   std::vector<Tensor> wanted = with_precision(outputs, precision);
-  if (!activations.empty()) wanted = with_quantized_activations(wanted, activations);
+  if (!activations.empty())
+    wanted = with_quantized_activations(with_precision_of_weights(wanted), activations);
   // The plan that eval finds then; its arguments are the weights and the ids, which are there.
   const auto plan = runtime.cached_plan(wanted, number_nodes(wanted), false);
   check_memory(runtime.backend(), *plan, plan->argument_bytes,

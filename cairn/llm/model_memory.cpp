@@ -41,7 +41,7 @@ uint64_t weight_bytes_of(const ModelHeader& header, const MemoryQuestion& asked)
     } else {
       // A table in a file is read where it lies, a few rows of it.
       if (!is_table || is_product || !w.is_mapped) sum += w.bytes;
-      if (is_product && !w.in_blocks && asked.packs) sum += 4 * elements;
+      if (is_product && !w.in_blocks && !w.is_narrow && asked.packs) sum += 4 * elements;
     }
   }
   return sum;

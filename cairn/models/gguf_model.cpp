@@ -2,13 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <cstring>
-
 #include "cairn/core/block_format.h"
 #include "cairn/graph/scalar.h"
 #include "cairn/models/block_weights.h"
 #include "cairn/models/gguf_families.h"
 #include "cairn/models/gguf_text.h"
+#include "cairn/models/narrow_weights.h"
 #include "cairn/ops/elementwise.h"
 
 namespace cairn {
@@ -18,22 +17,8 @@ struct FieldOptions {
   const BlockFormat* format = nullptr;  // to encode it in; null: as it is
   Runtime* runtime = nullptr;           // as of block_weight()
   ThreadPool* pool = nullptr;           // to encode with
+  Runtime* narrow_runtime = nullptr;    // as of narrow_weight()
 };
-
-// The field's rows of the file's tensor: a view where they stand together, else a copy in order.
-HostArray rows_of_field(const HostArray& all, const Field& field, const FilePlace& place) {
-  const int64_t rows = field.tensor->shape()[0];
-  const int64_t row_bytes = static_cast<int64_t>(all.bytes()) / all.shape()[0];
-  const auto* from = static_cast<const std::byte*>(all.data());
-  const Shape shape = {rows, all.shape()[1]};
-  if (!place.paired_heads) return {all.dtype(), shape, all.owner(), from + place.first * row_bytes};
-  HostArray ordered(all.dtype(), shape);
-  auto* to = static_cast<std::byte*>(ordered.mutable_data());
-  for (int64_t r = 0; r < rows; ++r)
-    std::memcpy(to + r * row_bytes, from + place.file_output(r, rows) * row_bytes,
-                static_cast<size_t>(row_bytes));
-  return ordered;
-}
 
 // A vector of a model, as f32.
 Tensor vector_of_field(const HostArray& all, const Field& field, const FilePlace& place) {
@@ -92,7 +77,7 @@ Tensor read_field(const io::GgufFile& file, const Field& field, const FilePlace&
                               place.name, entry->type->name));
     return vector_of_field(all, field, place);
   }
-  const HostArray rows = rows_of_field(all, field, place);
+  const HostArray rows = rows_of_field(all, field.tensor->shape(), place);
   if (options.format && options.format != format) {
     const HostArray bytes = encoded(numbers_of(rows, format), *options.format, *options.pool);
     file.release_pages(*entry);
@@ -102,6 +87,11 @@ Tensor read_field(const io::GgufFile& file, const Field& field, const FilePlace&
     if (place.paired_heads) file.release_pages(*entry);
     return block_weight(rows, *format, field.path, options.runtime,
                         [&] { file.release_pages(*entry); });
+  }
+  if (is_narrow_float(rows.dtype())) {
+    if (place.paired_heads) file.release_pages(*entry);
+    return narrow_weight(rows, field.path, options.narrow_runtime,
+                         [&] { file.release_pages(*entry); });
   }
   const Tensor leaf = Tensor(rows).named(field.path);
   return leaf.dtype() == DType::f32 ? leaf : cast(leaf, DType::f32);
@@ -134,6 +124,9 @@ LanguageModel load(const io::GgufFile& file, const LoadOptions& options) {
     // Of tables rows are read, so they stay in order; a head that shares one has it in panels.
     const bool is_table = field.path == "tokens.weight" || field.path == "positions.weight";
     if (is_table) how.runtime = nullptr;
+    // Of panels of 16-bit floats rows are taken, too, where products read them.
+    const bool is_product = !is_table || (field.path == "tokens.weight" && config.tied);
+    if (is_product) how.narrow_runtime = options.runtime;
     *field.tensor = read_field(file, field, names(field.path), how);
     if (field.path != "tokens.weight" || !config.tied || !options.runtime) continue;
     const Node& decoded = field.tensor->node();

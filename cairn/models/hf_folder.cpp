@@ -52,6 +52,10 @@ std::string decoder_prefix(const io::TensorFile& file) {
 
 }  // namespace
 
+NameMap folder_names(const TransformerConfig& config, const io::TensorFile& file) {
+  return hf_names(config, decoder_prefix(file));
+}
+
 Result<HfFolder> HfFolder::open(const fs::path& folder) {
   auto text = read_file((folder / "config.json").string(), 1 << 24);
   if (!text) return text.error();
@@ -66,7 +70,7 @@ Result<HfFolder> HfFolder::open(const fs::path& folder) {
                .tokenizer = nullptr,
                .sampling = {},
                .left_out = config.value().left_out};
-  out.names = hf_names(c, decoder_prefix(out.tensors));
+  out.names = folder_names(c, out.tensors);
   // Before a model of as many layers is built: the last of them must be in the file.
   const std::string last =
       out.names(fmt::format("blocks.{}.attention.output.weight", c.layers - 1)).name;

@@ -13,6 +13,9 @@
 
 namespace cairn {
 
+// Names of the decoder's tensors in a folder's files: they may be a part of a larger model.
+NameMap folder_names(const TransformerConfig& config, const io::TensorFile& file);
+
 struct HfFolder {
   TransformerConfig config;
   io::SafetensorsFolder tensors;

@@ -10,6 +10,7 @@
 #include "cairn/models/gguf_model.h"
 #include "cairn/models/gguf_text.h"
 #include "cairn/models/hf_folder.h"
+#include "cairn/models/narrow_weights.h"
 
 namespace cairn {
 namespace {
@@ -37,6 +38,21 @@ Result<KeepField> kept_fields(Transformer& model, const LoadOptions& options) {
   });
 }
 
+// Matrices of f16 and bf16 as they are, in the order that products read where they will run.
+KeepField as_they_are(const HfFolder& folder, Transformer& model, const LoadOptions& options) {
+  return [&folder, options, is_tied = model.config().tied, all = fields(model).size(),
+          done = size_t{0}](const Field& field, const HostArray& values) mutable {
+    if (options.progress) options.progress(done++, all);
+    if (!is_narrow_float(values.dtype())) return Tensor(values).named(field.path);
+    // Of tables that no product reads rows are taken where they lie.
+    const bool is_table =
+        field.path == "positions.weight" || (field.path == "tokens.weight" && !is_tied);
+    const std::string name = folder.names(field.path).name;
+    return narrow_weight(values, field.path, is_table ? nullptr : options.runtime,
+                         [&] { folder.tensors.release_pages(name); });
+  };
+}
+
 Result<LanguageModel> load_hf(const fs::path& path, const LoadOptions& options) {
   auto opened = HfFolder::open(path);
   if (!opened) return opened.error();
@@ -50,7 +66,10 @@ Result<LanguageModel> load_hf(const fs::path& path, const LoadOptions& options) 
   model.transformer = std::make_unique<Transformer>(folder.config);
   const auto keep = kept_fields(*model.transformer, options);
   if (!keep) return keep.error();
-  if (auto status = load_fields(*model.transformer, folder.tensors, folder.names, keep.value());
+  const bool stays = options.runtime && options.quantize.empty();
+  if (auto status = load_fields(
+          *model.transformer, folder.tensors, folder.names,
+          stays ? as_they_are(folder, *model.transformer, options) : keep.value(), stays);
       !status)
     return Error(fmt::format("{}: {}", path.string(), status.error().what()));
   return model;

@@ -26,9 +26,9 @@ struct LanguageModel {
 };
 
 struct LoadOptions {
-  // Where the model will run: matrices in blocks are put in the order that its products read
-  // (compiler/block_panels.h) while they are loaded, so that there is one copy of them. Null: as
-  // the file has them.
+  // Where the model will run: matrices in blocks, f16 and bf16 are put in the order that its
+  // products read (block_weights.h, narrow_weights.h) while they are loaded, so that there is one
+  // copy of them. Null: as the file has them, of a folder as f32.
   Runtime* runtime = nullptr;
   // A recipe (Q4_K_M) or a block type: what matrices become while they are loaded. Empty: nothing.
   std::string quantize = {};

@@ -8,7 +8,9 @@
 #include "cairn/io/safetensors_folder.h"
 #include "cairn/models/families.h"
 #include "cairn/models/gguf_families.h"
+#include "cairn/models/hf_folder.h"
 #include "cairn/models/language_model.h"
+#include "cairn/models/narrow_weights.h"
 
 namespace cairn {
 namespace {
@@ -42,9 +44,24 @@ ModelHeader of_gguf(const io::GgufFile& file) {
         static_cast<uint64_t>(static_cast<double>(entry->bytes) *
                               static_cast<double>(w.shape.elements()) / static_cast<double>(all));
     w.in_blocks = entry->type->block_format() != nullptr;
+    w.is_narrow = entry->type->dtype && is_narrow_float(*entry->type->dtype);
     w.is_mapped = place.paired_heads == 0;
   }
   return header;
+}
+
+// As load_fields() has it with `as_they_are`.
+void see_narrow_weights(const io::SafetensorsFolder& file, ModelHeader& header) {
+  const NameMap names = folder_names(header.config, file);
+  for (ModelHeader::Weight& w : header.weights) {
+    const FilePlace place = names(w.field);
+    const io::SafetensorsEntry* entry = file.find(place.name);
+    if (!entry || w.shape.rank() != 2 || place.transposed) continue;
+    w.is_narrow = entry->dtype == "F16" || entry->dtype == "BF16";
+    if (!w.is_narrow) continue;
+    w.bytes = static_cast<uint64_t>(w.shape.elements()) * 2;
+    w.is_mapped = true;
+  }
 }
 
 }  // namespace
@@ -58,7 +75,11 @@ Result<ModelHeader> read_model_header(const fs::path& path) {
           parse_hf_config(read_file((path / "config.json").string(), kLargest).value());
       if (!config) return Error(fmt::format("{}: {}", path.string(), config.error().what()));
       Transformer model(config.value().transformer);
-      return as_f32(model);
+      ModelHeader header = as_f32(model);
+      const auto file = io::SafetensorsFolder::open(path);
+      if (!file) return file.error();
+      see_narrow_weights(file.value(), header);
+      return header;
     }
     if (is_gguf_file(path)) {
       const auto file = io::GgufFile::open(path.string());

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 
 #include "cairn/graph/scalar.h"
+#include "cairn/models/narrow_weights.h"
 
 namespace cairn {
 namespace {
@@ -60,8 +62,26 @@ Shape file_shape(const Shape& field, const FilePlace& place) {
   return shape;
 }
 
-Result<HostArray> read_field(const io::TensorFile& file, const Field& field,
-                             const FilePlace& place) {
+HostArray rows_of_field(const HostArray& tensor, const Shape& field, const FilePlace& place) {
+  const int64_t rows = field[0];
+  const int64_t row_bytes = static_cast<int64_t>(tensor.bytes()) / tensor.shape()[0];
+  const auto* from = static_cast<const std::byte*>(tensor.data());
+  const Shape shape = {rows, tensor.shape()[1]};
+  if (!place.paired_heads)
+    return {tensor.dtype(), shape, tensor.owner(), from + place.first * row_bytes};
+  HostArray ordered(tensor.dtype(), shape);
+  auto* to = static_cast<std::byte*>(ordered.mutable_data());
+  for (int64_t r = 0; r < rows; ++r)
+    std::memcpy(to + r * row_bytes, from + place.file_output(r, rows) * row_bytes,
+                static_cast<size_t>(row_bytes));
+  return ordered;
+}
+
+namespace {
+
+// The tensor of the file that holds a field.
+Result<HostArray> tensor_of_field(const io::TensorFile& file, const Field& field,
+                                  const FilePlace& place) {
   if (!file.has(place.name))
     return Error(
         fmt::format("tensor '{}' (for {}) is missing from the file", place.name, field.path));
@@ -72,6 +92,16 @@ Result<HostArray> read_field(const io::TensorFile& file, const Field& field,
   if (array.value().shape() != wanted)
     return Error(fmt::format("tensor '{}' has shape {}; the configuration asks for {}", place.name,
                              to_string(array.value().shape()), to_string(wanted)));
+  return array;
+}
+
+}  // namespace
+
+Result<HostArray> read_field(const io::TensorFile& file, const Field& field,
+                             const FilePlace& place) {
+  const auto array = tensor_of_field(file, field, place);
+  if (!array) return array.error();
+  const Shape& shape = field.tensor->shape();
   HostArray values(DType::f32, shape);
   float* out = values.mutable_span<float>().data();
   const Window window(shape, place);
@@ -99,10 +129,20 @@ HostArray rounded(const HostArray& values, DType dtype) {
 }
 
 Status load_fields(Module& module, const io::TensorFile& file, const NameMap& map,
-                   const KeepField& keep) {
+                   const KeepField& keep, bool as_they_are) {
   for (const Field& field : fields(module)) {
-    auto values = read_field(file, field, map(field.path));
+    const FilePlace place = map(field.path);
+    if (as_they_are && field.tensor->rank() == 2 && !place.transposed && place.added == 0) {
+      const auto tensor = tensor_of_field(file, field, place);
+      if (!tensor) return tensor.error();
+      if (is_narrow_float(tensor.value().dtype())) {
+        *field.tensor = keep(field, rows_of_field(tensor.value(), field.tensor->shape(), place));
+        continue;
+      }
+    }
+    auto values = read_field(file, field, place);
     if (!values) return values.error();
+    file.release_pages(place.name);
     *field.tensor =
         keep ? keep(field, values.value()) : Tensor(std::move(values).value()).named(field.path);
   }

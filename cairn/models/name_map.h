@@ -33,12 +33,17 @@ using NameMap = std::function<FilePlace(const std::string& field_path)>;
 // What the file's tensor has for a field of this shape.
 Shape file_shape(const Shape& field, const FilePlace& place);
 
+// The rows of a matrix of that shape in its file's tensor, which is not transposed: a view where
+// they stand together, else a copy in order.
+HostArray rows_of_field(const HostArray& tensor, const Shape& field, const FilePlace& place);
+
 // Fills every field from the file, as f32. The Error names the tensor that is missing, or of the
 // wrong shape or type. Tensors of the file that no field asks for are ignored. `keep` makes of a
-// field's numbers what is kept of them; null: a leaf.
+// field's numbers what is kept of them; null: a leaf. With `as_they_are` matrices of f16 and bf16
+// come to `keep` in their own type, where they are not transposed: views of the file, as a rule.
 using KeepField = std::function<Tensor(const Field& field, const HostArray& values)>;
 Status load_fields(Module& module, const io::TensorFile& file, const NameMap& map,
-                   const KeepField& keep = nullptr);
+                   const KeepField& keep = nullptr, bool as_they_are = false);
 
 // A field of the file, as f32; the Error is that of load_fields.
 Result<HostArray> read_field(const io::TensorFile& file, const Field& field,

@@ -13,6 +13,7 @@ struct WeightBytes {
   // tables of which it takes a row.
   uint64_t products = 0;
   uint64_t in_blocks = 0;  // of those, in block formats
+  uint64_t in_bf16 = 0;    // of those
   int64_t product_elements = 0;
 };
 // Of the values that weights are made of: of blocks their bytes.

@@ -38,6 +38,21 @@ std::vector<Tensor> narrow_custom(const Node& node, const std::vector<Tensor>& i
   return definition->narrowed(inputs, compute);
 }
 
+// The bf16 that t is cast from, moved as t is; undefined: it is not.
+Tensor bf16_behind(const Tensor& t) {
+  const Node& node = t.node();
+  switch (node.op()) {
+    case Op::cast: return node.input(0).dtype() == DType::bf16 ? node.input(0) : Tensor();
+    case Op::reshape:
+    case Op::transpose:
+    case Op::slice: {
+      const Tensor behind = bf16_behind(node.input(0));
+      return behind.defined() ? rebuild(node, {behind})[0] : Tensor();
+    }
+    default: return {};
+  }
+}
+
 }  // namespace
 
 std::vector<Tensor> with_precision(std::span<const Tensor> values, DType compute) {
@@ -61,6 +76,28 @@ Graph with_precision(const Graph& graph, DType compute) {
 TensorFunction with_precision(TensorFunction fn, DType compute) {
   return [fn = std::move(fn), compute](std::span<const Tensor> args) {
     return with_precision(fn(args), compute);
+  };
+}
+
+std::vector<Tensor> with_precision_of_weights(std::span<const Tensor> values) {
+  return detail::replace(
+      values, [](const Node& node, const std::vector<Tensor>& inputs) -> std::vector<Tensor> {
+        if (node.op() != Op::matmul || !is_product_of_f32(node)) return {};
+        const Tensor weights = bf16_behind(inputs[1]);
+        if (!weights.defined()) return {};
+        Attrs attrs = node.attrs();
+        attrs.set(Attr::dtype, DType::f32);
+        return {make(Op::matmul, {cast(inputs[0], DType::bf16), weights}, std::move(attrs))};
+      });
+}
+
+Graph with_precision_of_weights(const Graph& graph) {
+  return {graph.name, graph.inputs, with_precision_of_weights(graph.outputs), graph.output_names};
+}
+
+TensorFunction with_precision_of_weights(TensorFunction fn) {
+  return [fn = std::move(fn)](std::span<const Tensor> args) {
+    return with_precision_of_weights(fn(args));
   };
 }
 

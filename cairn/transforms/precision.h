@@ -20,4 +20,11 @@ Graph with_precision(const Graph& graph, DType compute);
 std::vector<Tensor> with_precision(std::span<const Tensor> values, DType compute);
 TensorFunction with_precision(TensorFunction fn, DType compute);
 
+// Products of f32 whose second operand is a matrix of bf16, cast and perhaps moved, as the weights
+// of a file in bf16 are, read both operands in bf16, sum in f32 and give f32: what is multiplied is
+// rounded, and nothing else. Weights of f16 stay, as f32 has the range that activations may need.
+Graph with_precision_of_weights(const Graph& graph);
+std::vector<Tensor> with_precision_of_weights(std::span<const Tensor> values);
+TensorFunction with_precision_of_weights(TensorFunction fn);
+
 }  // namespace cairn

@@ -172,34 +172,38 @@ TEST_F(GgufModelTest, OneCopyOfTheWeightsInMemory) {
                           io::GgufValue::from_number(static_cast<uint32_t>(value)));
   metadata.emplace_back("llama.attention.layer_norm_rms_epsilon",
                         io::GgufValue::from_number(1e-5F));
-  std::vector<io::GgufSource> tensors;
-  uint64_t bytes = 0;
-  const auto add = [&](const char* name, const char* type, std::vector<int64_t> shape) {
-    const io::GgufType* of = io::find_gguf_type(type);
-    const uint64_t size = of->bytes(shape).value();
-    bytes += size;
-    tensors.push_back({fmt::format("{}.weight", name), of, std::move(shape),
-                       [size] { return SharedBytes(std::string(size, '\0')); }});
-  };
-  add("token_embd", "Q8_0", {29, kWidth});
-  for (const char* norm : {"output_norm", "blk.0.attn_norm", "blk.0.ffn_norm"})
-    add(norm, "F32", {kWidth});
-  for (const char* square : {"attn_q", "attn_k", "attn_v", "attn_output"})
-    add(fmt::format("blk.0.{}", square).c_str(), "Q8_0", {kWidth, kWidth});
-  for (const char* wide : {"ffn_gate", "ffn_up"})
-    add(fmt::format("blk.0.{}", wide).c_str(), "Q8_0", {kHidden, kWidth});
-  add("blk.0.ffn_down", "Q8_0", {kWidth, kHidden});
-  ASSERT_TRUE(io::write_gguf(path("large.gguf"), metadata, tensors).ok());
   const auto memory = [&](const std::string& model) {
     const Ran ran = run({"generate", "--model", model, "--ids", "1,3,4", "--max-tokens", "3",
                          "--temperature", "0", "--ignore-eos", "--threads", "1", "--quiet"});
     EXPECT_EQ(ran.status, 0) << ran.err;
     return ran.max_resident_bytes;
   };
-  const int64_t small = memory("m.gguf"), large = memory("large.gguf");
-  // Activations of a chunk of 64 tokens take 20 MB, kernels some.
-  EXPECT_LT(large - small, static_cast<int64_t>(bytes) * 11 / 10 + (32 << 20));
-  EXPECT_GT(large - small, static_cast<int64_t>(bytes) / 2);
+  const int64_t small = memory("m.gguf");
+  for (const char* type : {"Q8_0", "BF16", "F16"}) {
+    SCOPED_TRACE(type);
+    std::vector<io::GgufSource> tensors;
+    uint64_t bytes = 0;
+    const auto add = [&](const char* name, const char* type_of, std::vector<int64_t> shape) {
+      const io::GgufType* of = io::find_gguf_type(type_of);
+      const uint64_t size = of->bytes(shape).value();
+      bytes += size;
+      tensors.push_back({fmt::format("{}.weight", name), of, std::move(shape),
+                         [size] { return SharedBytes(std::string(size, '\0')); }});
+    };
+    add("token_embd", type, {29, kWidth});
+    for (const char* norm : {"output_norm", "blk.0.attn_norm", "blk.0.ffn_norm"})
+      add(norm, "F32", {kWidth});
+    for (const char* square : {"attn_q", "attn_k", "attn_v", "attn_output"})
+      add(fmt::format("blk.0.{}", square).c_str(), type, {kWidth, kWidth});
+    for (const char* wide : {"ffn_gate", "ffn_up"})
+      add(fmt::format("blk.0.{}", wide).c_str(), type, {kHidden, kWidth});
+    add("blk.0.ffn_down", type, {kWidth, kHidden});
+    ASSERT_TRUE(io::write_gguf(path("large.gguf"), metadata, tensors).ok());
+    const int64_t large = memory("large.gguf");
+    // Activations of a chunk of 64 tokens take 20 MB, kernels some.
+    EXPECT_LT(large - small, static_cast<int64_t>(bytes) * 11 / 10 + (32 << 20));
+    EXPECT_GT(large - small, static_cast<int64_t>(bytes) / 2);
+  }
 }
 
 TEST_F(GgufModelTest, Stories260K) {

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "cairn/base/philox.h"
 #include "cairn/compiler/hoist.h"
 #include "cairn/compiler/panels.h"
@@ -119,6 +121,75 @@ TEST_F(Weights, OfConvolutionsAreOnceInTheOrderOfTheirKernel) {
   EXPECT_EQ(operations(*with_weights.last_plan(), Op::transpose), 2);
   EXPECT_EQ(operations(*layer.last_plan(), Op::transpose), 1);
 }
+
+// A product of f32 reads weights of f16 and bf16 as they are, in panels that are packed by a graph
+// or by who loads them, with the bits of one whose weights are f32.
+class NarrowWeights : public Weights, public ::testing::WithParamInterface<DType> {};
+
+Tensor loaded_panels(Runtime& runtime, const HostArray& rows) {
+  const int64_t count = rows.shape()[0], depth = rows.shape()[1];
+  HostArray panels(rows.dtype(), panels_shape(rows.dtype(), count, depth));
+  std::memset(panels.mutable_data(), 0xff, panels.bytes());
+  write_panels(rows.dtype(), rows.data(), count, depth, panels.mutable_data(), runtime.pool());
+  return runtime.upload(panels, "w");
+}
+
+TEST_P(NarrowWeights, AreReadWithTheBitsOfWideOnes) {
+  Runtime one({.threads = 1}), three({.threads = 3});
+  for (const auto& [m, k, n] : kSizes) {
+    SCOPED_TRACE(fmt::format("{} x {} x {}", m, k, n));
+    const Tensor x = random_leaf(one, DType::f32, {m, k}, 1);
+    const Tensor w = random_leaf(one, GetParam(), {n, k}, 2);
+    const Tensor wide = eval(one, cast(w, DType::f32));
+    const HostArray want = eval(one, matmul(x, transpose(wide))).host();
+    const Tensor panels = loaded_panels(one, w.host());
+    EXPECT_TRUE(test::same_values(panels.host(), eval(one, in_panels(transpose(w))).host()));
+    EXPECT_TRUE(test::same_values(eval(one, from_panels(panels, n, k)).host(), w.host()));
+    for (const Tensor& weight : {w, from_panels(panels, n, k)}) {
+      const auto layer = [&](std::span<const Tensor> args) {
+        return std::vector{matmul(args[0], transpose(cast(weight, DType::f32)))};
+      };
+      Function packed(layer);
+      EXPECT_TRUE(test::same_values(packed(one, {x})[0].host(), want));
+      EXPECT_TRUE(has_panels(*packed.last_plan()));
+      EXPECT_TRUE(test::same_values(packed(three, {x})[0].host(), want));
+      EXPECT_TRUE(test::same_values(packed(one, {x}, {.eager = true})[0].host(), want));
+      // One copy: nothing is kept beside panels, and what is kept of rows is as narrow.
+      const Hoisted hoisted = hoist(trace(layer, std::vector{x.type()}), true);
+      ASSERT_EQ(hoisted.values.size(), same(weight, w) ? 1u : 0u);
+      for (const Tensor& kept : hoisted.values) EXPECT_EQ(kept.dtype(), GetParam());
+      Runtime ref({.device = "ref", .threads = 1});
+      EXPECT_TRUE(test::same_values(eval(ref, layer(std::vector{x})[0]).host(),
+                                    eval(ref, matmul(x, transpose(wide))).host()));
+    }
+  }
+}
+
+TEST_P(NarrowWeights, OfATableAreTakenFromPanels) {
+  Runtime runtime({.threads = 2});
+  for (const auto& [rows, depth] : {std::pair<int64_t, int64_t>{130, 32}, {64, 33}, {70, 77}}) {
+    const Tensor w = random_leaf(runtime, GetParam(), {rows, depth}, 3);
+    const Tensor table = from_panels(loaded_panels(runtime, w.host()), rows, depth);
+    Function tied([&](std::span<const Tensor> args) {
+      const Tensor h = cast(take(table, args[0], 0), DType::f32);
+      return std::vector{
+          h, matmul(reshape(h, {4, h.shape().back()}), transpose(cast(table, DType::f32)))};
+    });
+    const Tensor ids = Tensor::from<int32_t>({0, 63, static_cast<int32_t>(rows) - 1, 17}, {2, 2});
+    const std::vector<Tensor> got = tied(runtime, {ids});
+    const Tensor h = cast(take(w, ids, 0), DType::f32);
+    EXPECT_TRUE(test::same_values(got[0].host(), eval(runtime, h).host()));
+    const Tensor scores = matmul(reshape(h, {4, depth}), transpose(cast(w, DType::f32)));
+    EXPECT_TRUE(test::same_values(got[1].host(), eval(runtime, scores).host()));
+    EXPECT_EQ(operations(*tied.last_plan(), Op::transpose), 0);
+    // The last panel is filled up; what fills it is no row.
+    const Tensor wrong = Tensor::from<int32_t>({0, 1, static_cast<int32_t>(rows), 2}, {2, 2});
+    EXPECT_THROW(tied(runtime, {wrong})[0].host(), Error);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, NarrowWeights, ::testing::Values(DType::f16, DType::bf16),
+                         [](const auto& info) { return std::string(name(info.param)); });
 
 INSTANTIATE_TEST_SUITE_P(
     All, PackedProduct,

@@ -48,6 +48,30 @@ Tensor narrow(const Tensor& x, DType compute = DType::bf16) {
   return with_precision(std::span(&x, 1), compute)[0];
 }
 
+TEST(Precision, OfWeightsOfBf16) {
+  const Tensor x = matrix(5, 7, 0.3), w = matrix(4, 7, 1.1, DType::bf16);
+  const auto of_weights = [](const Tensor& y) {
+    return with_precision_of_weights(std::span(&y, 1))[0];
+  };
+  const Tensor rounded = cast(cast(x, DType::bf16), DType::f32);
+  const Tensor wide = cast(w, DType::f32);
+  const Tensor y = of_weights(matmul(x, transpose(wide)));
+  EXPECT_EQ(product_types({y}), kOnlyBf16);
+  EXPECT_EQ(y.dtype(), DType::f32);
+  // Sums are f32: no less exact than of operands that are bf16 in f32.
+  const Tensor exact = matmul(rounded, transpose(wide));
+  for (int64_t i = 0; i < y.elements(); ++i)
+    EXPECT_NEAR(value(y)[static_cast<size_t>(i)], value(exact)[static_cast<size_t>(i)],
+                7 * 7 * 0x1p-24);
+  EXPECT_NE(value(y), value(matmul(x, transpose(wide))));
+  // Weights of other types, and x of bf16, are no such weights.
+  for (const Tensor& other :
+       {matmul(x, transpose(matrix(4, 7, 1.1))),
+        matmul(x, transpose(cast(matrix(4, 7, 1.1, DType::f16), DType::f32))),
+        matmul(transpose(cast(matrix(7, 5, 1.1, DType::bf16), DType::f32)), matrix(7, 3, 0.2))})
+    EXPECT_EQ(value(of_weights(other)), value(other));
+}
+
 TEST(Precision, AProductReadsNarrowNumbersAndRoundsOnce) {
   const Tensor a = matrix(5, 7, 0.3), b = matrix(7, 4, 1.1);
   for (const DType compute : {DType::bf16, DType::f16}) {

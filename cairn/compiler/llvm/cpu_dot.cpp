@@ -138,7 +138,7 @@ void CpuFunction::emit_dot(const Instruction& in) {
     // Words that just one block of rows needs are made where they are.
     if (dot.step > 1 && !dot.has_words && !dot.words && shape[0] > block.rows)
       dot.words = words_of(dot);
-    hold_computed_words(dot);
+    hold_computed(dot);
     if (needs_corrections(dot)) dot.corrections = corrections_of(dot);
     if (shape[0] > block.rows) {
       if (!stored_.contains(x)) put_in_order(dot);
@@ -150,21 +150,26 @@ void CpuFunction::emit_dot(const Instruction& in) {
   memo_.clear();
 }
 
-// Whether y comes as words, and one block has all rows.
-bool CpuFunction::reads_words_once(const Instruction& dot) const {
+// Whether one block has all rows, so that y is read once.
+bool CpuFunction::is_one_block(const Instruction& dot) const {
   const auto& [dtype, shape] = type(dot.results[0]);
-  if (!tile::element_of_words(type(dot.operands[0]).dtype, type(dot.operands[1]).dtype))
-    return false;
   return shape[0] <=
          block_of(lanes_, shape[0], std::max<int64_t>(shape[1] / lanes_, 1), dtype).rows;
 }
 
-// Words that are computed, as codes that are unpacked, once for all blocks of rows.
-void CpuFunction::hold_computed_words(const Dot& dot) {
+bool CpuFunction::reads_words_once(const Instruction& dot) const {
+  return tile::element_of_words(type(dot.operands[0]).dtype, type(dot.operands[1]).dtype) &&
+         is_one_block(dot);
+}
+
+// Words that are computed, as codes that are unpacked, and numbers that are widened, once for all
+// blocks of rows.
+void CpuFunction::hold_computed(const Dot& dot) {
+  constexpr int64_t kMost = 16 * 1024;  // elements, on the stack
   const ValueId y = dot.in.operands[1];
-  if (dot.has_words && !stored_.contains(y) && tile::is_elementwise(*definition(y)) &&
-      !reads_words_once(dot.in))
-    hold(y);
+  const Instruction* in = definition(y);
+  if (!in || !tile::is_elementwise(*in) || stored_.contains(y) || is_one_block(dot.in)) return;
+  if (dot.has_words || (dot.step == 1 && type(y).shape.elements() <= kMost)) hold(y);
 }
 
 // The blocks of the result, as far as they are used.

@@ -199,7 +199,7 @@ void CpuFunction::emit_block(const Block& code) {
       case TileOp::arg_reduce: emit_sequential(in); break;
       case TileOp::dot:
         if (const auto late = late_.find(&in); late != late_.end()) {
-          hold_computed_words(late->second.emplace(begin_dot(in, {})));
+          hold_computed(late->second.emplace(begin_dot(in, {})));
           break;
         }
         emit_dot(in);

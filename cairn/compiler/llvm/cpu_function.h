@@ -241,8 +241,9 @@ class CpuFunction {
 
   Dot begin_dot(const Instruction& in, const Stored& sum);
   void emit_dot(const Instruction& in);
+  bool is_one_block(const Instruction& dot) const;
   bool reads_words_once(const Instruction& dot) const;
-  void hold_computed_words(const Dot& dot);
+  void hold_computed(const Dot& dot);
   void for_blocks(const Dot& dot, const std::function<void(const DotBlock&)>& body);
   void fetch_run(std::span<const Instruction* const> fetches, int64_t turn, int64_t turns);
   std::vector<const Instruction*> products_of(const Instruction& loop) const;
