@@ -111,12 +111,13 @@ std::vector<Tensor> Decoder::State::build(std::span<const Tensor> args, int64_t 
     c.reach = context();
   }
   Context ctx;
-  Tensor h = model.hidden(ctx, ids, &layers);  // (rows, T, C)
-  if (tokens > 1) {
+  const auto last = [&count](const Tensor& t) {
     const Operand starts[] = {0, reshape(count, {}) - 1, 0};
-    h = dynamic_slice(h, starts, {1, 1, h.size(2)});
-  }
-  const Tensor scores = model.logits(ctx, h);  // (rows, 1, V)
+    return dynamic_slice(t, starts, {1, 1, t.size(2)});
+  };
+  const Tensor h = model.hidden(ctx, ids, &layers, {},
+                                tokens > 1 ? ChooseTokens(last) : nullptr);  // (rows, 1, C)
+  const Tensor scores = model.logits(ctx, h);                                // (rows, 1, V)
   std::vector<Tensor> out;
   for (KvCache& c : layers)
     for (const Tensor* t : c.pool()) out.push_back(*t);

@@ -25,8 +25,8 @@ struct DecoderOptions {
   int64_t context = 0;
   KvType kv = KvType::f16;
   DType precision = DType::f32;  // what products are computed in: f32, bf16 or f16
-  // What activations become before products with weights in blocks (transforms/quantize.h); empty:
-  // they stay.
+  // What activations become before products with weights in blocks (transforms/quantize.h), and
+  // bf16 before those with weights of bf16 (transforms/precision.h); empty: they stay.
   std::string activations = "q8_0";
   // Keep the weights once more in the order that products like best: a token is up to twice as
   // fast for the memory of the weights again.

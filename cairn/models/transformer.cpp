@@ -138,7 +138,8 @@ void Block::visit(Visitor& v) {
   norm("feed_forward_post_norm", feed_forward_post_norm);
 }
 
-Tensor Block::forward(Context& ctx, const Tensor& x, const Tensor& segments, KvCache* cache) const {
+Tensor Block::forward(Context& ctx, const Tensor& x, const Tensor& segments, KvCache* cache,
+                      const ChooseTokens& chosen) const {
   const auto normed = [&](const Norm& norm, const Tensor& t) {
     return norm ? norm->forward(ctx, t) : t;
   };
@@ -154,7 +155,8 @@ Tensor Block::forward(Context& ctx, const Tensor& x, const Tensor& segments, KvC
     all.query_segments = all.key_segments = segments;
     y = added(x, attention_post_norm, attention.forward(ctx, in, all, cache));
   }
-  const Tensor z = parallel ? in : normed(feed_forward_norm, y);
+  if (chosen) y = chosen(y);
+  const Tensor z = !parallel ? normed(feed_forward_norm, y) : chosen ? chosen(in) : in;
   const Scope scope("feed_forward");
   return added(y, feed_forward_post_norm, feed_forward.forward(ctx, z));
 }
@@ -178,7 +180,7 @@ void Transformer::visit(Visitor& v) {
 }
 
 Tensor Transformer::hidden(Context& ctx, const Tensor& ids, std::vector<KvCache>* cache,
-                           const Tensor& segments) {
+                           const Tensor& segments, const ChooseTokens& chosen) {
   if (ids.rank() != 2)
     throw_error(
         fmt::format("[transformer] ids are (batch, tokens), not {}", to_string(ids.shape())));
@@ -201,7 +203,8 @@ Tensor Transformer::hidden(Context& ctx, const Tensor& ids, std::vector<KvCache>
   x = Dropout{config_.dropout}.forward(ctx, x);
   for (size_t i = 0; i < blocks_.size(); ++i) {
     const Scope scope(fmt::format("blocks.{}", i));
-    x = blocks_[i].forward(ctx, x, segments, cache ? &(*cache)[i] : nullptr);
+    x = blocks_[i].forward(ctx, x, segments, cache ? &(*cache)[i] : nullptr,
+                           i + 1 == blocks_.size() ? chosen : nullptr);
   }
   return final_norm_.forward(ctx, x);
 }

@@ -5,6 +5,7 @@
 // Shapes: B batch, T tokens, C width, V vocabulary.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -58,6 +59,9 @@ const std::optional<Rotary>& rotary_of(const TransformerConfig& config, size_t l
 // Throws Error naming the field when the sizes do not fit each other.
 void check(const TransformerConfig& config);
 
+// Of (B, T, C) the tokens that are asked for, (B, T', C).
+using ChooseTokens = std::function<Tensor(const Tensor&)>;
+
 // x + attention(norm(x)), then that + feed_forward(norm(that)), with the norms that there are.
 struct Block : Module {
   using Norm = std::optional<OneOf<LayerNorm, RmsNorm>>;
@@ -70,8 +74,10 @@ struct Block : Module {
   bool parallel;
   Block(const TransformerConfig& config, size_t layer);
   void visit(Visitor& v) override;
-  // x (B, T, C) → the same; `segments` (B, T) or undefined, cache as in Attention.
-  Tensor forward(Context& ctx, const Tensor& x, const Tensor& segments, KvCache* cache) const;
+  // x (B, T, C) → the same, or of `chosen` tokens only; `segments` (B, T) or undefined, cache as in
+  // Attention.
+  Tensor forward(Context& ctx, const Tensor& x, const Tensor& segments, KvCache* cache,
+                 const ChooseTokens& chosen = nullptr) const;
 };
 
 class Transformer : public Module {
@@ -81,9 +87,10 @@ class Transformer : public Module {
 
   // Hidden states after the final norm, (B, T, C). ids (B, T). Without a cache tokens stand at
   // 0..T-1; with one (a cache per layer), they follow those in it, and it holds them after.
-  // `segments` i32 (B, T): a token sees tokens of its own document only.
+  // `segments` i32 (B, T): a token sees tokens of its own document only. With `chosen` it is the
+  // states of those tokens only, which spares the others the last feed-forward part.
   Tensor hidden(Context& ctx, const Tensor& ids, std::vector<KvCache>* cache = nullptr,
-                const Tensor& segments = {});
+                const Tensor& segments = {}, const ChooseTokens& chosen = nullptr);
   // (B, T, C) → (B, T, V).
   Tensor logits(Context& ctx, const Tensor& hidden);
   // For `batch` rows of up to `capacity` tokens.

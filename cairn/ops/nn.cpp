@@ -121,20 +121,23 @@ Tensor rotary_embedding(Operand input, const Tensor& positions, double theta, bo
   const Tensor c = cast(cos(angles), w.dtype());
   const Tensor s = cast(sin(angles), w.dtype());
   Shape paired = x.shape();
-  Tensor first, second;
-  if (interleaved) {
-    paired.back() = half;
-    paired.push_back(2);
-    const Tensor pairs = reshape(w, paired);
-    first = squeeze(slice_axis(pairs, -1, 0, 1), {-1});
-    second = squeeze(slice_axis(pairs, -1, 1, 2), {-1});
-  } else {
-    first = slice_axis(w, -1, 0, half);
-    second = slice_axis(w, -1, half, width);
+  if (!interleaved) {
+    // Each half with the other one beside it: one kernel, which reads x alone.
+    paired.back() = 2;
+    paired.push_back(half);
+    const Tensor halves = reshape(w, paired);
+    const Tensor sign = cast(iota({2, 1}, 0), w.dtype()) * 2 - 1;
+    const Tensor turned =
+        halves * expand_dims(c, -2) + flip(halves, {-2}) * (expand_dims(s, -2) * sign);
+    return cast(reshape(turned, x.shape()), x.dtype());
   }
+  paired.back() = half;
+  paired.push_back(2);
+  const Tensor pairs = reshape(w, paired);
+  const Tensor first = squeeze(slice_axis(pairs, -1, 0, 1), {-1});
+  const Tensor second = squeeze(slice_axis(pairs, -1, 1, 2), {-1});
   const std::vector<Tensor> rotated{first * c - second * s, second * c + first * s};
-  const Tensor joined =
-      interleaved ? reshape(stack(rotated, -1), x.shape()) : concatenate(rotated, -1);
+  const Tensor joined = reshape(stack(rotated, -1), x.shape());
   return cast(joined, x.dtype());
 }
 

@@ -39,7 +39,7 @@ TEST(ModelMemory, WeightsAreThoseThatAreLoaded) {
 }
 
 TEST(ModelMemory, PackingAndTheCacheCount) {
-  const auto wide = test::golden_path("twins/llama");
+  const auto wide = test::golden_path("twins/llama-tied");
   EXPECT_GT(model_memory(wide, {.packs = true}).value().weights,
             model_memory(wide, {.packs = false}).value().weights * 19 / 10);
   // What is as narrow in panels is there once.

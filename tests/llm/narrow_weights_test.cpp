@@ -121,7 +121,7 @@ class NarrowFolder : public testing::TestWithParam<std::tuple<DType, bool>> {
     c.kv_heads = 2;
     c.width = 64;
     c.head_width = 32;
-    c.hidden = 96;
+    c.hidden = 128;
     c.tied = is_tied;
     c.initial_deviation = 0.3;
     Transformer model(c);
