@@ -76,6 +76,17 @@ BenchGraph quantized_graph(DType t, const Shape& s) {
                                            {s[2], s[1] / f.block_elements * f.block_bytes}}})),
           .has_weights = true};
 }
+// One with 8 bits and a scale for each row.
+BenchGraph row_scaled_graph(DType t, const Shape& s) {
+  const auto fn = [](Tensors x) {
+    return std::vector{matmul(x[0], transpose(dequantize_rows(x[1], x[2])))};
+  };
+  return {.graph = with_quantized_activations(
+              trace(fn,
+                    std::vector<TensorType>{
+                        {t, {s[0], s[1]}}, {DType::u8, {s[2], s[1]}}, {DType::f32, {s[2]}}})),
+          .has_weights = true};
+}
 constexpr char kQ4_0[] = "q4_0", kQ8_0[] = "q8_0", kQ2K[] = "q2_k", kQ4K[] = "q4_k",
                kQ6K[] = "q6_k";
 BenchGraph matmul_bias_gelu_graph(DType t, const Shape& s) {
@@ -189,6 +200,7 @@ constexpr BenchOp kOps[] = {
     {"linear", Family::product, linear_graph, product_flops},
     {"linear_q4_0", Family::product, quantized_graph<kQ4_0>, product_flops, nullptr, kQ4_0},
     {"linear_q8_0", Family::product, quantized_graph<kQ8_0>, product_flops, nullptr, kQ8_0},
+    {"linear_int8", Family::product, row_scaled_graph, product_flops, nullptr, kRowFormat.data()},
     {"linear_q2_k", Family::product, quantized_graph<kQ2K>, product_flops, nullptr, kQ2K},
     {"linear_q4_k", Family::product, quantized_graph<kQ4K>, product_flops, nullptr, kQ4K},
     {"linear_q6_k", Family::product, quantized_graph<kQ6K>, product_flops, nullptr, kQ6K},
@@ -238,6 +250,7 @@ constexpr Row kRows[] = {
     {"linear", "512x512x512 1024x1024x1024 2048x2048x2048 512x4096x11008", kWithBytes},
     {"linear_q4_0", kLlama},
     {"linear_q8_0", kLlama},
+    {"linear_int8", kLlama},
     {"linear_q2_k", kLlama},
     {"linear_q4_k", kLlama},
     {"linear_q6_k", kLlama},

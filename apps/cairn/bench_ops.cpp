@@ -131,17 +131,18 @@ class Ours {
     for (const HostArray& input : inputs_) arguments_.push_back(runtime.upload(input));
     Graph graph = built.graph;
     if (built.has_weights) {
-      const Tensor weights = arguments_.back();
+      // All but the first operand.
+      const std::vector<Tensor> weights(arguments_.begin() + 1, arguments_.end());
+      arguments_.resize(1);
       graph = trace(
           [&](std::span<const Tensor> args) {
             std::vector<Tensor> all(args.begin(), args.end());
-            all.push_back(weights);
+            all.insert(all.end(), weights.begin(), weights.end());
             return cairn::call(built.graph, all);
           },
           std::vector{arguments_[0].type()});
       const Hoisted hoisted = hoist(graph, runtime.backend().packs_weights());
       graph = hoisted.graph;
-      arguments_.pop_back();
       for (const Tensor& value : KeptValues().get(runtime, hoisted.values))
         arguments_.push_back(value);
       for (const Tensor& leaf : leaves_of(graph)) arguments_.push_back(leaf);

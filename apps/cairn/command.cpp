@@ -334,11 +334,9 @@ void Command::model_options() const {
       });
   std::string& quantize = program_.session.common.quantize;
   add_text(app_, "--quantize", "TYPE",
-           "make the model's matrices blocks while loading: a recipe (Q4_K_M) or a type (q8_0)",
+           "make the model's matrices blocks while loading: a recipe (Q4_K_M), a type (q8_0) or "
+           "int8, a scale for each row",
            [&quantize](const std::string& type) {
-             if (type == "int8")
-               throw NotInThisVersion(
-                   "--quantize int8 is not in this version of cairn; q8_0 has as many bits");
              if (const Status status = check_weight_type(type); !status)
                throw UsageError(fmt::format("--quantize {}: {}", type, status.error().what()));
              quantize = type;

@@ -1,6 +1,7 @@
 #include "cairn/compiler/quantized.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
 
 #include "cairn/compiler/block_panels.h"
@@ -14,9 +15,6 @@
 
 namespace cairn {
 namespace {
-
-using tile::kActivationBlock;
-using tile::kActivationSum;
 
 constexpr double kLargest = 127;  // code of an activation
 
@@ -40,16 +38,51 @@ const BlockFormat* decoded_format(const Tensor& t) {
   return find_block_format(node.attrs().text(Attr::format));
 }
 
+// A weight that is decoded from bytes, times a scale for each row where its format has none.
+struct Weight {
+  const BlockFormat* format;
+  Tensor bytes, scales;
+
+  Tensor numbers(const Tensor& from_bytes, const Tensor& row_scales) const {
+    const Tensor all = decoded(from_bytes, *format);
+    if (!row_scales.defined()) return all;
+    return make(
+        Op::multiply,
+        {all, make(Op::broadcast, {row_scales},
+                   {{Attr::shape, Ints{all.shape()[0], all.shape()[1]}}, {Attr::axes, Ints{0}}})});
+  }
+};
+
+std::optional<Weight> weight_of(const Tensor& t) {
+  if (t.rank() != 2) return std::nullopt;
+  if (const BlockFormat* format = decoded_format(t))
+    return format->scale_type == ScaleType::none
+               ? std::nullopt
+               : std::optional(Weight{format, t.node().input(0), Tensor()});
+  if (t.node().op() != Op::multiply) return std::nullopt;
+  const Tensor& numbers = t.node().input(0);
+  const Node& spread = t.node().input(1).node();
+  const BlockFormat* format = decoded_format(numbers);
+  if (!format || format->scale_type != ScaleType::none || spread.op() != Op::broadcast ||
+      spread.input(0).rank() != 1 || spread.attrs().ints(Attr::axes)[0] != 0)
+    return std::nullopt;
+  return Weight{format, numbers.node().input(0), spread.input(0)};
+}
+
+// What activations are rounded from.
+struct Rounded {
+  const BlockFormat* format;
+  Tensor x;
+};
+
 // A product that has a kernel: what its operands are made of.
 struct Found {
-  const BlockFormat* format;  // of the weights
-  Tensor bytes;
-  Tensor x;  // what is quantized first, or multiplied as it is
-  bool is_integer;
+  Weight weight;
+  std::optional<Rounded> x;  // nothing: multiplied as it is
 };
 
 // x from rows of it that are decoded from quantize(x), which may have more axes.
-std::optional<Tensor> quantized(const Tensor& rows) {
+std::optional<Rounded> quantized(const Tensor& rows) {
   Tensor t = rows;
   while (t.node().op() == Op::reshape && t.node().input(0).rank() > 0 &&
          t.node().input(0).shape().back() == rows.shape().back())
@@ -59,7 +92,7 @@ std::optional<Tensor> quantized(const Tensor& rows) {
   const Node& source = t.node().input(0).node();
   if (source.op() != Op::quantize || source.attrs().text(Attr::format) != format->name)
     return std::nullopt;
-  return source.input(0);
+  return Rounded{format, source.input(0)};
 }
 
 std::optional<Found> find_product(const Node& node) {
@@ -68,15 +101,17 @@ std::optional<Found> find_product(const Node& node) {
       node.output().shape.elements() == 0)
     return std::nullopt;
   const Node& w = node.input(1).node();
-  if (w.op() != Op::transpose || w.input(0).rank() != 2) return std::nullopt;
-  const BlockFormat* format = decoded_format(w.input(0));
-  if (!format || !tile::has_product_kernel(*format) || node.input(0).dtype() != DType::f32)
+  if (w.op() != Op::transpose) return std::nullopt;
+  const auto weight = weight_of(w.input(0));
+  if (!weight || !tile::has_product_kernel(*weight->format) || node.input(0).dtype() != DType::f32)
     return std::nullopt;
   const Ints& axes = w.attrs().ints(Attr::axes);
   if (axes[0] != 1) return std::nullopt;
-  const Tensor bytes = w.input(0).node().input(0);
-  if (const auto x = quantized(node.input(0))) return Found{format, bytes, *x, true};
-  return Found{format, bytes, node.input(0), false};
+  auto x = quantized(node.input(0));
+  // Long blocks of x may have several scales of w.
+  if (x && !weight->scales.defined() && x->format->block_elements != tile::kActivationBlock)
+    x.reset();
+  return Found{*weight, x};
 }
 
 bool changes(const Graph& graph) {
@@ -95,26 +130,40 @@ int64_t block_rows(int64_t rows) {
   return 48;
 }
 
+// Of those the rows that keep their sums in registers where there are few: others read a panel
+// again, from the cache.
+int64_t row_scaled_rows(int64_t block_rows) {
+  switch (block_rows) {
+    case 8:
+    case 16: return 4;
+    case 12: return 6;
+    default: return block_rows;
+  }
+}
+
 int64_t padded_rows(int64_t rows) {
   const int64_t block = block_rows(rows);
   return (rows + block - 1) / block * block;
 }
 
-std::shared_ptr<const CustomKernel> product_kernel(const BlockFormat* f,
-                                                   tile::Kernel (*make)(const BlockFormat&,
-                                                                        int64_t)) {
+// `make` takes the rows of a block of the result.
+std::shared_ptr<const CustomKernel> product_kernel(
+    const std::function<tile::Kernel(const CustomTypes&, int64_t)>& make) {
   const auto rows = [](const CustomTypes& types) { return types.outputs[0].shape[0]; };
   auto kernel = std::make_shared<CustomKernel>();
-  kernel->make = [f, make, rows](const CustomTypes& types) {
-    return make(*f, block_rows(rows(types)));
+  kernel->make = [make, rows](const CustomTypes& types) {
+    return make(types, block_rows(rows(types)));
   };
   kernel->scalars = [](const CustomTypes& types) {
     const Shape& out = types.outputs[0].shape;
     const Shape& x = types.inputs[0].shape;
     if (x.rank() == 2) return std::vector<Number>{out[0], out[1], x[1]};
-    return std::vector<Number>{out[0], out[1], x[0] * kActivationBlock, x[1]};
+    return std::vector<Number>{out[0], out[1], x[0] * x[2], x[1]};
   };
-  kernel->key = [rows](const CustomTypes& types) { return Ints{block_rows(rows(types))}; };
+  kernel->key = [rows](const CustomTypes& types) {
+    const Shape& x = types.inputs[0].shape;
+    return Ints{block_rows(rows(types)), x.rank() == 3 ? x[2] : 0};
+  };
   return kernel;
 }
 
@@ -125,12 +174,12 @@ class Lowering {
     if (!found) return {};
     const Origin origin(node.scope(), node.location());
     // The new operands have the same form as the old ones.
-    const Tensor bytes = inputs[1].node().input(0).node().input(0);
-    const Tensor panels = this->panels(bytes, *found->format);
+    const Weight w = *weight_of(inputs[1].node().input(0));
+    const Tensor panels = this->panels(w.bytes, *w.format);
     const int64_t columns = node.output().shape[1];
-    if (!found->is_integer) return decoded_product(inputs[0], panels, *found->format, columns);
-    return integer_product(activations(*quantized(inputs[0])), panels, *found->format,
-                           node.output().shape[0], columns);
+    if (!found->x) return decoded_product(inputs[0], panels, w, columns);
+    return integer_product(activations(*quantized(inputs[0])), panels, w, node.output().shape[0],
+                           columns);
   }
 
  private:
@@ -140,36 +189,41 @@ class Lowering {
     return known;
   }
 
-  // Codes i8 [M, K], scales f32 [M, K / 32] and sums i32 [M, K / 16].
-  std::vector<Tensor> activations(const Tensor& x) {
-    std::vector<Tensor>& known = activations_[x];
+  // Codes, scales and sums as tile/quantized.h has them.
+  std::vector<Tensor> activations(const Rounded& rounded) {
+    const auto& [format, x] = rounded;
+    std::vector<Tensor>& known = activations_[format][x];
     if (!known.empty()) return known;
     const int64_t depth = x.shape().back();
     const Tensor rows = reshape(cast(x, DType::f32), {x.shape().elements() / depth, depth});
     CustomDefinition definition;
     definition.name = "quantize_rows";
     const int64_t x_rows = padded_rows(rows.shape()[0]);
-    definition.fallback = [x_rows](auto t) { return plain_activations(t[0], x_rows); };
+    definition.fallback = [x_rows, f = format](auto t) {
+      return plain_activations(t[0], *f, x_rows);
+    };
     auto kernel = std::make_shared<CustomKernel>();
     const auto has_many = [](const CustomTypes& types) {
       return types.outputs[1].shape[1] >= tile::kQuantizedRows;
     };
-    kernel->make = [has_many](const CustomTypes& types) {
-      return tile::quantize_rows_kernel(has_many(types));
+    kernel->make = [has_many, f = format](const CustomTypes& types) {
+      return tile::quantize_rows_kernel(*f, has_many(types));
     };
     kernel->key = [has_many](const CustomTypes& types) { return Ints{has_many(types)}; };
     kernel->scalars = [](const CustomTypes& types) {
       const Shape& shape = types.inputs[0].shape;
-      return std::vector<Number>{shape[0], shape[1] / kActivationBlock, types.outputs[1].shape[1]};
+      const Shape& codes = types.outputs[0].shape;
+      return std::vector<Number>{shape[0], codes[0], codes[1]};
     };
     definition.kernel = std::move(kernel);
     return known = custom_node(std::move(definition), {rows});
   }
   // What encode_blocks() does of a format of signed bytes.
-  static std::vector<Tensor> plain_activations(const Tensor& x, int64_t rows) {
-    const int64_t depth = x.shape()[1];
-    const int64_t blocks = depth / kActivationBlock;
-    const Ints each = {rows, blocks, kActivationBlock};
+  static std::vector<Tensor> plain_activations(const Tensor& x, const BlockFormat& f,
+                                               int64_t rows) {
+    const int64_t depth = x.shape()[1], size = f.block_elements;
+    const int64_t part = tile::activation_sum(size), blocks = depth / size;
+    const Ints each = {rows, blocks, size};
     const auto all = [&](double value, const Ints& shape) {
       return make(Op::full, {},
                   {{Attr::value, Number(value)}, {Attr::dtype, DType::f32}, {Attr::shape, shape}});
@@ -182,11 +236,12 @@ class Lowering {
                                 {Attr::high, Ints{rows - x.shape()[0], 0}},
                                 {Attr::interior, Ints{0, 0}}});
     const Tensor v = reshape(padded, each);
-    const Tensor size =
+    const Tensor sizes =
         make(Op::select, {make(Op::equal, {v, v}), make(Op::abs, {v}), all(0, each)});
     const Ints per_block = {rows, blocks};
-    const Tensor unit = make(Op::divide, {reduced(size, "max", 2), all(kLargest, per_block)});
-    const Tensor scales = cast(cast(unit, DType::f16), DType::f32);
+    const Tensor unit = make(Op::divide, {reduced(sizes, "max", 2), all(kLargest, per_block)});
+    const Tensor scales =
+        f.scale_type == ScaleType::f16 ? cast(cast(unit, DType::f16), DType::f32) : unit;
     const Tensor none = all(0, per_block);
     const Tensor inverse = make(Op::select, {make(Op::equal, {scales, none}), none,
                                              make(Op::divide, {all(1, per_block), scales})});
@@ -198,22 +253,21 @@ class Lowering {
         make(Op::select, {make(Op::less, {smallest, near}),
                           make(Op::minimum, {near, all(kLargest, each)}), smallest});
     const Tensor codes = cast(code, DType::i8);
-    const Tensor parts =
-        reshape(cast(codes, DType::i32), {rows, depth / kActivationSum, kActivationSum});
+    const Tensor parts = reshape(cast(codes, DType::i32), {rows, depth / part, part});
     // Blocks of equal number row after row.
     return {make(Op::transpose, {codes}, {{Attr::axes, Ints{1, 0, 2}}}), transposed(scales),
             transposed(reduced(parts, "sum", 2))};
   }
 
   static std::vector<Tensor> integer_product(const std::vector<Tensor>& x, const Tensor& panels,
-                                             const BlockFormat& format, int64_t rows,
-                                             int64_t columns) {
-    const BlockFormat* f = &format;
+                                             const Weight& weight, int64_t rows, int64_t columns) {
+    const BlockFormat* f = weight.format;
+    const bool has_row_scales = weight.scales.defined();
     CustomDefinition definition;
-    definition.name = "integer_product";
-    definition.fallback = [f, rows, columns](std::span<const Tensor> all) {
+    definition.name = has_row_scales ? "row_scaled_product" : "integer_product";
+    definition.fallback = [weight, rows, columns](std::span<const Tensor> all) {
       const Tensor &codes = all[0], &scales = all[1];
-      const Shape& shape = codes.shape();  // [K / 32, rows and more, 32]
+      const Shape& shape = codes.shape();  // [blocks of K, rows and more, block]
       const Tensor spread =
           make(Op::broadcast, {scales},
                {{Attr::shape, Ints{shape[0], shape[1], shape[2]}}, {Attr::axes, Ints{0, 1}}});
@@ -223,28 +277,48 @@ class Lowering {
       const Tensor x = make(
           Op::slice, {reshape(ordered, {shape[1], depth})},
           {{Attr::start, Ints{0, 0}}, {Attr::stop, Ints{rows, depth}}, {Attr::step, Ints{1, 1}}});
-      return std::vector{
-          product(x, transposed(decoded(from_block_panels(all[3], *f, columns), *f)))};
+      return std::vector{product(x, transposed(plain_weight(weight, all.subspan(3), columns)))};
     };
-    definition.kernel = product_kernel(f, tile::integer_product_kernel);
-    return custom_node(std::move(definition), {x[0], x[1], x[2], panels, panels, panels});
+    std::vector<Tensor> operands = {x[0], x[1], x[2], panels};
+    if (has_row_scales) {
+      operands.push_back(weight.scales);
+      definition.kernel = product_kernel([](const CustomTypes& types, int64_t block_rows) {
+        return tile::row_scaled_product_kernel(types.inputs[0].shape[2],
+                                               row_scaled_rows(block_rows));
+      });
+    } else {
+      operands.insert(operands.end(), 2, panels);
+      definition.kernel = product_kernel([f](const CustomTypes&, int64_t block_rows) {
+        return tile::integer_product_kernel(*f, block_rows);
+      });
+    }
+    return custom_node(std::move(definition), std::move(operands));
   }
 
   static std::vector<Tensor> decoded_product(const Tensor& x, const Tensor& panels,
-                                             const BlockFormat& format, int64_t columns) {
-    const BlockFormat* f = &format;
+                                             const Weight& weight, int64_t columns) {
+    const BlockFormat* f = weight.format;
     CustomDefinition definition;
     definition.name = "decoded_product";
-    definition.fallback = [f, columns](std::span<const Tensor> all) {
-      const Tensor w = decoded(from_block_panels(all[1], *f, columns), *f);
-      return std::vector{product(all[0], transposed(w))};
+    definition.fallback = [weight, columns](std::span<const Tensor> all) {
+      return std::vector{
+          product(all[0], transposed(plain_weight(weight, all.subspan(1), columns)))};
     };
-    definition.kernel = product_kernel(f, tile::decoded_product_kernel);
-    return custom_node(std::move(definition), {x, panels, panels, panels});
+    definition.kernel = product_kernel([f](const CustomTypes&, int64_t block_rows) {
+      return tile::decoded_product_kernel(*f, block_rows);
+    });
+    std::vector<Tensor> operands = {x, panels, panels, panels};
+    if (weight.scales.defined()) operands.push_back(weight.scales);
+    return custom_node(std::move(definition), std::move(operands));
+  }
+  // The numbers of a weight in panels, the first of `operands`; scales of rows are the last.
+  static Tensor plain_weight(const Weight& weight, std::span<const Tensor> operands, int64_t rows) {
+    return weight.numbers(from_block_panels(operands[0], *weight.format, rows),
+                          weight.scales.defined() ? operands.back() : Tensor());
   }
 
   TensorMap<Tensor> panels_;
-  TensorMap<std::vector<Tensor>> activations_;
+  std::map<const BlockFormat*, TensorMap<std::vector<Tensor>>> activations_;
 };
 
 }  // namespace

@@ -20,6 +20,11 @@ void write_f16(uint8_t* p, float value) {
   const Float16 half(value);
   std::memcpy(p, &half.bits, 2);
 }
+float read_f32(const uint8_t* p) {
+  float value;
+  std::memcpy(&value, p, 4);
+  return value;
+}
 
 constexpr int kE8m0Bias = 128;
 float from_e8m0(int exponent) { return std::ldexp(1.0f, exponent - kE8m0Bias); }
@@ -160,16 +165,38 @@ float encode_factors(const PackedNumbers& numbers, std::span<const float> values
   return unit;
 }
 
+float read_scale(ScaleType type, const uint8_t* p) {
+  switch (type) {
+    case ScaleType::f16: return read_f16(p);
+    case ScaleType::e8m0: return from_e8m0(*p);
+    case ScaleType::f32: return read_f32(p);
+    case ScaleType::none: break;
+  }
+  return 1;
+}
+void write_scale(ScaleType type, float value, uint8_t* p) {
+  switch (type) {
+    case ScaleType::f16: return write_f16(p, value);
+    case ScaleType::e8m0: *p = static_cast<uint8_t>(to_e8m0(value)); return;
+    case ScaleType::f32: std::memcpy(p, &value, 4); return;
+    case ScaleType::none: return;
+  }
+}
+
 }  // namespace
 
 float round_scale(ScaleType type, float value) {
-  if (type == ScaleType::e8m0) return from_e8m0(to_e8m0(value));
-  return static_cast<float>(Float16(value));
+  switch (type) {
+    case ScaleType::f16: return static_cast<float>(Float16(value));
+    case ScaleType::e8m0: return from_e8m0(to_e8m0(value));
+    case ScaleType::f32: return value;
+    case ScaleType::none: break;
+  }
+  return 1;
 }
 
 void unpack_block(const BlockFormat& f, const uint8_t* bytes, UnpackedBlock& block) {
-  block.scale = f.scale_type == ScaleType::e8m0 ? from_e8m0(bytes[f.scale_byte])
-                                                : read_f16(bytes + f.scale_byte);
+  block.scale = read_scale(f.scale_type, bytes + f.scale_byte);
   block.minimum = f.has_minimum() ? read_f16(bytes + f.minimum_byte) : 0.0f;
   unpack(f.codes, bytes, block.codes.data());
   if (f.group_scales.present()) unpack(f.group_scales, bytes, block.group_scales.data());
@@ -178,10 +205,7 @@ void unpack_block(const BlockFormat& f, const uint8_t* bytes, UnpackedBlock& blo
 
 void pack_block(const BlockFormat& f, const UnpackedBlock& block, uint8_t* bytes) {
   std::memset(bytes, 0, static_cast<size_t>(f.block_bytes));
-  if (f.scale_type == ScaleType::e8m0)
-    bytes[f.scale_byte] = static_cast<uint8_t>(to_e8m0(block.scale));
-  else
-    write_f16(bytes + f.scale_byte, block.scale);
+  write_scale(f.scale_type, block.scale, bytes + f.scale_byte);
   if (f.has_minimum()) write_f16(bytes + f.minimum_byte, block.minimum);
   pack(f.codes, block.codes.data(), bytes);
   if (f.group_scales.present()) pack(f.group_scales, block.group_scales.data(), bytes);

@@ -53,7 +53,9 @@ struct PackedNumbers {
 
 enum class ScaleType : uint8_t {
   f16,
-  e8m0  // one byte e: 2^(e - 128), half of what OCP's says, for codebooks of doubled levels
+  e8m0,  // one byte e: 2^(e - 128), half of what OCP's says, for codebooks of doubled levels
+  f32,
+  none  // 1: a code is its number, and what it is multiplied with stands elsewhere
 };
 
 struct BlockFormat {
@@ -89,7 +91,12 @@ struct UnpackedBlock {
   std::array<int16_t, kMaxBlockGroups> group_minimums = {};
 };
 
+// Those of GGUF.
 std::span<const BlockFormat> block_formats();
+// One of those, or of two that no file has: weights with a scale for each row, which stands apart
+// from the codes, and the activations that are multiplied with them.
+inline constexpr std::string_view kRowFormat = "int8";
+inline constexpr std::string_view kRowActivations = "int8_128";
 // Null when there is no such format.
 const BlockFormat* find_block_format(std::string_view name);
 

@@ -119,13 +119,27 @@ constexpr std::array kFormats = {
                 .scale_type = ScaleType::e8m0},
 };
 
+constexpr std::array kOfRows = {
+    BlockFormat{.name = kRowFormat,
+                .block_elements = 32,
+                .block_bytes = 32,
+                .codes = {.low = {8, at_byte(0), {{{32, 8}}}}, .offset = -128},
+                .scale_type = ScaleType::none},
+    BlockFormat{.name = kRowActivations,
+                .block_elements = 128,
+                .block_bytes = 132,
+                .codes = {.low = {8, at_byte(4), {{{128, 8}}}}, .is_signed = true},
+                .scale_type = ScaleType::f32},
+};
+
 }  // namespace
 
 std::span<const BlockFormat> block_formats() { return kFormats; }
 
 const BlockFormat* find_block_format(std::string_view name) {
-  for (const BlockFormat& f : kFormats)
-    if (f.name == name) return &f;
+  for (const auto formats : {block_formats(), std::span<const BlockFormat>(kOfRows)})
+    for (const BlockFormat& f : formats)
+      if (f.name == name) return &f;
   return nullptr;
 }
 

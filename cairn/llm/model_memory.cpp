@@ -34,8 +34,9 @@ uint64_t weight_bytes_of(const ModelHeader& header, const MemoryQuestion& asked)
     const bool is_product =
         is_matrix && (!is_table || (w.field == "tokens.weight" && header.config.tied));
     if (const BlockFormat* to = formats ? formats->format_of(w.field, w.shape) : nullptr) {
-      const uint64_t bytes = elements / static_cast<uint64_t>(to->block_elements) *
-                             static_cast<uint64_t>(to->block_bytes);
+      uint64_t bytes = elements / static_cast<uint64_t>(to->block_elements) *
+                       static_cast<uint64_t>(to->block_bytes);
+      if (to->scale_type == ScaleType::none) bytes += 4 * static_cast<uint64_t>(w.shape[0]);
       // A table whose rows are read and that is multiplied with is there in both orders.
       sum += is_table && is_product ? 2 * bytes : bytes;
     } else {

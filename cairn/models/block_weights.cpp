@@ -6,6 +6,7 @@
 
 #include "cairn/base/environment.h"
 #include "cairn/compiler/block_panels.h"
+#include "cairn/graph/graph.h"
 #include "cairn/io/gguf_types.h"
 #include "cairn/models/gguf_families.h"
 #include "cairn/ops/quantize.h"
@@ -14,6 +15,46 @@
 #include "cairn/tile/quantized.h"
 
 namespace cairn {
+namespace {
+
+// Rows that take 0.1 to 0.5 ms.
+int64_t grain_of(int64_t columns) {
+  return std::max<int64_t>(1, 16384 / std::max<int64_t>(columns, 1));
+}
+
+// f32 [N, K] in blocks: u8[N, bytes of a row].
+HostArray encoded(const HostArray& values, const BlockFormat& format, ThreadPool& pool) {
+  const int64_t rows = values.shape()[0], columns = values.shape()[1];
+  const int64_t row_bytes = columns / format.block_elements * format.block_bytes;
+  HostArray bytes(DType::u8, {rows, row_bytes});
+  const float* from = values.span<float>().data();
+  uint8_t* to = bytes.mutable_span<uint8_t>().data();
+  const CpuTarget target = choose_cpu_target(read_environment().target);
+  pool.parallel_for(rows, grain_of(columns), [&](int64_t begin, int64_t end) {
+    encode_rows(format, from + begin * columns, end - begin, columns, {}, to + begin * row_bytes,
+                target);
+  });
+  return bytes;
+}
+
+// A weight in kRowFormat: its codes, and the scales of its rows.
+struct ScaledRows {
+  HostArray codes, scales;
+};
+ScaledRows in_scaled_rows(const HostArray& values, ThreadPool& pool) {
+  const int64_t rows = values.shape()[0], columns = values.shape()[1];
+  ScaledRows result{HostArray(DType::u8, {rows, columns}), HostArray(DType::f32, {rows})};
+  const float* from = values.span<float>().data();
+  uint8_t* codes = result.codes.mutable_span<uint8_t>().data();
+  float* scales = result.scales.mutable_span<float>().data();
+  pool.parallel_for(rows, grain_of(columns), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row)
+      scales[row] = encode_scaled_row(from + row * columns, columns, codes + row * columns);
+  });
+  return result;
+}
+
+}  // namespace
 
 Tensor block_weight(const HostArray& bytes, const BlockFormat& format, const std::string& name,
                     Runtime* runtime, const std::function<void()>& packed) {
@@ -38,6 +79,26 @@ Tensor block_weight(const HostArray& bytes, const BlockFormat& format, const std
   return dequantize(from_block_panels(panels, format, rows), format.name);
 }
 
+Tensor encoded_weight(const HostArray& values, const BlockFormat& format, const std::string& name,
+                      Runtime* runtime, ThreadPool& pool) {
+  if (format.scale_type != ScaleType::none)
+    return block_weight(encoded(values, format, pool), format, name, runtime);
+  const ScaledRows rows = in_scaled_rows(values, pool);
+  const Tensor codes = block_weight(rows.codes, format, name, runtime).node().input(0);
+  return dequantize_rows(codes, Tensor(rows.scales).named(name + ".scales"));
+}
+
+Tensor head_of_table(const Tensor& table, Runtime* runtime) {
+  const Node& node = table.node();
+  if (node.op() == Op::multiply) {
+    const Tensor head = head_of_table(node.input(0), runtime);
+    return head.defined() ? rebuild(node, {head, node.input(1)})[0] : Tensor();
+  }
+  if (node.op() != Op::dequantize) return {};
+  const BlockFormat& format = *find_block_format(node.attrs().text(Attr::format));
+  return block_weight(node.input(0).host(), format, "head.weight", runtime);
+}
+
 struct WeightFormats::Wanted {
   const Recipe* recipe;
   const BlockFormat* format;  // where there is no recipe
@@ -45,24 +106,33 @@ struct WeightFormats::Wanted {
   ModelFacts facts;
 };
 
+namespace {
+
+// Null where there is none of that name.
+const BlockFormat* weight_format(std::string_view type) {
+  if (type == kRowFormat) return find_block_format(type);
+  const io::GgufType* known = io::find_gguf_type(type);
+  return known ? known->block_format() : nullptr;
+}
+
+}  // namespace
+
 Status check_weight_type(std::string_view type) {
-  if (find_recipe(type)) return Nothing{};
-  if (const io::GgufType* found = io::find_gguf_type(type); found && found->block_format())
-    return Nothing{};
+  if (find_recipe(type) || weight_format(type)) return Nothing{};
   std::vector<std::string_view> formats;
   for (const BlockFormat& format : block_formats()) formats.push_back(format.name);
-  return Error(fmt::format("weights cannot become '{}'; known are the recipes {} and the types {}",
-                           type, fmt::join(recipe_names(), ", "), fmt::join(formats, ", ")));
+  return Error(
+      fmt::format("weights cannot become '{}'; known are the recipes {} and the types {}, {}", type,
+                  fmt::join(recipe_names(), ", "), fmt::join(formats, ", "), kRowFormat));
 }
 
 Result<WeightFormats> WeightFormats::parse(std::string_view type, const TransformerConfig& c) {
   if (auto status = check_weight_type(type); !status) return status.error();
   const Recipe* recipe = find_recipe(type);
-  const io::GgufType* of_blocks = recipe ? nullptr : io::find_gguf_type(type);
   WeightFormats result;
   result.wanted_ = std::make_shared<const Wanted>(Wanted{
       recipe,
-      of_blocks ? of_blocks->block_format() : nullptr,
+      recipe ? nullptr : weight_format(type),
       gguf_names(c),
       {.layers = c.layers, .heads_per_kv_head = c.heads / c.kv_heads, .tied_embeddings = c.tied}});
   return result;
@@ -78,22 +148,6 @@ const BlockFormat* WeightFormats::format_of(const std::string& field, const Shap
     format = format_for(*w.recipe, w.names(field).name, shape, w.facts);
   if (format) format = format_that_divides(*format, shape[1]);
   return format ? find_block_format(*format) : nullptr;
-}
-
-HostArray encoded(const HostArray& values, const BlockFormat& format, ThreadPool& pool) {
-  const int64_t rows = values.shape()[0], columns = values.shape()[1];
-  const int64_t row_bytes = columns / format.block_elements * format.block_bytes;
-  HostArray bytes(DType::u8, {rows, row_bytes});
-  const float* from = values.span<float>().data();
-  uint8_t* to = bytes.mutable_span<uint8_t>().data();
-  const CpuTarget target = choose_cpu_target(read_environment().target);
-  // 16,384 elements take 0.1 to 0.5 ms.
-  const int64_t grain = std::max<int64_t>(1, 16384 / std::max<int64_t>(columns, 1));
-  pool.parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
-    encode_rows(format, from + begin * columns, end - begin, columns, {}, to + begin * row_bytes,
-                target);
-  });
-  return bytes;
 }
 
 }  // namespace cairn

@@ -19,8 +19,17 @@ namespace cairn {
 Tensor block_weight(const HostArray& bytes, const BlockFormat& format, const std::string& name,
                     Runtime* runtime, const std::function<void()>& packed = nullptr);
 
-// What `--quantize TYPE` makes of a model's fields: a recipe of quant/recipe.h, or one block type
-// for every matrix.
+// f32 [N, K] as such a weight, with a search for the scales (quant/encode.h); in kRowFormat one
+// scale for each row, from its extreme.
+Tensor encoded_weight(const HostArray& values, const BlockFormat& format, const std::string& name,
+                      Runtime* runtime, ThreadPool& pool);
+
+// The weight of a head that shares a table: the table's rows in the order that products read, as
+// the table is read row by row. Undefined where it is not in blocks.
+Tensor head_of_table(const Tensor& table, Runtime* runtime);
+
+// What `--quantize TYPE` makes of a model's fields: a recipe of quant/recipe.h, one block type for
+// every matrix, or "int8", kRowFormat for every matrix.
 class WeightFormats {
  public:
   // The Error names the recipes and types that there are.
@@ -35,8 +44,5 @@ class WeightFormats {
 
 // What is wrong with a TYPE whatever the model.
 Status check_weight_type(std::string_view type);
-
-// f32 [N, K] in blocks: u8[N, bytes of a row], with a search for the scales (quant/encode.h).
-HostArray encoded(const HostArray& values, const BlockFormat& format, ThreadPool& pool);
 
 }  // namespace cairn

@@ -79,9 +79,10 @@ Tensor read_field(const io::GgufFile& file, const Field& field, const FilePlace&
   }
   const HostArray rows = rows_of_field(all, field.tensor->shape(), place);
   if (options.format && options.format != format) {
-    const HostArray bytes = encoded(numbers_of(rows, format), *options.format, *options.pool);
+    Tensor weight = encoded_weight(numbers_of(rows, format), *options.format, field.path,
+                                   options.runtime, *options.pool);
     file.release_pages(*entry);
-    return block_weight(bytes, *options.format, field.path, options.runtime);
+    return weight;
   }
   if (format) {
     if (place.paired_heads) file.release_pages(*entry);
@@ -129,11 +130,9 @@ LanguageModel load(const io::GgufFile& file, const LoadOptions& options) {
     if (is_product) how.narrow_runtime = options.runtime;
     *field.tensor = read_field(file, field, names(field.path), how);
     if (field.path != "tokens.weight" || !config.tied || !options.runtime) continue;
-    const Node& decoded = field.tensor->node();
-    if (decoded.op() != Op::dequantize) continue;
-    const BlockFormat& format = *find_block_format(decoded.attrs().text(Attr::format));
-    model.transformer->keep_head_apart(
-        block_weight(decoded.input(0).host(), format, "head.weight", options.runtime));
+    Tensor head = head_of_table(*field.tensor, options.runtime);
+    if (!head.defined()) continue;
+    model.transformer->keep_head_apart(std::move(head));
     if (const io::GgufEntry* entry = file.tensor(names(field.path).name))
       file.release_pages(*entry);
   }

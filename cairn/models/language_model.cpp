@@ -28,13 +28,14 @@ Result<KeepField> kept_fields(Transformer& model, const LoadOptions& options) {
     if (options.progress) options.progress(done++, all);
     const BlockFormat* format = formats.format_of(field.path, values.shape());
     if (!format) return Tensor(values).named(field.path);
-    const HostArray bytes =
-        encoded(values, *format, options.runtime ? options.runtime->pool() : *pool);
     // Of tables rows are read, so they stay in order; a head that shares one has it in panels.
     const bool is_table = field.path == "tokens.weight" || field.path == "positions.weight";
+    Tensor weight =
+        encoded_weight(values, *format, field.path, is_table ? nullptr : options.runtime,
+                       options.runtime ? options.runtime->pool() : *pool);
     if (field.path == "tokens.weight" && model.config().tied && options.runtime)
-      model.keep_head_apart(block_weight(bytes, *format, "head.weight", options.runtime));
-    return block_weight(bytes, *format, field.path, is_table ? nullptr : options.runtime);
+      model.keep_head_apart(head_of_table(weight, options.runtime));
+    return weight;
   });
 }
 

@@ -11,5 +11,7 @@ Tensor quantize(Operand x, std::string_view format);
 // The numbers of such bytes. matmul(x, dequantize(w)) is how a product with quantized weights is
 // written.
 Tensor dequantize(Operand bytes, std::string_view format, DType dtype = DType::f32);
+// Those of u8[N, K] in kRowFormat, each row times one of f32[N].
+Tensor dequantize_rows(Operand codes, Operand scales);
 
 }  // namespace cairn

@@ -150,4 +150,20 @@ void encode_rows(const BlockFormat& format, const float* x, int64_t rows, int64_
   }
 }
 
+float encode_scaled_row(const float* x, int64_t elements, uint8_t* codes) {
+  constexpr float kLargest = 127;
+  constexpr int kZero = 128;  // codes count from -128
+  float extreme = 0;
+  for (int64_t i = 0; i < elements; ++i) extreme = std::max(extreme, std::fabs(x[i]));
+  const float scale = extreme / kLargest;
+  const float inverse = scale != 0 ? 1 / scale : 0;
+  for (int64_t i = 0; i < elements; ++i) {
+    const float code = std::nearbyintf(x[i] * inverse);
+    const bool is_number = code == code;
+    codes[i] = static_cast<uint8_t>(
+        kZero + (is_number ? static_cast<int>(std::clamp(code, -kLargest, kLargest)) : 0));
+  }
+  return scale;
+}
+
 }  // namespace cairn

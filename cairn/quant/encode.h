@@ -22,4 +22,8 @@ namespace cairn {
 void encode_rows(const BlockFormat& format, const float* x, int64_t rows, int64_t row_elements,
                  std::span<const float> importance, uint8_t* bytes, CpuTarget target);
 
+// A row in kRowFormat: its codes, symmetric, and what they are multiplied with. A NaN is passed
+// over and gets 0.
+float encode_scaled_row(const float* x, int64_t elements, uint8_t* codes);
+
 }  // namespace cairn

@@ -73,9 +73,11 @@ class Panel {
     bytes = k.input("w_bytes", DType::u8);
     words = k.input("w_words", DType::u32);
     halves = k.input("w_halves", DType::f16);
+    if (f.scale_type == ScaleType::none) scales = k.input("w_scales", DType::f32);
   }
-  // Of block number `block` of all; `unit` of it.
-  void at(const Tile& block, const Tile& unit_in_block) {
+  // Of block number `block` of all; `unit` of it, in panel number `number` of a weight of n rows.
+  void at(const Tile& block, const Tile& unit_in_block, const Tile& number, const Tile& n) {
+    if (f.scale_type == ScaleType::none) row = tile::minimum(number * kColumns + column(), n - 1);
     base = block * (kColumns * f.block_bytes);
     unit = unit_in_block;
   }
@@ -107,7 +109,9 @@ class Panel {
   // f32[64].
   Tile scale(int64_t group) const {
     Tile scale;
-    if (f.scale_type == ScaleType::f16) {
+    if (f.scale_type == ScaleType::none) {
+      scale = k.load(scales, row);
+    } else if (f.scale_type == ScaleType::f16) {
       scale = half(f.scale_byte);
     } else {
       // 2^(e - 128), of which the two smallest are not normal.
@@ -168,8 +172,8 @@ class Panel {
   Builder& k;
   const BlockFormat& f;
   const int64_t unit_elements;
-  Buffer bytes, words, halves;
-  Tile base, unit;
+  Buffer bytes, words, halves, scales;
+  Tile base, unit, row;
 };
 
 }  // namespace
@@ -200,15 +204,17 @@ std::vector<BlockBytes> bytes_of_block(const BlockFormat& f) {
   return all;
 }
 
+constexpr int64_t kSum = activation_sum(kActivationBlock);
+
 bool is_activation_format(const BlockFormat& f) {
-  return f.block_elements == kActivationBlock && f.codes.is_signed && f.codes.width() == 8 &&
+  return f.block_elements % kActivationBlock == 0 && f.codes.is_signed && f.codes.width() == 8 &&
          f.codebook.empty() && !f.has_minimum() && !f.group_elements &&
-         f.scale_type == ScaleType::f16;
+         (f.scale_type == ScaleType::f16 || f.scale_type == ScaleType::f32);
 }
 
 bool has_product_kernel(const BlockFormat& f) {
   return f.codebook.size() <= 16 && f.block_elements % kActivationBlock == 0 &&
-         f.elements_of_group() % kActivationSum == 0 &&
+         f.elements_of_group() % kSum == 0 &&
          kActivationBlock % std::min<int64_t>(f.elements_of_group(), kActivationBlock) == 0;
 }
 
@@ -239,15 +245,16 @@ class Product {
   void store_sum(Buffer out, const std::function<Tile(const Tile&, const Tile&)>& step) {
     const int64_t units = f.block_elements / unit;
     const Tile blocks = depth >> log2_of(f.block_elements);
-    const Tile sum = k.loop(0, depth >> log2_of(unit), 1, k.full({rows, kColumns}, 0, DType::f32),
-                            [&](const Tile& i, const Tile& before) {
-                              panel.at(number * blocks + (i >> log2_of(units)),
-                                       units == 1 ? k.constant(0, DType::i64) : i & (units - 1));
-                              // Code for short blocks steps through memory by itself.
-                              if (rows <= kSomeRows && f.block_elements > kActivationBlock)
-                                panel.fetch((number * blocks + 1) * units + i + 1);
-                              return step(i * unit, before);
-                            });
+    const Tile sum =
+        k.loop(0, depth >> log2_of(unit), 1, k.full({rows, kColumns}, 0, DType::f32),
+               [&](const Tile& i, const Tile& before) {
+                 panel.at(number * blocks + (i >> log2_of(units)),
+                          units == 1 ? k.constant(0, DType::i64) : i & (units - 1), number, n);
+                 // Code for short blocks steps through memory by itself.
+                 if (rows <= kSomeRows && f.block_elements > kActivationBlock)
+                   panel.fetch((number * blocks + 1) * units + i + 1);
+                 return step(i * unit, before);
+               });
     k.store(out, place, sum, used);
   }
   // A number of x for each row, for all columns; of each column, for all rows.
@@ -284,9 +291,9 @@ Kernel integer_product_kernel(const BlockFormat& f, int64_t rows) {
         std::optional<Tile> u;
         const Tile at_x = p.in_blocks(kActivationBlock, first + e);
         for (int64_t g = e; g < e + kActivationBlock; g += group) {
-          Tile x_sum = k.load(sums, p.in_blocks(kActivationSum, first + g));
-          for (int64_t s = kActivationSum; s < group; s += kActivationSum)
-            x_sum = x_sum + k.load(sums, p.in_blocks(kActivationSum, first + g + s));
+          Tile x_sum = k.load(sums, p.in_blocks(kSum, first + g));
+          for (int64_t s = kSum; s < group; s += kSum)
+            x_sum = x_sum + k.load(sums, p.in_blocks(kSum, first + g + s));
           const int smallest = smallest_level(f);
           Tile exact =
               smallest ? p.per_row(x_sum * smallest) : k.full({rows, kColumns}, 0, DType::i32);
@@ -334,32 +341,34 @@ Kernel decoded_product_kernel(const BlockFormat& f, int64_t rows) {
   });
 }
 
-Kernel quantize_rows_kernel(bool has_many_rows) {
-  constexpr int64_t kSide = 4, kBlocks = kSide * kSide;  // of a program
+Kernel quantize_rows_kernel(const BlockFormat& f, bool has_many_rows) {
+  const int64_t size = f.block_elements, part = activation_sum(size);
+  // Of a program: 512 elements, so a square of 4 x 4 blocks of 32.
+  const int64_t side = size == kActivationBlock ? 4 : 2, count = side * side;
   return build("quantize_rows", [&](Builder& k) {
     const Buffer x = k.input("x", DType::f32);
     const Buffer codes = k.output("codes", DType::i8), scales = k.output("scales", DType::f32),
                  sums = k.output("sums", DType::i32);
     const Tile rows = k.size("rows"), blocks = k.size("blocks"), x_rows = k.size("x_rows");
     k.grid([&] {
-      return has_many_rows ? std::vector<Tile>{ceil_div(x_rows, kSide), ceil_div(blocks, kSide)}
-                           : std::vector<Tile>{x_rows, ceil_div(blocks, kBlocks)};
+      return has_many_rows ? std::vector<Tile>{ceil_div(x_rows, side), ceil_div(blocks, side)}
+                           : std::vector<Tile>{x_rows, ceil_div(blocks, count)};
     });
-    // Of many rows four blocks of four: each line of codes is written whole.
-    const Tile each = k.arange(kBlocks);
-    const Tile row =
-        has_many_rows ? k.program_id(0) * kSide + (each & (kSide - 1)) : k.program_id(0);
-    const Tile block = has_many_rows ? k.program_id(1) * kSide + (each >> log2_of(kSide))
-                                     : k.program_id(1) * kBlocks + each;
-    const Tile column = expand_dims(k.arange(kActivationBlock), 0);
+    // Of many rows a square: each line of codes is written whole.
+    const Tile each = k.arange(count);
+    const Tile row = has_many_rows ? k.program_id(0) * side + (each & (side - 1)) : k.program_id(0);
+    const Tile block = has_many_rows ? k.program_id(1) * side + (each >> log2_of(side))
+                                     : k.program_id(1) * count + each;
+    const Tile column = expand_dims(k.arange(size), 0);
     const Tile is_there = (row < x_rows) & (block < blocks);
     const Tile is_read = is_there & (row < rows);
-    const Tile value = k.load(x, expand_dims(row * blocks + block, 1) * kActivationBlock + column,
-                              expand_dims(is_read, 1));
+    const Tile value =
+        k.load(x, expand_dims(row * blocks + block, 1) * size + column, expand_dims(is_read, 1));
     // A NaN is passed over here, and gets the smallest code.
     const Tile extreme = max(where(value == value, abs(value), 0), 1);
-    const Tile scale = cast(cast(extreme / 127, DType::f16), DType::f32);
-    const Tile inverse = where(scale == 0, 0, k.full({kBlocks}, 1, DType::f32) / scale);
+    Tile scale = extreme / 127;
+    if (f.scale_type == ScaleType::f16) scale = cast(cast(scale, DType::f16), DType::f32);
+    const Tile inverse = where(scale == 0, 0, k.full({count}, 1, DType::f32) / scale);
     // To the nearest whole number, ties to even, by an addition in which its last bit is a one; a
     // cast, which saturates, would be done number by number.
     constexpr double kUnits = 0x1.8p23;
@@ -367,13 +376,17 @@ Kernel quantize_rows_kernel(bool has_many_rows) {
     const Tile ratio = value * expand_dims(inverse, 1);
     const Tile near = where(ratio > -127, tile::minimum(ratio, 127), -127) + kUnits;
     const Tile code = bitcast(near, DType::i32) - kUnitBits;
-    k.store(codes, expand_dims(block * x_rows + row, 1) * kActivationBlock + column,
-            cast(code, DType::i8), expand_dims(is_there, 1));
+    k.store(codes, expand_dims(block * x_rows + row, 1) * size + column, cast(code, DType::i8),
+            expand_dims(is_there, 1));
     k.store(scales, block * x_rows + row, scale, is_there);
-    for (int64_t half = 0; half < kActivationBlock / kActivationSum; ++half) {
-      const Tile inside = (column >> log2_of(kActivationSum)) == half;
-      k.store(sums, (block * (kActivationBlock / kActivationSum) + half) * x_rows + row,
-              sum(where(inside, code, 0), 1), is_there);
+    if (part == size) {
+      k.store(sums, block * x_rows + row, sum(code, 1), is_there);
+      return;
+    }
+    for (int64_t at = 0; at < size / part; ++at) {
+      const Tile inside = (column >> log2_of(part)) == at;
+      k.store(sums, (block * (size / part) + at) * x_rows + row, sum(where(inside, code, 0), 1),
+              is_there);
     }
   });
 }

@@ -16,6 +16,13 @@
 // where scale and minimum are those of the decoder, and the sums in the inner parentheses are exact
 // integers. Codes count from 0, as vpdpbusd wants one operand without sign: the sum begins with the
 // smallest code times the sum of x, which is known once x is quantized.
+//
+// Weights of 8 bits with one scale for each row (kRowFormat, whose scales lie apart) have an
+// integer product of their own, with rows of x in longer blocks: for each of them
+//
+//   acc = float(sum of code * x) * (scale of x) + acc     as one fused multiply-add
+//
+// and the scale of the row multiplies the last acc.
 #pragma once
 
 #include <vector>
@@ -27,8 +34,8 @@ namespace cairn::tile {
 
 inline constexpr int64_t kBlockPanelRows = 64;
 inline constexpr int64_t kActivationBlock = 32;
-// Sums of x are kept for so many elements.
-inline constexpr int64_t kActivationSum = 16;
+// Sums of x are kept for so many elements of a block of that many.
+constexpr int64_t activation_sum(int64_t block) { return block == kActivationBlock ? 16 : block; }
 
 // A run of bytes of a block that lie with the other rows' in parts of `part` bytes.
 struct BlockBytes {
@@ -36,26 +43,32 @@ struct BlockBytes {
 };
 std::vector<BlockBytes> bytes_of_block(const BlockFormat& format);
 
-// Whether activations in this format are what the integer product takes.
+// Whether activations in this format are what an integer product takes: blocks of
+// kActivationBlock all do, others those of weights with a scale for each row.
 bool is_activation_format(const BlockFormat& format);
 // Whether there are kernels for weights in this format.
 bool has_product_kernel(const BlockFormat& format);
 
 // Rows of x as an integer product reads them, `x_rows` of them, a multiple of the rows of its
 // blocks, the last ones 0: codes i8 [K / 32, x_rows, 32], scales f32 [K / 32, x_rows] and sums of
-// codes i32 [K / 16, x_rows].
+// codes i32 [K / 16, x_rows]; of blocks of B [K / B, x_rows, B] and two times [K / B, x_rows].
 //
 // Buffers: those of x; the panels three times, as u8, u32 and f16; out f32 [M, N]. Scalars: M, N,
 // K, x_rows. `rows`: of a block of the result.
 Kernel integer_product_kernel(const BlockFormat& format, int64_t rows);
 
-// The product with the weights as numbers: x f32 [M, K], the panels three times, out f32 [M, N].
-// Scalars: M, N, K. Its bits are those of a plain product of what the decoder gives.
+// The one of weights in kRowFormat, x in blocks of `x_block`. Buffers: those of x; the panels as
+// u32; the rows' scales f32 [N]; out f32 [M, N]. Scalars as above.
+Kernel row_scaled_product_kernel(int64_t x_block, int64_t rows);
+
+// The product with the weights as numbers: x f32 [M, K], the panels three times, in kRowFormat the
+// rows' scales f32 [N], out f32 [M, N]. Scalars: M, N, K. Its bits are those of a plain product of
+// what the decoder gives.
 Kernel decoded_product_kernel(const BlockFormat& format, int64_t rows);
 
-// x f32 [M, K] to codes, scales and sums as above: what the primitive `quantize` means by q8_0.
-// Scalars: M, K / 32, x_rows. `has_many_rows`: at least kQuantizedRows.
+// x f32 [M, K] to codes, scales and sums as above: what the primitive `quantize` means by a format
+// of activations. Scalars: M, K / block, x_rows. `has_many_rows`: at least kQuantizedRows.
 inline constexpr int64_t kQuantizedRows = 16;
-Kernel quantize_rows_kernel(bool has_many_rows);
+Kernel quantize_rows_kernel(const BlockFormat& format, bool has_many_rows);
 
 }  // namespace cairn::tile

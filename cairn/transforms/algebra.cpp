@@ -91,12 +91,31 @@ Replacement gathered(const Node& node) {
   const Tensor& table = node.input(0);
   const Node& inner = table.node();
   if (node.output().shape.elements() >= table.elements()) return {};
+  const auto taken = [&](const Tensor& x) {
+    return make(Op::gather, {x, node.input(1)}, node.attrs());
+  };
   // Blocks lie along the last axis.
-  const bool decodes =
-      inner.op() == Op::dequantize && node.attrs().integer(Attr::axis) + 1 < table.shape().rank();
-  if (!decodes && inner.op() != Op::cast) return {};
-  const Tensor rows = make(Op::gather, {inner.input(0), node.input(1)}, node.attrs());
-  return {make(inner.op(), {rows}, inner.attrs())};
+  const auto decodes = [&](const Node& n) {
+    return n.op() == Op::dequantize && node.attrs().integer(Attr::axis) + 1 < table.shape().rank();
+  };
+  if (decodes(inner) || inner.op() == Op::cast)
+    return {make(inner.op(), {taken(inner.input(0))}, inner.attrs())};
+  // Rows in codes, each with a scale of its own.
+  if (inner.op() != Op::multiply || !decodes(inner.input(0).node()) || table.shape().rank() != 2)
+    return {};
+  const Node& scales = inner.input(1).node();
+  if (scales.op() != Op::broadcast || scales.input(0).rank() != 1 ||
+      scales.attrs().ints(Attr::axes)[0] != 0)
+    return {};
+  const Shape& shape = node.output().shape;
+  Ints all, leading;
+  for (int i = 0; i < shape.rank(); ++i) {
+    all.push_back(shape[i]);
+    if (i + 1 < shape.rank()) leading.push_back(i);
+  }
+  const Tensor spread =
+      make(Op::broadcast, {taken(scales.input(0))}, {{Attr::shape, all}, {Attr::axes, leading}});
+  return {make(Op::multiply, {taken(inner.input(0)), spread})};
 }
 
 Replacement movement(const Node& node) {

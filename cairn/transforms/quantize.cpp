@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <map>
+
 #include "cairn/core/block_format.h"
 #include "cairn/ops/movement.h"
 #include "cairn/ops/quantize.h"
@@ -22,9 +24,14 @@ bool is_moved(const Node& node) {
   }
 }
 
-bool is_decoded(Tensor t) {
+// The format that t is decoded from. Scales of rows stand apart from its bytes.
+const BlockFormat* decoded_format(Tensor t) {
   while (is_moved(t.node())) t = t.node().input(0);
-  return t.node().op() == Op::dequantize;
+  const bool is_scaled = t.node().op() == Op::multiply;
+  if (is_scaled) t = t.node().input(0);
+  if (t.node().op() != Op::dequantize) return nullptr;
+  const BlockFormat* format = find_block_format(t.node().attrs().text(Attr::format));
+  return is_scaled == (format->scale_type == ScaleType::none) ? format : nullptr;
 }
 
 // Rows of x as they came, before a product took them for a matrix: products share what they share.
@@ -37,29 +44,35 @@ Tensor source_of(Tensor x) {
 
 class Quantization {
  public:
-  explicit Quantization(std::string_view format) : format_(format) {
-    const BlockFormat* found = find_block_format(format);
-    if (!found)
+  explicit Quantization(std::string_view format) : format_(find_block_format(format)) {
+    if (!format_)
       throw_error(fmt::format("[quantize] there is no block format '{}' for activations", format));
-    block_ = found->block_elements;
   }
 
   std::vector<Tensor> operator()(const Node& node, const std::vector<Tensor>& inputs) {
     if (node.op() != Op::matmul || !is_float(node.output().dtype)) return {};
     const Tensor& x = inputs[0];
-    if (!is_decoded(inputs[1]) || is_decoded(x) || x.shape().back() % block_) return {};
+    const BlockFormat* weight = decoded_format(inputs[1]);
+    if (!weight || decoded_format(x)) return {};
+    const int64_t depth = x.shape().back();
+    const BlockFormat* format = format_;
+    // Longer blocks, where they divide the row, suit weights whose scales are those of whole rows.
+    if (weight->scale_type == ScaleType::none)
+      if (const BlockFormat* longer = find_block_format(kRowActivations);
+          depth % longer->block_elements == 0)
+        format = longer;
+    if (depth % format->block_elements) return {};
     const Tensor source = source_of(x);
-    Tensor& rounded = rounded_[source];
+    Tensor& rounded = rounded_[format][source];
     if (!rounded.defined())
-      rounded = dequantize(quantize(source, format_), format_, source.dtype());
+      rounded = dequantize(quantize(source, format->name), format->name, source.dtype());
     const Tensor rows = x.shape() == source.shape() ? rounded : reshape(rounded, x.shape());
     return rebuild(node, {rows, inputs[1]});
   }
 
  private:
-  std::string format_;
-  int64_t block_;
-  TensorMap<Tensor> rounded_;
+  const BlockFormat* format_;
+  std::map<const BlockFormat*, TensorMap<Tensor>> rounded_;
 };
 
 }  // namespace
