@@ -244,7 +244,6 @@ std::vector<TileType> infer(const Context& c) {
     case TileOp::transpose: return {infer_transpose(c)};
     case TileOp::load: return {infer_load(c)};
     case TileOp::fetch:
-      c.require(c.buffer().is_read(), fmt::format("buffer '{}' is not an input", c.buffer().name));
       c.require_index(0);
       return {};
     case TileOp::store: check_store(c); return {};

@@ -12,8 +12,9 @@ namespace cairn::tile {
 
 Kernel row_scaled_product_kernel(int64_t x_block, int64_t rows) {
   constexpr int64_t kColumns = kBlockPanelRows;
-  constexpr int64_t kQuad = 4;             // bytes that are multiplied at a time
-  constexpr int64_t kSmallestCode = -128;  // of weights; they count from there
+  constexpr int64_t kQuad = 4;                  // bytes that are multiplied at a time
+  constexpr int64_t kSmallestCode = -128;       // of weights; they count from there
+  constexpr int64_t kFewRows = 16, kLine = 16;  // f32 that come from memory at a time
   return build("row_scaled_product", [&](Builder& k) {
     const Buffer codes = k.input("x_codes", DType::i8), scales = k.input("x_scales", DType::f32),
                  sums = k.input("x_sums", DType::i32), words = k.input("w_words", DType::u32),
@@ -32,16 +33,28 @@ Kernel row_scaled_product_kernel(int64_t x_block, int64_t rows) {
     const Tile inside =
         expand_dims(k.arange(x_block / kQuad), 1) * kColumns + expand_dims(k.arange(kColumns), 0);
     const Tile blocks = depth >> std::countr_zero(static_cast<uint64_t>(x_block));
-    const Tile sum =
-        k.loop(0, blocks, 1, k.full({rows, kColumns}, 0, DType::f32),
-               [&](const Tile& i, const Tile& before) {
-                 const Tile first = (panel * blocks + i) * (x_block * kWords);
-                 const Tile at_x = i * x_rows + row;
-                 const Tile exact =
-                     dot(k.load(codes, at_x * x_block + along), k.load(words, first + inside),
-                         everywhere(k.load(sums, at_x) * kSmallestCode));
-                 return fma(cast(exact, DType::f32), everywhere(k.load(scales, at_x)), before);
-               });
+    const Tile sum = k.loop(
+        0, blocks, 1, k.full({rows, kColumns}, 0, DType::f32),
+        [&](const Tile& i, const Tile& before) {
+          const Tile first = (panel * blocks + i) * (x_block * kWords);
+          // Lines of the result, four rows a turn, so that stores do not wait for them.
+          if (rows > kFewRows) {
+            constexpr int64_t kRows = 4, kLines = kColumns / kLine;
+            const Tile line = k.arange(kRows * kLines);
+            const Tile r =
+                k.program_id(1) * rows +
+                tile::minimum(i * kRows + (line >> std::countr_zero(uint64_t{kLines})), rows - 1);
+            k.fetch(out, r * n + panel * kColumns + (line & (kLines - 1)) * kLine);
+          }
+          const Tile at_x = i * x_rows + row;
+          const int64_t parts = x_block / activation_sum(x_block);
+          Tile x_sum = k.load(sums, i * parts * x_rows + row);
+          for (int64_t part = 1; part < parts; ++part)
+            x_sum = x_sum + k.load(sums, (i * parts + part) * x_rows + row);
+          const Tile exact = dot(k.load(codes, at_x * x_block + along),
+                                 k.load(words, first + inside), everywhere(x_sum * kSmallestCode));
+          return fma(cast(exact, DType::f32), everywhere(k.load(scales, at_x)), before);
+        });
     const Tile is_used = (row < m) & (column < n);
     const Tile w_scale = k.load(w_scales, tile::minimum(column, n - 1));
     k.store(out, row * n + column, sum * everywhere(w_scale), is_used);

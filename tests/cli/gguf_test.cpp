@@ -8,6 +8,7 @@
 #include "cairn/io/gguf.h"
 #include "cairn/io/npy.h"
 #include "tests/cli/program.h"
+#include "tests/support/same_values.h"
 #include "tests/support/test_data.h"
 
 namespace cairn::test {
@@ -128,6 +129,47 @@ TEST_F(GgufModelTest, QuantizedWhileLoadingAsByTheCommand) {
   }
   EXPECT_TRUE(fails(run({"generate", "--model", "m.gguf", "--ids", "1", "--quantize", "Q9"}), 1,
                     "weights cannot become 'Q9'"));
+}
+
+// With a scale for each row: near the numbers themselves, from a file as from a folder.
+TEST_F(GgufModelTest, EightBitsWithAScaleForEachRow) {
+  for (const std::string family : {"qwen2", "gemma2", "phi3-short"}) {
+    SCOPED_TRACE(family);
+    const std::string folder = golden_path("families/" + family).string();
+    const auto logits = [&](std::vector<std::string> options) {
+      std::vector<std::string> line = {"eval", "logits", "--ids", "1,3,4,5,9", "--out", "a.npy"};
+      line.insert(line.end(), options.begin(), options.end());
+      const Ran ran = run(line);
+      EXPECT_EQ(ran.status, 0) << ran.err;
+      return io::read_npy(path("a.npy")).value();
+    };
+    const HostArray plain = logits({"--model", folder});
+    const HostArray rows = logits({"--model", folder, "--quantize", "int8"});
+    const HostArray weights_alone =
+        logits({"--model", folder, "--quantize", "int8", "--activations", "f32"});
+    double most = 0, difference = 0;
+    for (int64_t i = 0; i < plain.elements(); ++i) {
+      most = std::max(most, std::fabs(plain.at(i)));
+      difference = std::max(difference, std::fabs(plain.at(i) - rows.at(i)));
+      EXPECT_NEAR(weights_alone.at(i), plain.at(i), 0.05);
+    }
+    // A half of 1/127 of the extreme is lost of each weight and activation.
+    EXPECT_LT(difference, 0.05 * most);
+    EXPECT_GT(difference, 0);
+    // The reference computes what the graph says, from rows in their order.
+    const HostArray reference =
+        logits({"--model", folder, "--quantize", "int8", "--device", "ref"});
+    for (int64_t i = 0; i < plain.elements(); ++i)
+      EXPECT_NEAR(reference.at(i), rows.at(i), 0.01 * most);
+    if (family != "qwen2") continue;
+    const HostArray file = logits({"--model", "m.gguf", "--quantize", "int8"});
+    EXPECT_TRUE(same_values(file, rows));
+    const auto generated =
+        run({"generate", "--model", "m.gguf", "--prompt", "abc", "--max-tokens", "6",
+             "--temperature", "0", "--ignore-eos", "--quantize", "int8", "--json"})
+            .json();
+    EXPECT_EQ(generated["ids"].size(), 6u);
+  }
 }
 
 TEST_F(GgufModelTest, SpeedsOfAModel) {

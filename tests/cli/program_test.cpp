@@ -431,8 +431,6 @@ TEST_F(CommandLineTest, PrecisionIsForWhatComputes) {
 }
 
 TEST_F(CommandLineTest, QuantizeIsForLanguageModels) {
-  EXPECT_TRUE(fails(run({"generate", "--model", "llama", "--ids", "1", "--quantize", "int8"}), 2,
-                    "--quantize int8 is not in this version of cairn"));
   EXPECT_TRUE(fails(run({"eval", "accuracy", "--model", "classifier", "--images", "a", "--labels",
                          "b", "--quantize", "Q4_K"}),
                     2, "--quantize is for language models"));

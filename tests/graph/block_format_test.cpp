@@ -59,6 +59,29 @@ TEST(BlockFormat, IsFoundByName) {
   EXPECT_EQ(find_block_format("q9_9"), nullptr);
 }
 
+// The formats that no file has.
+TEST(BlockFormat, CodesOfRowsAreNumbers) {
+  const BlockFormat& format = *find_block_format(kRowFormat);
+  std::vector<float> x(32), y(32);
+  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i) * 8 - 127;
+  std::vector<uint8_t> bytes(32);
+  encode_blocks(format, x.data(), 1, bytes.data());
+  for (size_t i = 0; i < x.size(); ++i) EXPECT_EQ(bytes[i], i * 8 + 1);
+  decode_blocks(format, bytes.data(), 1, y.data());
+  EXPECT_EQ(y, x);
+}
+
+TEST(BlockFormat, LongBlocksOfActivationsHaveAnF32AsScale) {
+  const BlockFormat& format = *find_block_format(kRowActivations);
+  std::vector<float> x(128), y(128);
+  for (size_t i = 0; i < x.size(); ++i) x[i] = 1e9f * (static_cast<float>(i) - 64) / 64;
+  std::vector<uint8_t> bytes(132);
+  encode_blocks(format, x.data(), 1, bytes.data());
+  decode_blocks(format, bytes.data(), 1, y.data());
+  for (size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(y[i], x[i], 1e9f / 127 * 0.501f) << i;
+  EXPECT_EQ(y[0], -1e9f);
+}
+
 TEST(BlockFormat, DecodesTheLayoutOfGguf) {
   std::mt19937 random(3);
   for (const Range& range : kRanges) {

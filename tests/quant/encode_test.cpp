@@ -170,5 +170,30 @@ TEST(EncodeRows, ZerosConstantsAndNumbersThatAreNotFinite) {
   }
 }
 
+TEST(EncodeScaledRow, TheExtremeIsTheLargestCode) {
+  auto x = normal_numbers(96, 7);
+  x[5] = -0.25f;
+  std::vector<uint8_t> codes(x.size());
+  const float scale = encode_scaled_row(x.data(), 96, codes.data());
+  EXPECT_EQ(scale, 0.25f / 127);
+  EXPECT_EQ(codes[5], 1);
+  for (size_t i = 0; i < x.size(); ++i)
+    EXPECT_NEAR(scale * static_cast<float>(codes[i] - 128), x[i], scale * 0.5001f) << i;
+}
+
+TEST(EncodeScaledRow, ZerosAndNumbersThatAreNotFinite) {
+  std::vector<float> x(32, 0.0f);
+  std::vector<uint8_t> codes(32);
+  EXPECT_EQ(encode_scaled_row(x.data(), 32, codes.data()), 0.0f);
+  EXPECT_EQ(codes, std::vector<uint8_t>(32, 128));
+  x[0] = std::nanf("");
+  x[1] = 2;
+  EXPECT_EQ(encode_scaled_row(x.data(), 32, codes.data()), 2.0f / 127);
+  EXPECT_EQ(codes[0], 128);
+  EXPECT_EQ(codes[1], 255);
+  x[2] = std::numeric_limits<float>::infinity();
+  EXPECT_EQ(encode_scaled_row(x.data(), 32, codes.data()), x[2]);
+}
+
 }  // namespace
 }  // namespace cairn

@@ -175,6 +175,16 @@ TEST(Algebra, RowsAreTakenBeforeTheyAreDecoded) {
     EXPECT_EQ(last.op(), table.node().op()) << to_text(simple);
     EXPECT_EQ(last.input(0).shape()[0], 3);
   }
+  // Rows and their scales, of which there are several places for each row of ids.
+  const Tensor scaled = dequantize_rows(
+      eval(runtime(), cast(abs(reals({8, 64})(3)) * 100, DType::u8)), reals({8})(4));
+  const Tensor pairs = Tensor::from<int32_t>({3, 0, 3, 7}, {2, 2});
+  const Graph simple = checked({take(scaled, pairs, 0)});
+  const Node& last = simple.outputs[0].node();
+  EXPECT_EQ(last.op(), Op::multiply) << to_text(simple);
+  EXPECT_EQ(last.input(0).node().op(), Op::dequantize);
+  EXPECT_EQ(last.input(0).node().input(0).shape(), (Shape{2, 2, 64}));
+  EXPECT_EQ(checked({take(scaled, ids, 1)}).outputs[0].node().op(), Op::gather);
   // Columns lie in blocks; all rows are no fewer.
   EXPECT_EQ(checked({take(tables[0], ids, 1)}).outputs[0].node().op(), Op::gather);
   EXPECT_EQ(checked({take(tables[1], iota({8}, 0), 0)}).outputs[0].node().op(), Op::gather);

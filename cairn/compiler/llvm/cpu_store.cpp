@@ -34,6 +34,7 @@ void CpuFunction::fetch_part(std::span<const Instruction* const> fetches, llvm::
 
 // Into the second cache: the first is full of what is computed with.
 void CpuFunction::prefetch(const Instruction& access, llvm::Value* offset, bool is_written) {
+  is_written |= !kernel_.parameters[static_cast<size_t>(access.parameter)].is_read();
   b_.CreateIntrinsic(
       llvm::Intrinsic::prefetch, {b_.getPtrTy()},
       {address(access, offset), b_.getInt32(is_written), b_.getInt32(2), b_.getInt32(1)});
