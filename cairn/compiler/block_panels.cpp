@@ -1,5 +1,6 @@
 #include "cairn/compiler/block_panels.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "cairn/compiler/custom_node.h"
@@ -9,7 +10,7 @@ namespace cairn {
 namespace {
 
 using tile::BlockBytes;
-using tile::kBlockPanelRows;
+using tile::panel_rows;
 
 constexpr const char* kUnpack = "from_block_panels";
 
@@ -36,8 +37,8 @@ Tensor joined(std::vector<Tensor> parts) {
 
 Tensor plain_panels(const Tensor& bytes, const BlockFormat& f) {
   const Shape shape = block_panels_shape(f, bytes.shape()[0], bytes.shape()[1]);
-  const int64_t panels = shape[0], blocks = shape[1],
-                missing = panels * kBlockPanelRows - bytes.shape()[0];
+  const int64_t panels = shape[0], blocks = shape[1], each = panel_rows(f),
+                missing = panels * each - bytes.shape()[0];
   Tensor all = bytes;
   if (missing) {
     const Tensor zero = make(
@@ -46,31 +47,29 @@ Tensor plain_panels(const Tensor& bytes, const BlockFormat& f) {
         Op::pad, {all, zero},
         {{Attr::low, Ints{0, 0}}, {Attr::high, Ints{missing, 0}}, {Attr::interior, Ints{0, 0}}});
   }
-  all = reshape(all, {panels, kBlockPanelRows, blocks, f.block_bytes});
+  all = reshape(all, {panels, each, blocks, f.block_bytes});
   std::vector<Tensor> parts;
   for (const BlockBytes& run : tile::bytes_of_block(f)) {
     const int64_t length = run.end - run.begin;
     const Tensor split = reshape(last_between(all, run.begin, run.end),
-                                 {panels, kBlockPanelRows, blocks, length / run.part, run.part});
-    parts.push_back(
-        reshape(transpose(split, {0, 2, 3, 1, 4}), {panels, blocks, length * kBlockPanelRows}));
+                                 {panels, each, blocks, length / run.part, run.part});
+    parts.push_back(reshape(transpose(split, {0, 2, 3, 1, 4}), {panels, blocks, length * each}));
   }
   return joined(std::move(parts));
 }
 
 Tensor plain_bytes(const Tensor& x, const BlockFormat& f, int64_t rows) {
-  const int64_t panels = x.shape()[0], blocks = x.shape()[1];
+  const int64_t panels = x.shape()[0], blocks = x.shape()[1], each = panel_rows(f);
   std::vector<Tensor> parts;
-  for (const BlockBytes& run : tile::bytes_of_block(f)) {
+  std::vector<BlockBytes> runs = tile::bytes_of_block(f);
+  std::ranges::sort(runs, {}, &BlockBytes::begin);
+  for (const BlockBytes& run : runs) {
     const int64_t length = run.end - run.begin;
-    const Tensor split =
-        reshape(last_between(x, run.begin * kBlockPanelRows, run.end * kBlockPanelRows),
-                {panels, blocks, length / run.part, kBlockPanelRows, run.part});
-    parts.push_back(
-        reshape(transpose(split, {0, 3, 1, 2, 4}), {panels * kBlockPanelRows, blocks, length}));
+    const Tensor split = reshape(last_between(x, run.place * each, (run.place + length) * each),
+                                 {panels, blocks, length / run.part, each, run.part});
+    parts.push_back(reshape(transpose(split, {0, 3, 1, 2, 4}), {panels * each, blocks, length}));
   }
-  const Tensor all =
-      reshape(joined(std::move(parts)), {panels * kBlockPanelRows, blocks * f.block_bytes});
+  const Tensor all = reshape(joined(std::move(parts)), {panels * each, blocks * f.block_bytes});
   if (rows == all.shape()[0]) return all;
   return make(Op::slice, {all},
               {{Attr::start, Ints{0, 0}},
@@ -81,8 +80,8 @@ Tensor plain_bytes(const Tensor& x, const BlockFormat& f, int64_t rows) {
 }  // namespace
 
 Shape block_panels_shape(const BlockFormat& f, int64_t rows, int64_t row_bytes) {
-  return {(rows + kBlockPanelRows - 1) / kBlockPanelRows, row_bytes / f.block_bytes,
-          kBlockPanelRows * f.block_bytes};
+  const int64_t each = panel_rows(f);
+  return {(rows + each - 1) / each, row_bytes / f.block_bytes, each * f.block_bytes};
 }
 
 Tensor in_block_panels(const Tensor& bytes, const BlockFormat& format) {
@@ -111,21 +110,22 @@ Tensor panels_of(const Tensor& bytes) {
 void write_block_panels(const BlockFormat& f, const uint8_t* bytes, int64_t rows, int64_t row_bytes,
                         uint8_t* panels, ThreadPool& pool) {
   const Shape shape = block_panels_shape(f, rows, row_bytes);
-  const int64_t blocks = shape[1], panel_bytes = blocks * shape[2];
+  const int64_t each = panel_rows(f), blocks = shape[1], panel_bytes = blocks * shape[2];
   const std::vector<BlockBytes> runs = tile::bytes_of_block(f);
   pool.parallel_for(shape[0], 1, [&](int64_t begin, int64_t end) {
     for (int64_t panel = begin; panel < end; ++panel) {
-      const int64_t count = std::min(kBlockPanelRows, rows - panel * kBlockPanelRows);
+      const int64_t count = std::min(each, rows - panel * each);
       uint8_t* to = panels + panel * panel_bytes;
-      if (count < kBlockPanelRows) std::memset(to, 0, static_cast<size_t>(panel_bytes));
-      const uint8_t* from = bytes + panel * kBlockPanelRows * row_bytes;
+      if (count < each) std::memset(to, 0, static_cast<size_t>(panel_bytes));
+      const uint8_t* from = bytes + panel * each * row_bytes;
       for (int64_t block = 0; block < blocks; ++block)
         for (const BlockBytes& run : runs)
           for (int at = run.begin; at < run.end; at += run.part)
             for (int64_t row = 0; row < count; ++row)
-              std::memcpy(to + (block * f.block_bytes + at) * kBlockPanelRows + row * run.part,
-                          from + row * row_bytes + block * f.block_bytes + at,
-                          static_cast<size_t>(run.part));
+              std::memcpy(
+                  to + (block * f.block_bytes + run.place + at - run.begin) * each + row * run.part,
+                  from + row * row_bytes + block * f.block_bytes + at,
+                  static_cast<size_t>(run.part));
     }
   });
 }

@@ -65,13 +65,13 @@ Tensor block_weight(const HostArray& bytes, const BlockFormat& format, const std
   const auto buffer = runtime->allocator().allocate(type.bytes());
   // Some MB at a time, so that a mapped file need not be in memory beside its panels.
   constexpr int64_t kSlab = 2048;  // rows: whole panels
-  static_assert(kSlab % tile::kBlockPanelRows == 0);
+  static_assert(kSlab % tile::kMostPanelRows == 0);
   const int64_t panel_bytes = type.shape[1] * type.shape[2];
   for (int64_t row = 0; row < rows; row += kSlab) {
     write_block_panels(
         format, static_cast<const uint8_t*>(bytes.data()) + row * row_bytes,
         std::min(kSlab, rows - row), row_bytes,
-        static_cast<uint8_t*>(buffer->data) + row / tile::kBlockPanelRows * panel_bytes,
+        static_cast<uint8_t*>(buffer->data) + row / tile::panel_rows(format) * panel_bytes,
         runtime->pool());
     if (packed) packed();
   }

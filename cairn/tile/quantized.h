@@ -32,14 +32,17 @@
 
 namespace cairn::tile {
 
-inline constexpr int64_t kBlockPanelRows = 64;
+// Rows of a panel: a divisor of the most that there are.
+inline constexpr int64_t kMostPanelRows = 64;
+int64_t panel_rows(const BlockFormat& format);
 inline constexpr int64_t kActivationBlock = 32;
 // Sums of x are kept for so many elements of a block of that many.
 constexpr int64_t activation_sum(int64_t block) { return block == kActivationBlock ? 16 : block; }
 
-// A run of bytes of a block that lie with the other rows' in parts of `part` bytes.
+// A run of bytes of a block that lie with the other rows' in parts of `part` bytes, behind `place`
+// bytes of each row. All of a block, in the order of a panel.
 struct BlockBytes {
-  int begin, end, part;
+  int begin, end, part, place;
 };
 std::vector<BlockBytes> bytes_of_block(const BlockFormat& format);
 

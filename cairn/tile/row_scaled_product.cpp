@@ -11,7 +11,7 @@
 namespace cairn::tile {
 
 Kernel row_scaled_product_kernel(int64_t x_block, int64_t rows) {
-  constexpr int64_t kColumns = kBlockPanelRows;
+  constexpr int64_t kColumns = kMostPanelRows;
   constexpr int64_t kQuad = 4;                  // bytes that are multiplied at a time
   constexpr int64_t kSmallestCode = -128;       // of weights; they count from there
   constexpr int64_t kFewRows = 16, kLine = 16;  // f32 that come from memory at a time

@@ -7,6 +7,7 @@
 // How many k a step multiplies at a time is the strategy: one, or as many as fit a word of 32 bits
 // where there is an instruction for that (cpu_dot_words.cpp).
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "cairn/compiler/llvm/cpu_function.h"
@@ -28,8 +29,9 @@ struct BlockSize {
 
 // Accumulators, the packs of y and one of x fit the registers: 32 of AVX-512, 16 of AVX2. With x
 // read directly, 6 rows of 4 packs reach the peak (docs/adr/0005-tile-compiler.md).
-BlockSize block_of(unsigned lanes, int64_t rows, int64_t packs, DType sum) {
-  const int64_t registers = size_of(sum) == 8 ? 2 : 1;  // of a pack
+// `kept`: packs that are kept for each sum.
+BlockSize block_of(unsigned lanes, int64_t rows, int64_t packs, DType sum, int64_t kept = 1) {
+  const int64_t registers = (size_of(sum) == 8 ? 2 : 1) * kept;  // of a pack
   const int64_t accumulators = (lanes == 16 ? 24 : 12) / registers;
   const int64_t most = (lanes == 16 ? 4 : 2) / registers;
   int64_t p = std::min(packs, most);
@@ -173,13 +175,14 @@ void CpuFunction::hold_computed(const Dot& dot) {
 }
 
 // The blocks of the result, as far as they are used.
-void CpuFunction::for_blocks(const Dot& dot, const std::function<void(const DotBlock&)>& body) {
+void CpuFunction::for_blocks(const Dot& dot, const std::function<void(const DotBlock&)>& body,
+                             int64_t kept) {
   const auto& [dtype, shape] = type(dot.in.results[0]);
   const auto lanes = static_cast<int64_t>(lanes_);
   const int64_t packs = shape[1] / lanes;
-  const BlockSize block = block_of(lanes_, shape[0], std::max<int64_t>(packs, 1), dtype);
+  const BlockSize block = block_of(lanes_, shape[0], std::max<int64_t>(packs, 1), dtype, kept);
   const auto rows = [&](llvm::Value* pack, int64_t count, llvm::Value* tail) {
-    const int64_t most = block_of(lanes_, shape[0], count, dtype).rows;
+    const int64_t most = block_of(lanes_, shape[0], count, dtype, kept).rows;
     const int64_t whole = shape[0] / most * most;
     if (whole)
       loop_over(i64(0), less_of(i64(whole), dot.rows), most,
@@ -235,56 +238,68 @@ std::vector<const Instruction*> CpuFunction::products_of(const Instruction& loop
   return updates_itself(carried, body, 0) ? dots : std::vector<const Instruction*>();
 }
 
-void CpuFunction::finish_products(const std::vector<Dot>& dots, ValueId carried, const Stored& to) {
-  const Shape& shape = type(carried).shape;
-  const int64_t packs = shape[1] / lanes_;
-  // What is fetched is so between the products where they are computed once, else before them.
-  const bool is_one = block_of(lanes_, shape[0], packs, dots[0].sum_type).packs == packs &&
-                      reads_words_once(dots[0].in);
-  if (!is_one) emit_fetches();
+// Block by block: a product, then element by element what is computed of it and those before, so
+// that no more sums are in registers than must be.
+void CpuFunction::finish_products(const std::vector<Dot>& dots, const tile::Block& body,
+                                  const Stored& to) {
+  const ValueId carried = body.yields[0];
+  std::set<ValueId> of_sums;
+  for (const Dot& dot : dots) of_sums.insert(dot.in.results[0]);
+  // What is computed of sums behind each product, in the order of the code.
+  std::vector<std::vector<ValueId>> behind;
+  for (const Instruction& in : body.code) {
+    if (in.op == TileOp::dot) behind.emplace_back();
+    if (in.op == TileOp::dot ||
+        std::ranges::none_of(in.operands, [&](ValueId v) { return of_sums.contains(v); }))
+      continue;
+    of_sums.insert(in.results[0]);
+    behind.back().push_back(in.results[0]);
+  }
+  // Where rows are many, sums of one product wait for the next to be added to them, and for one
+  // pack of columns half the rows are enough (q4_k times 512 rows: 51 % of the peak with 24 rows,
+  // 61 % with 12); where they are few, what is fetched is so between the products.
+  const bool is_once = reads_words_once(dots[0].in);
+  const bool is_half = !is_once && (dots.size() > 1 || type(carried).shape[1] <= lanes_);
+  if (!is_once) emit_fetches();
   const auto fetches = std::exchange(fetches_, {});
-  for_blocks(dots[0], [&](const DotBlock& block) {
-    std::vector<std::vector<llvm::Value*>> sums;
-    for (const Dot& dot : dots) {
-      fetch_run(fetches, static_cast<int64_t>(sums.size()), static_cast<int64_t>(dots.size()));
-      sums.push_back(load_sums(dot, block));
-      for_steps(dot, i64(0), [&](const DotStep& at) {
-        add_step(dot, block, sums.back(), at, right_step(dot, block, at));
+  int64_t turns = 0;  // words of y
+  for (const Dot& dot : dots) turns += type(dot.in.operands[1]).shape[0];
+  const auto finish = [&](const DotBlock& block) {
+    std::vector<std::map<ValueId, Lanes>> known(static_cast<size_t>(block.rows * block.packs));
+    int64_t turn = 0;
+    for (size_t d = 0; d < dots.size(); ++d) {
+      const std::vector<llvm::Value*> sums = load_sums(dots[d], block);
+      for_steps(dots[d], i64(0), [&](const DotStep& step) {
+        fetch_run(fetches, turn++, turns);
+        add_step(dots[d], block, sums, step, right_step(dots[d], block, step));
       });
-    }
-    for (int64_t r = 0; r < block.rows; ++r)
-      for (int64_t p = 0; p < block.packs; ++p) {
+      for (size_t i = 0; i < known.size(); ++i) {
+        const auto number = static_cast<int64_t>(i);
+        const Coordinates at = {Lanes::uniform(row_of(block, number / block.packs)),
+                                Lanes::affine(column_of(block, number % block.packs), i64(1))};
+        auto* sum = llvm::cast<llvm::AllocaInst>(sums[i]);
+        known[i][dots[d].in.results[0]] =
+            Lanes::vector(b_.CreateLoad(sum->getAllocatedType(), sum));
         memo_.clear();
-        const Coordinates at = {Lanes::uniform(row_of(block, r)),
-                                Lanes::affine(column_of(block, p), i64(1))};
-        for (size_t i = 0; i < dots.size(); ++i) {
-          auto* sum =
-              llvm::cast<llvm::AllocaInst>(sums[i][static_cast<size_t>(r * block.packs + p)]);
-          memo_[{dots[i].in.results[0], at}] =
-              Lanes::vector(b_.CreateLoad(sum->getAllocatedType(), sum));
-        }
-        write(to, at, evaluate(carried, at));
+        for (const auto& [value, lanes] : known[i]) memo_[{value, at}] = lanes;
+        for (const ValueId v : behind[d]) known[i][v] = evaluate(v, at);
+        if (d + 1 == dots.size()) write(to, at, known[i][carried]);
       }
-  });
+    }
+  };
+  for_blocks(dots[0], finish, is_half ? 2 : 1);
   memo_.clear();
 }
 
-// The part of what is fetched that belongs to one of several turns, by one instruction in a loop:
-// processors look out for instructions that step through memory, and lines that nothing steps to
-// come a few at a time, one latency after the other (q4_k times one row from memory on Zen 4: 8
-// GB/s, so 24).
+// The part of what is fetched that belongs to one of several turns.
 void CpuFunction::fetch_run(std::span<const Instruction* const> fetches, int64_t turn,
                             int64_t turns) {
-  constexpr int64_t kRun = 32;  // lines, without which nothing is noticed
   for (const Instruction* fetch : fetches) {
-    const int64_t count = type(fetch->operands[0]).shape.elements();
-    const int64_t runs = std::clamp<int64_t>(count / kRun, 1, turns);
-    const int64_t run = turn * runs / turns;
-    if (turn && run == (turn - 1) * runs / turns) continue;  // its turn has been
-    loop_over(i64(count * run / runs), i64(count * (run + 1) / runs), 1, [&](llvm::Value* number) {
+    const int64_t lines = type(fetch->operands[0]).shape.elements();
+    for (int64_t i = lines * turn / turns; i < lines * (turn + 1) / turns; ++i) {
       memo_.clear();
-      prefetch(*fetch, evaluate(fetch->operands[0], {Lanes::uniform(number)}).value, false);
-    });
+      prefetch(*fetch, evaluate(fetch->operands[0], {Lanes::uniform(i64(i))}).value, false);
+    }
   }
   memo_.clear();
 }

@@ -370,7 +370,7 @@ void CpuFunction::emit_loop(const Instruction& in) {
   if (!products.empty()) {
     std::vector<Dot> dots;
     for (const Instruction* dot : products) dots.push_back(*late_.extract(dot).mapped());
-    finish_products(dots, body.yields[0], places[0]);
+    finish_products(dots, body, places[0]);
     stored_[body.yields[0]] = places[0];
   }
   // All new values before any is written: they may depend on each other's old ones.

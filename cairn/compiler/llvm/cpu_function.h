@@ -244,10 +244,11 @@ class CpuFunction {
   bool is_one_block(const Instruction& dot) const;
   bool reads_words_once(const Instruction& dot) const;
   void hold_computed(const Dot& dot);
-  void for_blocks(const Dot& dot, const std::function<void(const DotBlock&)>& body);
+  void for_blocks(const Dot& dot, const std::function<void(const DotBlock&)>& body,
+                  int64_t kept = 1);
   void fetch_run(std::span<const Instruction* const> fetches, int64_t turn, int64_t turns);
   std::vector<const Instruction*> products_of(const Instruction& loop) const;
-  void finish_products(const std::vector<Dot>& dots, ValueId carried, const Stored& to);
+  void finish_products(const std::vector<Dot>& dots, const tile::Block& body, const Stored& to);
   void find_depth(Dot& dot);
   llvm::Value* row_of(const DotBlock& block, int64_t r);
   llvm::Value* column_of(const DotBlock& block, int64_t p);
