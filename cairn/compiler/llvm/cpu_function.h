@@ -241,6 +241,7 @@ class CpuFunction {
 
   Dot begin_dot(const Instruction& in, const Stored& sum);
   void emit_dot(const Instruction& in);
+  bool computes_right(const Instruction& dot) const;
   bool is_one_block(const Instruction& dot) const;
   bool reads_words_once(const Instruction& dot) const;
   void hold_computed(const Dot& dot);
