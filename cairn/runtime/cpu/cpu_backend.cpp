@@ -10,6 +10,7 @@
 #include "cairn/compiler/group_kernel.h"
 #include "cairn/compiler/prepare.h"
 #include "cairn/core/dispatch.h"
+#include "cairn/graph/cost.h"
 #include "cairn/runtime/cpu/cpu_launch.h"
 #include "cairn/runtime/cpu/group_tuner.h"
 #include "cairn/runtime/cpu/kernel_cache.h"
@@ -24,6 +25,10 @@ namespace {
 // what handing them over costs. Of a product as much work.
 constexpr int64_t kGrainElements = 32 * 1024;
 constexpr int64_t kGrainProducts = 1 << 20;
+// Of a custom operation, by what its fallback multiplies; attention takes several times longer for
+// each. With less, the launches of a model of 260 thousand weights wait for each other: two threads
+// were slower than one.
+constexpr double kGrainCustom = 1 << 17;
 
 KernelSlot slot_of(int64_t value) {
   KernelSlot slot;
@@ -113,8 +118,10 @@ void bind_custom(CpuLaunch& launch, const Node& node, const CustomTypes& types, 
     launch.scalars.push_back(slot_of(scalars[i], kernel.parameters[buffers + i].dtype));
   const auto grid = tile::grid_of(kernel, scalars);
   launch.programs = grid[0] * grid[1] * grid[2];
-  // Eight pieces a thread even out programs of unequal work.
-  launch.grain = std::max<int64_t>(1, launch.programs / (8 * int64_t{threads}));
+  // Eight pieces a thread even out programs of unequal work, where each is worth handing over.
+  const double worth = std::max(1.0, cost_of(node).flops / 2 / kGrainCustom);
+  const int64_t pieces = static_cast<int64_t>(std::min(worth, 8.0 * static_cast<double>(threads)));
+  launch.grain = std::max<int64_t>(1, (launch.programs + pieces - 1) / pieces);
 }
 
 size_t slots_of(const KernelArgs& args) {
