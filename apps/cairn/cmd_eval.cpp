@@ -208,8 +208,8 @@ int run_perplexity(const PerplexityOptions& options, Session& session) {
     throw_error(fmt::format(
         "there is no tokenizer beside '{}', which turning the text into ids needs", options.model));
   std::optional<LanguageModel> other;
-  if (options.against)
-    other = load_model_to_run(*options.against, std::nullopt, *runtime, {}, session);
+  if (options.against)  // as its file has it: --quantize is what it may be there to judge
+    other = load_model_to_run(*options.against, std::nullopt, *runtime, {}, session, "");
   const TransformerConfig& config = model.transformer->config();
   if (other && other->transformer->config().vocabulary != config.vocabulary)
     throw_error(

@@ -34,15 +34,16 @@ LanguageModel load_language_model_for(const std::string& path,
 
 LanguageModel load_model_to_run(const std::string& path,
                                 const std::optional<std::string>& tokenizer, Runtime& runtime,
-                                const DecoderOptions& cache, Session& session) {
-  const std::string& quantize = session.common.quantize;
+                                const DecoderOptions& cache, Session& session,
+                                const std::optional<std::string>& quantize) {
+  const std::string type = quantize.value_or(session.common.quantize);
   if (runtime.backend().executes())
     check_model_memory(
-        path, {.quantize = quantize, .packs = runtime.backend().packs_weights(), .cache = cache});
+        path, {.quantize = type, .packs = runtime.backend().packs_weights(), .cache = cache});
   Progress progress = session.progress();
   LanguageModel model =
       load_language_model(path, {.runtime = &runtime,
-                                 .quantize = quantize,
+                                 .quantize = type,
                                  .progress =
                                      [&](size_t done, size_t all) {
                                        session.stop.check();

@@ -27,11 +27,12 @@ KvType kv_type(const std::string& name);
 // stay so, which is as exact as it is meant to be.
 KvType kv_type_for(const std::optional<std::string>& name, const std::string& model,
                    const Session& session);
-// A language model that is about to run on `runtime` with this cache, as --quantize has it, after a
-// look at whether there is memory for it. Throws Error.
+// A language model that is about to run on `runtime` with this cache, as --quantize or `quantize`
+// has it, after a look at whether there is memory for it. Throws Error.
 LanguageModel load_model_to_run(const std::string& path,
                                 const std::optional<std::string>& tokenizer, Runtime& runtime,
-                                const DecoderOptions& cache, Session& session);
+                                const DecoderOptions& cache, Session& session,
+                                const std::optional<std::string>& quantize = std::nullopt);
 
 // What an image classifier that `cairn train` wrote says of itself; nothing when the folder's
 // config.json is not of one. Throws Error for one that is damaged.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "cairn/base/environment.h"
 #include "cairn/compiler/block_panels.h"
@@ -17,75 +18,95 @@
 namespace cairn {
 namespace {
 
-// Rows that take 0.1 to 0.5 ms.
-int64_t grain_of(int64_t columns) {
-  return std::max<int64_t>(1, 16384 / std::max<int64_t>(columns, 1));
+// Rows that are read, encoded and put in panels at a time: some MB, so that neither a mapped file
+// nor its numbers need be in memory beside the panels.
+constexpr int64_t kSlab = 2048;
+static_assert(kSlab % tile::kMostPanelRows == 0);
+
+bool goes_in_panels(const BlockFormat& format, Runtime* runtime) {
+  return runtime && runtime->backend().packs_weights() && tile::has_product_kernel(format);
 }
 
-// f32 [N, K] in blocks: u8[N, bytes of a row].
-HostArray encoded(const HostArray& values, const BlockFormat& format, ThreadPool& pool) {
-  const int64_t rows = values.shape()[0], columns = values.shape()[1];
+// The bytes of some rows.
+using BytesOf = std::function<const uint8_t*(int64_t first, int64_t count)>;
+
+// u8[rows, row_bytes] in panels, for products.
+Tensor in_panels(int64_t rows, int64_t row_bytes, const BytesOf& bytes, const BlockFormat& format,
+                 const std::string& name, Runtime& runtime) {
+  const TensorType type{DType::u8, block_panels_shape(format, rows, row_bytes)};
+  const auto buffer = runtime.allocator().allocate(type.bytes());
+  const int64_t panel_bytes = type.shape[1] * type.shape[2];
+  for (int64_t row = 0; row < rows; row += kSlab) {
+    const int64_t count = std::min(kSlab, rows - row);
+    write_block_panels(
+        format, bytes(row, count), count, row_bytes,
+        static_cast<uint8_t*>(buffer->data) + row / tile::panel_rows(format) * panel_bytes,
+        runtime.pool());
+  }
+  return from_block_panels(Tensor::leaf(type, buffer, name), format, rows);
+}
+
+// f32 [count, K] in blocks, and for each row a scale where the format has none.
+void encode(const HostArray& values, const BlockFormat& format, ThreadPool& pool, uint8_t* bytes,
+            float* scales) {
+  const int64_t columns = values.shape()[1];
   const int64_t row_bytes = columns / format.block_elements * format.block_bytes;
-  HostArray bytes(DType::u8, {rows, row_bytes});
   const float* from = values.span<float>().data();
-  uint8_t* to = bytes.mutable_span<uint8_t>().data();
   const CpuTarget target = choose_cpu_target(read_environment().target);
-  pool.parallel_for(rows, grain_of(columns), [&](int64_t begin, int64_t end) {
-    encode_rows(format, from + begin * columns, end - begin, columns, {}, to + begin * row_bytes,
-                target);
+  // 16,384 elements take 0.1 to 0.5 ms.
+  const int64_t grain = std::max<int64_t>(1, 16384 / std::max<int64_t>(columns, 1));
+  pool.parallel_for(values.shape()[0], grain, [&](int64_t begin, int64_t end) {
+    if (!scales)
+      encode_rows(format, from + begin * columns, end - begin, columns, {},
+                  bytes + begin * row_bytes, target);
+    else
+      for (int64_t row = begin; row < end; ++row)
+        scales[row] = encode_scaled_row(from + row * columns, columns, bytes + row * row_bytes);
   });
-  return bytes;
-}
-
-// A weight in kRowFormat: its codes, and the scales of its rows.
-struct ScaledRows {
-  HostArray codes, scales;
-};
-ScaledRows in_scaled_rows(const HostArray& values, ThreadPool& pool) {
-  const int64_t rows = values.shape()[0], columns = values.shape()[1];
-  ScaledRows result{HostArray(DType::u8, {rows, columns}), HostArray(DType::f32, {rows})};
-  const float* from = values.span<float>().data();
-  uint8_t* codes = result.codes.mutable_span<uint8_t>().data();
-  float* scales = result.scales.mutable_span<float>().data();
-  pool.parallel_for(rows, grain_of(columns), [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row)
-      scales[row] = encode_scaled_row(from + row * columns, columns, codes + row * columns);
-  });
-  return result;
 }
 
 }  // namespace
 
 Tensor block_weight(const HostArray& bytes, const BlockFormat& format, const std::string& name,
                     Runtime* runtime, const std::function<void()>& packed) {
-  if (!runtime || !runtime->backend().packs_weights() || !tile::has_product_kernel(format))
-    return dequantize(Tensor(bytes).named(name), format.name);
-  const int64_t rows = bytes.shape()[0], row_bytes = bytes.shape()[1];
-  const TensorType type{DType::u8, block_panels_shape(format, rows, row_bytes)};
-  const auto buffer = runtime->allocator().allocate(type.bytes());
-  // Some MB at a time, so that a mapped file need not be in memory beside its panels.
-  constexpr int64_t kSlab = 2048;  // rows: whole panels
-  static_assert(kSlab % tile::kMostPanelRows == 0);
-  const int64_t panel_bytes = type.shape[1] * type.shape[2];
-  for (int64_t row = 0; row < rows; row += kSlab) {
-    write_block_panels(
-        format, static_cast<const uint8_t*>(bytes.data()) + row * row_bytes,
-        std::min(kSlab, rows - row), row_bytes,
-        static_cast<uint8_t*>(buffer->data) + row / tile::panel_rows(format) * panel_bytes,
-        runtime->pool());
-    if (packed) packed();
-  }
-  const Tensor panels = Tensor::leaf(type, buffer, name);
-  return dequantize(from_block_panels(panels, format, rows), format.name);
+  if (!goes_in_panels(format, runtime)) return dequantize(Tensor(bytes).named(name), format.name);
+  const int64_t row_bytes = bytes.shape()[1];
+  const auto* all = static_cast<const uint8_t*>(bytes.data());
+  const auto rows = [&](int64_t first, int64_t) {
+    if (first && packed) packed();
+    return all + first * row_bytes;
+  };
+  const Tensor panels = in_panels(bytes.shape()[0], row_bytes, rows, format, name, *runtime);
+  if (packed) packed();
+  return dequantize(panels, format.name);
 }
 
-Tensor encoded_weight(const HostArray& values, const BlockFormat& format, const std::string& name,
-                      Runtime* runtime, ThreadPool& pool) {
-  if (format.scale_type != ScaleType::none)
-    return block_weight(encoded(values, format, pool), format, name, runtime);
-  const ScaledRows rows = in_scaled_rows(values, pool);
-  const Tensor codes = block_weight(rows.codes, format, name, runtime).node().input(0);
-  return dequantize_rows(codes, Tensor(rows.scales).named(name + ".scales"));
+Tensor encoded_weight(const Shape& shape, const RowsOf& values, const BlockFormat& format,
+                      const std::string& name, Runtime* runtime, ThreadPool& pool) {
+  const int64_t rows = shape[0], row_bytes = shape[1] / format.block_elements * format.block_bytes;
+  const bool has_row_scales = format.scale_type == ScaleType::none;
+  HostArray scales(DType::f32, {has_row_scales ? rows : 0});
+  const auto encode_into = [&](uint8_t* to, int64_t first, int64_t count) {
+    encode(values(first, count), format, pool, to,
+           has_row_scales ? scales.mutable_span<float>().data() + first : nullptr);
+  };
+  Tensor bytes;
+  if (goes_in_panels(format, runtime)) {
+    std::vector<uint8_t> slab(static_cast<size_t>(std::min(rows, kSlab) * row_bytes));
+    const auto encoded = [&](int64_t first, int64_t count) {
+      encode_into(slab.data(), first, count);
+      return slab.data();
+    };
+    bytes = in_panels(rows, row_bytes, encoded, format, name, *runtime);
+  } else {
+    HostArray all(DType::u8, {rows, row_bytes});
+    for (int64_t row = 0; row < rows; row += kSlab)
+      encode_into(all.mutable_span<uint8_t>().data() + row * row_bytes, row,
+                  std::min(kSlab, rows - row));
+    bytes = Tensor(all).named(name);
+  }
+  if (!has_row_scales) return dequantize(bytes, format.name);
+  return dequantize_rows(bytes, Tensor(scales).named(name + ".scales"));
 }
 
 Tensor head_of_table(const Tensor& table, Runtime* runtime) {

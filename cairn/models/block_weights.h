@@ -19,10 +19,12 @@ namespace cairn {
 Tensor block_weight(const HostArray& bytes, const BlockFormat& format, const std::string& name,
                     Runtime* runtime, const std::function<void()>& packed = nullptr);
 
-// f32 [N, K] as such a weight, with a search for the scales (quant/encode.h); in kRowFormat one
-// scale for each row, from its extreme.
-Tensor encoded_weight(const HostArray& values, const BlockFormat& format, const std::string& name,
-                      Runtime* runtime, ThreadPool& pool);
+// Some rows of a matrix as f32 [count, K].
+using RowsOf = std::function<HostArray(int64_t first, int64_t count)>;
+// A matrix [N, K] as such a weight, some rows after the other, with a search for the scales
+// (quant/encode.h); in kRowFormat one scale for each row, from its extreme.
+Tensor encoded_weight(const Shape& shape, const RowsOf& values, const BlockFormat& format,
+                      const std::string& name, Runtime* runtime, ThreadPool& pool);
 
 // The weight of a head that shares a table: the table's rows in the order that products read, as
 // the table is read row by row. Undefined where it is not in blocks.

@@ -79,7 +79,14 @@ Tensor read_field(const io::GgufFile& file, const Field& field, const FilePlace&
   }
   const HostArray rows = rows_of_field(all, field.tensor->shape(), place);
   if (options.format && options.format != format) {
-    Tensor weight = encoded_weight(numbers_of(rows, format), *options.format, field.path,
+    const auto numbers = [&](int64_t first, int64_t count) {
+      file.release_pages(*entry);
+      const auto row_bytes = static_cast<int64_t>(rows.bytes()) / rows.shape()[0];
+      return numbers_of(HostArray(rows.dtype(), {count, rows.shape()[1]}, rows.owner(),
+                                  static_cast<const std::byte*>(rows.data()) + first * row_bytes),
+                        format);
+    };
+    Tensor weight = encoded_weight(field.tensor->shape(), numbers, *options.format, field.path,
                                    options.runtime, *options.pool);
     file.release_pages(*entry);
     return weight;

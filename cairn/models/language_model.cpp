@@ -30,9 +30,14 @@ Result<KeepField> kept_fields(Transformer& model, const LoadOptions& options) {
     if (!format) return Tensor(values).named(field.path);
     // Of tables rows are read, so they stay in order; a head that shares one has it in panels.
     const bool is_table = field.path == "tokens.weight" || field.path == "positions.weight";
-    Tensor weight =
-        encoded_weight(values, *format, field.path, is_table ? nullptr : options.runtime,
-                       options.runtime ? options.runtime->pool() : *pool);
+    const auto rows = [&](int64_t first, int64_t count) {
+      const int64_t columns = values.shape()[1];
+      return HostArray(DType::f32, {count, columns}, values.owner(),
+                       values.span<float>().data() + first * columns);
+    };
+    Tensor weight = encoded_weight(values.shape(), rows, *format, field.path,
+                                   is_table ? nullptr : options.runtime,
+                                   options.runtime ? options.runtime->pool() : *pool);
     if (field.path == "tokens.weight" && model.config().tied && options.runtime)
       model.keep_head_apart(head_of_table(weight, options.runtime));
     return weight;

@@ -243,9 +243,7 @@ std::vector<TileType> infer(const Context& c) {
       return {{c.operand(0).dtype, c.asked.shape}};
     case TileOp::transpose: return {infer_transpose(c)};
     case TileOp::load: return {infer_load(c)};
-    case TileOp::fetch:
-      c.require_index(0);
-      return {};
+    case TileOp::fetch: c.require_index(0); return {};
     case TileOp::store: check_store(c); return {};
     case TileOp::atomic:
       check_store(c);

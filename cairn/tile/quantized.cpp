@@ -116,7 +116,10 @@ class Panel {
   }
   // Of block number `block` of all; `unit` of it, in panel number `number` of a weight of n rows.
   void at(const Tile& block, const Tile& unit_in_block, const Tile& number, const Tile& n) {
-    if (f.scale_type == ScaleType::none) row = tile::minimum(number * columns + column(), n - 1);
+    if (f.scale_type == ScaleType::none) {
+      row = number * columns + column();
+      is_row = row < n;
+    }
     base = block * (columns * f.block_bytes);
     unit = unit_in_block;
   }
@@ -161,7 +164,7 @@ class Panel {
   Tile scale(int64_t group, int shifted = 0) const {
     Tile scale;
     if (f.scale_type == ScaleType::none) {
-      scale = k.load(scales, row);
+      scale = k.load(scales, row, is_row);
     } else if (f.scale_type == ScaleType::f16) {
       scale = half(f.scale_byte);
       if (shifted) scale = scale * std::ldexp(1.0, -shifted);
@@ -277,7 +280,7 @@ class Panel {
   const std::vector<CodeWord> code_places;
   const int64_t unit_elements;
   Buffer bytes, words, halves, scales;
-  Tile base, unit, row;
+  Tile base, unit, row, is_row;
 };
 
 }  // namespace
@@ -479,8 +482,10 @@ Kernel quantize_rows_kernel(const BlockFormat& f, bool has_many_rows) {
     const Tile is_read = is_there & (row < rows);
     const Tile value =
         k.load(x, expand_dims(row * blocks + block, 1) * size + column, expand_dims(is_read, 1));
-    // A NaN is passed over here, and gets the smallest code.
-    const Tile extreme = max(where(value == value, abs(value), 0), 1);
+    // Of numbers without sign the bits are in their order, behind infinity NaN, which is passed
+    // over here, and gets the smallest code.
+    const Tile bits = bitcast(value, DType::i32) & 0x7fffffff;
+    const Tile extreme = bitcast(max(where(bits > 0x7f800000, 0, bits), 1), DType::f32);
     Tile scale = extreme / 127;
     if (f.scale_type == ScaleType::f16) scale = cast(cast(scale, DType::f16), DType::f32);
     const Tile inverse = where(scale == 0, 0, k.full({count}, 1, DType::f32) / scale);
@@ -489,7 +494,7 @@ Kernel quantize_rows_kernel(const BlockFormat& f, bool has_many_rows) {
     constexpr double kUnits = 0x1.8p23;
     constexpr int32_t kUnitBits = 0x4b400000;
     const Tile ratio = value * expand_dims(inverse, 1);
-    const Tile near = where(ratio > -127, tile::minimum(ratio, 127), -127) + kUnits;
+    const Tile near = where(ratio > -127, where(ratio < 127, ratio, 127), -127) + kUnits;
     const Tile code = bitcast(near, DType::i32) - kUnitBits;
     k.store(codes, expand_dims(block * x_rows + row, 1) * size + column, cast(code, DType::i8),
             expand_dims(is_there, 1));

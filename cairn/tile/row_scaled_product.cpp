@@ -56,7 +56,7 @@ Kernel row_scaled_product_kernel(int64_t x_block, int64_t rows) {
           return fma(cast(exact, DType::f32), everywhere(k.load(scales, at_x)), before);
         });
     const Tile is_used = (row < m) & (column < n);
-    const Tile w_scale = k.load(w_scales, tile::minimum(column, n - 1));
+    const Tile w_scale = k.load(w_scales, column, column < n);
     k.store(out, row * n + column, sum * everywhere(w_scale), is_used);
   });
 }

@@ -131,45 +131,59 @@ TEST_F(GgufModelTest, QuantizedWhileLoadingAsByTheCommand) {
                     "weights cannot become 'Q9'"));
 }
 
-// With a scale for each row: near the numbers themselves, from a file as from a folder.
+// With a scale for each row: near the numbers themselves, from a file as from a folder. One of the
+// models has a head that shares the table.
 TEST_F(GgufModelTest, EightBitsWithAScaleForEachRow) {
-  for (const std::string family : {"qwen2", "gemma2", "phi3-short"}) {
-    SCOPED_TRACE(family);
-    const std::string folder = golden_path("families/" + family).string();
-    const auto logits = [&](std::vector<std::string> options) {
-      std::vector<std::string> line = {"eval", "logits", "--ids", "1,3,4,5,9", "--out", "a.npy"};
-      line.insert(line.end(), options.begin(), options.end());
-      const Ran ran = run(line);
-      EXPECT_EQ(ran.status, 0) << ran.err;
-      return io::read_npy(path("a.npy")).value();
-    };
-    const HostArray plain = logits({"--model", folder});
-    const HostArray rows = logits({"--model", folder, "--quantize", "int8"});
-    const HostArray weights_alone =
-        logits({"--model", folder, "--quantize", "int8", "--activations", "f32"});
+  const auto logits = [&](const std::string& model, const std::string& options) {
+    const Ran ran =
+        shell("cairn eval logits --model " + model + " --ids 1,3,4,5,9 --out a.npy " + options,
+              {.folder = path("")});
+    EXPECT_EQ(ran.status, 0) << ran.err;
+    return io::read_npy(path("a.npy")).value();
+  };
+  for (const std::string name : {"twins/llama-tied", "families/qwen2"}) {
+    SCOPED_TRACE(name);
+    const std::string folder = golden_path(name).string();
+    const HostArray plain = logits(folder, "");
+    const HostArray rows = logits(folder, "--quantize int8");
+    const HostArray weights_alone = logits(folder, "--quantize int8 --activations f32");
+    // The reference computes what the graph says, from rows in their order.
+    const HostArray reference = logits(folder, "--quantize int8 --device ref");
     double most = 0, difference = 0;
     for (int64_t i = 0; i < plain.elements(); ++i) {
       most = std::max(most, std::fabs(plain.at(i)));
       difference = std::max(difference, std::fabs(plain.at(i) - rows.at(i)));
-      EXPECT_NEAR(weights_alone.at(i), plain.at(i), 0.05);
     }
-    // A half of 1/127 of the extreme is lost of each weight and activation.
-    EXPECT_LT(difference, 0.05 * most);
+    // Weights and activations lose up to a 254th of the extreme of a row; q8_0 makes as much of it.
+    EXPECT_LT(difference, 0.06 * most);
     EXPECT_GT(difference, 0);
-    // The reference computes what the graph says, from rows in their order.
-    const HostArray reference =
-        logits({"--model", folder, "--quantize", "int8", "--device", "ref"});
-    for (int64_t i = 0; i < plain.elements(); ++i)
+    for (int64_t i = 0; i < plain.elements(); ++i) {
+      EXPECT_NEAR(weights_alone.at(i), plain.at(i), 0.06 * most);
+      // A code of an activation may fall to the other side of a half.
       EXPECT_NEAR(reference.at(i), rows.at(i), 0.01 * most);
-    if (family != "qwen2") continue;
-    const HostArray file = logits({"--model", "m.gguf", "--quantize", "int8"});
-    EXPECT_TRUE(same_values(file, rows));
-    const auto generated =
-        run({"generate", "--model", "m.gguf", "--prompt", "abc", "--max-tokens", "6",
-             "--temperature", "0", "--ignore-eos", "--quantize", "int8", "--json"})
-            .json();
-    EXPECT_EQ(generated["ids"].size(), 6u);
+    }
   }
+  EXPECT_TRUE(same_values(logits("m.gguf", "--quantize int8"),
+                          logits(golden_path("families/qwen2").string(), "--quantize int8")));
+}
+
+// What it costs a trained model: the loss of the numbers themselves within a hundredth.
+TEST_F(GgufModelTest, EightBitsOfATrainedModel) {
+  CAIRN_REQUIRE_DATA("checkpoints/stories260K/tinyllamas-stories-260k-f32.gguf");
+  CAIRN_REQUIRE_DATA("text/tinystories_sample.txt");
+  std::string text(3000, ' ');
+  std::ifstream(data_path("text/tinystories_sample.txt")).read(text.data(), 3000);
+  write("t.txt", text);
+  const std::string model =
+      data_path("checkpoints/stories260K/tinyllamas-stories-260k-f32.gguf").string();
+  const auto loss = [&](const std::string& options) {
+    return shell(
+               "cairn eval perplexity --file t.txt --context 256 --json --model " + model + options,
+               {.folder = path("")})
+        .json()["loss"]
+        .get<double>();
+  };
+  EXPECT_NEAR(loss(" --quantize int8"), loss(""), 0.01);
 }
 
 TEST_F(GgufModelTest, SpeedsOfAModel) {

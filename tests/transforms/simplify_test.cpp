@@ -176,8 +176,9 @@ TEST(Algebra, RowsAreTakenBeforeTheyAreDecoded) {
     EXPECT_EQ(last.input(0).shape()[0], 3);
   }
   // Rows and their scales, of which there are several places for each row of ids.
-  const Tensor scaled = dequantize_rows(
-      eval(runtime(), cast(abs(reals({8, 64})(3)) * 100, DType::u8)), reals({8})(4));
+  const Tensor scaled =
+      dequantize_rows(eval(runtime(), cast(abs(reals({8, 64})(3)) * 100, DType::u8)),
+                      eval(runtime(), cast(reals({8})(4), DType::f32)));
   const Tensor pairs = Tensor::from<int32_t>({3, 0, 3, 7}, {2, 2});
   const Graph simple = checked({take(scaled, pairs, 0)});
   const Node& last = simple.outputs[0].node();
