@@ -65,16 +65,11 @@ std::array<uint8_t, 16> levels_from_zero(const BlockFormat& f) {
   return levels;
 }
 
-// Four bytes of codes: where they stand in a block, and in a panel's bytes of one of its rows.
-struct CodeWord {
-  int byte, place;
-};
-
-// In a panel they stand in the order in which products need them: first those that have a bit of
-// each element, then by the first element that is in them. For memory is read fastest from one end
-// to the other (q6_k times one row on Zen 4: 20 GB/s as in the block, where lower and upper bits
-// are far apart, 27 so).
-std::vector<CodeWord> code_words(const BlockFormat& f) {
+// The bytes at which words of four bytes of codes stand in a block, in the order in which products
+// need them: first those that have a bit of each element, then by the first element that is in
+// them. Memory is read fastest from one end to the other (q6_k times one row on Zen 4: 9 GB/s as in
+// the block, where lower and upper bits are far apart, 27 so).
+std::vector<int> code_words(const BlockFormat& f) {
   struct Word {
     int first_element, byte;
   };
@@ -89,12 +84,10 @@ std::vector<CodeWord> code_words(const BlockFormat& f) {
       first = std::min(first, e);
     }
   }
-  std::vector<CodeWord> result;
-  for (const Word& word : words) result.push_back({0, word.byte});
-  std::ranges::sort(result, {}, &CodeWord::place);
   std::ranges::stable_sort(words, {}, &Word::first_element);
-  for (size_t i = 0; i < words.size(); ++i) result[i].byte = words[i].byte;
-  return result;
+  std::vector<int> bytes;
+  for (const Word& word : words) bytes.push_back(word.byte);
+  return bytes;
 }
 
 // Reads the panels of one block column.
@@ -105,7 +98,6 @@ class Panel {
         f(format),
         columns(panel_rows(format)),
         runs(bytes_of_block(format)),
-        code_places(code_words(format)),
         unit_elements(elements_of_unit) {}
 
   void declare() {
@@ -170,7 +162,7 @@ class Panel {
       if (shifted) scale = scale * std::ldexp(1.0, -shifted);
     } else {
       // 2^(e - 128), of which the two smallest are not normal.
-      const Tile e = byte(k.constant(f.scale_byte, DType::i64));
+      const Tile e = byte(k.constant(place_of(f.scale_byte), DType::i64));
       scale =
           bitcast(where(e < 2, k.full({columns}, 0x200000, DType::i32) << (e & 1), (e - 1) << 23),
                   DType::f32);
@@ -184,6 +176,12 @@ class Panel {
     return f.subtracts_minimum ? -minimum : minimum;
   }
 
+  const BlockBytes& run_of(int byte) const {
+    return *std::ranges::find_if(
+        runs, [&](const BlockBytes& run) { return run.begin <= byte && byte < run.end; });
+  }
+  int place_of(int byte) const { return run_of(byte).place + byte - run_of(byte).begin; }
+
   Tile column() const { return k.arange(columns); }
   // Of each column the four bytes from there on. Constants are added last, here as elsewhere: what
   // addresses differ by is then part of an instruction.
@@ -192,7 +190,7 @@ class Panel {
     return k.load(words, ((base >> 2) + of_column) + byte * (columns / kQuad));
   }
   Tile half(int byte_of_block) const {
-    const int64_t first = columns * byte_of_block / 2;
+    const int64_t first = columns * place_of(byte_of_block) / 2;
     return cast(k.load(halves, ((base >> 1) + column()) + first), DType::f32);
   }
   // As i32.
@@ -204,18 +202,17 @@ class Panel {
     const int64_t per_unit = unit_elements / f.group_elements;
     const auto bits = [&](const BitField& field) {
       const Place at = place(field, unit, per_unit, k.constant(group, DType::i64));
-      const int first = field.bit / 8;
-      const auto run = std::ranges::find_if(
-          runs, [&](const BlockBytes& r) { return r.begin <= first && first < r.end; });
-      if (run->part == 1) {
-        const Tile whole = byte(at.byte);
+      const BlockBytes& run = run_of(field.bit / 8);
+      if (run.part == 1) {
+        const Tile whole = byte(at.byte + (run.place - run.begin));
         if (field.width == 8) return whole;
         return (whole >> cast(at.shift, DType::i32)) & ((1 << field.width) - 1);
       }
-      const Tile in_run = at.byte - run->begin;
+      const Tile in_run = at.byte - run.begin;
       const Tile shift = (in_run & 3) * 8 + at.shift;
       const auto mask = static_cast<uint32_t>((1 << field.width) - 1);
-      return cast((word(at.byte - (in_run & 3)) >> cast(shift, DType::u32)) & mask, DType::i32);
+      const Tile whole = word(in_run - (in_run & 3) + run.place);
+      return cast((whole >> cast(shift, DType::u32)) & mask, DType::i32);
     };
     Tile value = bits(numbers.low);
     if (numbers.high.width) value = value | (bits(numbers.high) << numbers.low.width);
@@ -226,10 +223,7 @@ class Panel {
   // Where the word with an element of the block stands.
   int place_of_code(const BitField& field, int64_t element) const {
     const int byte = first_bit(field, element) / 8;
-    return std::ranges::find_if(
-               code_places,
-               [&](const CodeWord& word) { return word.byte <= byte && byte < word.byte + kQuad; })
-        ->place;
+    return place_of(byte - (byte - field.bit / 8) % int{kQuad});
   }
   // Those of the words with elements inner to inner + count of the unit. They lie in one of the
   // parts of 32 elements of which a block has eight at most; within each half of a part they are
@@ -251,10 +245,10 @@ class Panel {
       uint64_t all = 0;
       for (int64_t part = 0; part < f.block_elements / kActivationBlock; ++part) {
         const int distance = place(part, element) - (from < 0 ? 0 : place(part, from));
-        all |= static_cast<uint64_t>(distance / kQuad) << (8 * part);
+        all |= static_cast<uint64_t>(distance) << (8 * part);
       }
       const Tile bytes_of_parts = k.constant(static_cast<int64_t>(all), DType::i64);
-      return ((bytes_of_parts >> (unit * 8)) & 255) * kQuad;
+      return (bytes_of_parts >> (unit * 8)) & 255;
     };
     return half * of_part(kHalf, 0) + in_half * of_part(kQuad, 0) + of_part(0, -1);
   }
@@ -277,7 +271,6 @@ class Panel {
   const BlockFormat& f;
   const int64_t columns;
   const std::vector<BlockBytes> runs;
-  const std::vector<CodeWord> code_places;
   const int64_t unit_elements;
   Buffer bytes, words, halves, scales;
   Tile base, unit, row, is_row;
@@ -290,28 +283,33 @@ int64_t panel_rows(const BlockFormat& f) {
 }
 
 std::vector<BlockBytes> bytes_of_block(const BlockFormat& f) {
+  const std::vector<int> words = code_words(f);
+  std::vector<bool> is_left(static_cast<size_t>(f.block_bytes), true);
+  for (const int word : words) std::fill_n(is_left.begin() + word, kQuad, false);
   std::vector<BlockBytes> runs;
-  const auto add = [&](int begin, int end, int part, int place) {
-    const bool continues = !runs.empty() && runs.back().part == part && runs.back().end == begin &&
-                           runs.back().place + (begin - runs.back().begin) == place;
-    if (continues)
-      runs.back().end = end;
-    else if (begin < end)
-      runs.push_back({begin, end, part, place});
+  int place = 0;
+  const auto add = [&](int begin, int length, int part) {
+    if (!runs.empty() && runs.back().part == part && runs.back().end == begin)
+      runs.back().end += length;
+    else
+      runs.push_back({begin, begin + length, part, place});
+    place += length;
   };
-  for (const CodeWord& word : code_words(f)) add(word.byte, word.byte + kQuad, kQuad, word.place);
-  if (f.scale_type == ScaleType::f16) add(f.scale_byte, f.scale_byte + 2, 2, f.scale_byte);
-  if (f.has_minimum()) add(f.minimum_byte, f.minimum_byte + 2, 2, f.minimum_byte);
-  std::ranges::sort(runs, {}, &BlockBytes::place);
-  // What is left are scales: several numbers in a byte come out of words with fewer instructions.
-  const bool in_words = f.group_scales.present() && f.group_scales.low.width < 8;
-  int at = 0;
-  for (const BlockBytes& run : std::vector(runs)) {
-    add(at, run.place, in_words && (run.place - at) % kQuad == 0 ? int{kQuad} : 1, at);
-    at = run.place + (run.end - run.begin);
+  for (int byte = 0; byte < f.block_bytes; ++byte) {
+    const bool is_half = (f.scale_type == ScaleType::f16 && byte == f.scale_byte) ||
+                         (f.has_minimum() && byte == f.minimum_byte);
+    if (is_left[static_cast<size_t>(byte)]) add(byte, is_half ? 2 : 1, is_half ? 2 : 1);
+    if (is_half) ++byte;
   }
-  add(at, f.block_bytes, in_words && (f.block_bytes - at) % kQuad == 0 ? int{kQuad} : 1, at);
-  std::ranges::sort(runs, {}, &BlockBytes::place);
+  // Several numbers in a byte come out of words with fewer instructions.
+  if (f.group_scales.present() && f.group_scales.low.width < 8)
+    for (BlockBytes& run : runs)
+      if (run.part == 1 && (run.end - run.begin) % kQuad == 0) run.part = int{kQuad};
+  const size_t scales = runs.size();
+  for (const int word : words) {
+    if (runs.size() == scales) runs.push_back({word, word, int{kQuad}, place});
+    add(word, int{kQuad}, int{kQuad});
+  }
   return runs;
 }
 
@@ -357,7 +355,7 @@ class Product {
   void store_sum(Buffer out, const std::function<Tile(const Tile&, const Tile&)>& step) {
     const int64_t units = f.block_elements / unit;
     // Of codes of two and three bits there is so much to do for a line that the processor's own
-    // fetching is no longer ahead (q2_k times one row on Zen 4: 21 GB/s without, 27 so; q4_k has 30
+    // fetching is no longer ahead (q2_k times one row on Zen 4: 21 GB/s without, 27 so; q4_k has 31
     // without and 28 so).
     const bool is_fetched =
         rows <= kSomeRows && f.block_elements > kActivationBlock && f.codes.width() < 4;
