@@ -30,6 +30,22 @@ bool is_there(const std::string& path) {
   return std::filesystem::exists(path, ignored);
 }
 
+// What a model wrote, as a terminal may have it: control characters would move its cursor, or more.
+std::string for_terminal(std::string_view text) {
+  std::string shown;
+  while (!text.empty()) {
+    const text::Utf8Character character = text::decode_utf8(text);
+    const char32_t c = character.code_point;
+    const bool is_control = (c < 0x20 && c != '\n' && c != '\t') || (c >= 0x7F && c < 0xA0);
+    if (is_control)
+      text::append_utf8(shown, 0xFFFD);
+    else
+      shown += text.substr(0, character.size);
+    text.remove_prefix(character.size);
+  }
+  return shown;
+}
+
 std::string required(const std::string& argument, const char* what) {
   if (argument.empty()) throw UsageError(fmt::format("{} is missing", what));
   return argument;
@@ -122,7 +138,7 @@ GenerationWatch ChatSession::watch() {
   watch.stop = [this] { return session_.stop.requested(); };
   if (!session_.common.json)
     watch.text = [this](size_t, std::string_view piece) {
-      session_.out.write(piece);
+      session_.out.write(settings_.terminal ? for_terminal(piece) : std::string(piece));
       session_.out.flush();
     };
   return watch;

@@ -77,24 +77,41 @@ int64_t context_of(const Options& options, const LanguageModel& model, const Ses
   return context;
 }
 
-// Lines of a pipe or file; "\" at an end goes on.
+// The next line; "\" at its end goes on in another. Nothing at the end.
+std::optional<std::string> next_line() {
+  std::optional<std::string> text;
+  for (std::string line; std::getline(std::cin, line);) {
+    text = text.value_or("") + line;
+    if (!text->ends_with('\\')) break;
+    text->back() = '\n';
+  }
+  return text;
+}
+
+// Lines of a pipe or file.
 int chat_over_lines(ChatSession& chat, Session& session) {
-  const auto next = [] {
-    std::optional<std::string> text;
-    for (std::string line; std::getline(std::cin, line);) {
-      text = text.value_or("") + line;
-      if (!text->ends_with('\\')) break;
-      text->back() = '\n';
-    }
-    return text;
-  };
-  while (const auto line = next()) {
+  while (const auto line = next_line()) {
     const StopFlag::TakeOver take_over(session.stop);
     const bool more = chat.take(*line);
     if (chat.interrupted() || session.stop.requested()) return session.stop.status();
     if (!more) break;
   }
   return 0;
+}
+
+// A person's line: a mistake is told and the chat goes on. False when it ends the chat.
+bool take_told(ChatSession& chat, const std::string& line, Session& session) {
+  bool more = true;
+  try {
+    more = chat.take(line);
+  } catch (const Error& error) {
+    session.out.flush();
+    session.complain(error.what());
+  } catch (const UsageError& error) {
+    session.complain(error.what());
+  }
+  session.stop.forget_interrupt();
+  return more && !session.stop.requested();
 }
 
 int chat_on_terminal(ChatSession& chat, const Chat& conversation, Session& session) {
@@ -105,19 +122,24 @@ int chat_on_terminal(ChatSession& chat, const Chat& conversation, Session& sessi
     if (m.role == "user") editor.remember(m.content);
   while (const auto line = editor.read("> ")) {
     terminal.set_answering(true);
-    bool more = true;
-    try {
-      more = chat.take(*line);
-    } catch (const Error& error) {
-      session.out.flush();
-      session.complain(error.what());
-    } catch (const UsageError& error) {
-      session.complain(error.what());
-    }
+    const bool more = take_told(chat, *line, session);
     terminal.set_answering(false);
-    session.stop.forget_interrupt();
     if (!more) break;
   }
+  return session.stop.requested() ? session.stop.status() : 0;
+}
+
+// A terminal whose cursor cannot be moved edits its lines itself.
+int chat_on_plain_terminal(ChatSession& chat, Session& session) {
+  for (;;) {
+    session.out.write("> ");
+    session.out.flush();
+    const auto line = next_line();
+    if (!line) break;
+    const StopFlag::TakeOver take_over(session.stop);
+    if (!take_told(chat, *line, session)) break;
+  }
+  session.out.write("\n");
   return session.stop.requested() ? session.stop.status() : 0;
 }
 
@@ -151,8 +173,13 @@ int run(const Options& options, Session& session) {
     session.note(session.err_terminal.dim(
         fmt::format("{}: a context of {} tokens. /help lists commands, Ctrl-D ends.", options.model,
                     generator.context())));
-  const int status =
-      on_terminal ? chat_on_terminal(chat, conversation, session) : chat_over_lines(chat, session);
+  int status = 0;
+  if (!on_terminal)
+    status = chat_over_lines(chat, session);
+  else if (LineEditor::is_possible())
+    status = chat_on_terminal(chat, conversation, session);
+  else
+    status = chat_on_plain_terminal(chat, session);
   chat.close_file();
   return status;
 }

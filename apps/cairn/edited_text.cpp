@@ -24,7 +24,8 @@ size_t character_size(std::string_view text) {
 // What a terminal shows of one character: control characters would move its cursor.
 std::string shown(std::string_view character) {
   if (character == "\t") return "    ";
-  if (static_cast<unsigned char>(character[0]) < 0x20 || character[0] == 0x7F) return "?";
+  const char32_t c = text::decode_utf8(character).code_point;
+  if (c < 0x20 || (c >= 0x7F && c < 0xA0)) return "?";
   return std::string(character);
 }
 

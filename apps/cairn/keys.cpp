@@ -40,7 +40,7 @@ std::string read_paste(const ByteSource& next) {
     if (text[i] == '\r' && i + 1 < text.size() && text[i + 1] == '\n') continue;
     lines += text[i] == '\r' ? '\n' : text[i];
   }
-  return lines;
+  return text::replace_invalid_utf8(lines);
 }
 
 Key read_sequence(const ByteSource& next) {

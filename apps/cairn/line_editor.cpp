@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 
 #include "cairn/plot/terminal.h"
 
@@ -26,6 +27,11 @@ void RawTerminal::set_answering(bool answering) {
   raw.c_cc[VMIN] = 1;
   raw.c_cc[VTIME] = 0;
   tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
+}
+
+bool LineEditor::is_possible() {
+  const char* type = std::getenv("TERM");
+  return type && *type && std::string_view(type) != "dumb";
 }
 
 // A signal that ends the program ends the waiting, which is why this polls: reads are restarted.

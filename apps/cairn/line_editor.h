@@ -29,6 +29,9 @@ class RawTerminal {
 
 class LineEditor {
  public:
+  // Whether the terminal moves its cursor as it is told: not where TERM is "dumb" or missing.
+  static bool is_possible();
+
   explicit LineEditor(Session& session) : session_(session) {}
 
   // A text that ends with Enter; "\" before Enter goes on in a new line, and so does Alt-Enter.

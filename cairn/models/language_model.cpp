@@ -170,7 +170,9 @@ Result<LanguageModel> load_language_model(const fs::path& path, const LoadOption
           fmt::format("{}: llama2.c files are not quantized; convert it first", path.string()));
     return load_llama2c(path);
   }
-  if (is_gguf_file(path)) return load_gguf_model(path, options);
+  const auto probe = io::probe_file(path.string());
+  if (!probe) return probe.error();
+  if (probe.value().kind == io::FileKind::gguf) return load_gguf_model(path, options);
   return Error(
       fmt::format("{} is not a model that cairn reads; expected a Hugging Face folder, a GGUF file "
                   "or a llama2.c "

@@ -32,7 +32,10 @@ class ChatTest : public CliTest {
       if (wait == "aaaa") steps.emplace_back(std::exchange(wait, "> "), "");
       steps.emplace_back(std::move(wait), std::move(keys));
     }
-    return cairn(all, {.folder = path(""), .terminal = true, .typed = std::move(steps)});
+    return cairn(all, {.folder = path(""),
+                       .environment = {"TERM=xterm"},
+                       .terminal = true,
+                       .typed = std::move(steps)});
   }
   // Questions of the session file, in order.
   std::vector<std::string> questions(const std::string& file) const {
@@ -174,6 +177,38 @@ TEST_F(ChatTest, MistakesOnATerminalAreToldAndItGoesOn) {
   EXPECT_TRUE(questions("s.json").empty());
 }
 
+// Where the cursor cannot be moved the terminal edits its lines itself, and no sequence is sent.
+TEST_F(ChatTest, ATerminalThatMovesNothing) {
+  const Ran ran = cairn({"chat", "--model", "llama", "--context", "600", "--temperature", "0",
+                         "--max-tokens", "4", "--logit-bias", "65=1000", "--session", "s.json"},
+                        {.folder = path(""),
+                         .environment = {"TERM=dumb"},
+                         .terminal = true,
+                         .typed = {{"> ",
+                                    "onr\x7F"
+                                    "e\n"},
+                                   {"aaaa", ""},
+                                   {"> ", "/nothing\n"},
+                                   {"no command /nothing", ""},
+                                   {"> ", "two\\\nthree\n"},
+                                   {"aaaa", ""},
+                                   {"> ", "\x04"}}});
+  EXPECT_EQ(ran.status, 0) << ran.out;
+  EXPECT_EQ(ran.out.find('\x1b'), std::string::npos) << ran.out;
+  EXPECT_EQ(questions("s.json"), (std::vector<std::string>{"one", "two\nthree"}));
+}
+
+// What would move a terminal's cursor is not sent to it; a pipe gets what the model wrote.
+TEST_F(ChatTest, ControlCharactersOfAnswers) {
+  const auto ids = run({"tokenize", "--model", "llama", "--text", "\x1b", "--json"}).json()["ids"];
+  ASSERT_EQ(ids.size(), 1u);
+  const std::string bias = std::to_string(ids[0].get<int>()) + "=2000";
+  const Ran shown = type({{"> ", "one\r"}, {"\uFFFD\uFFFD\uFFFD\uFFFD", ""}, {"> ", "\x04"}},
+                         {"--logit-bias", bias});
+  EXPECT_EQ(shown.status, 0) << shown.out;
+  EXPECT_EQ(lines("one\n", "--logit-bias " + bias).out, "\x1b\x1b\x1b\x1b\n");
+}
+
 // Ctrl-C stops the answer, which stays as far as it came, and the chat goes on.
 TEST_F(ChatTest, CtrlCStopsAnAnswer) {
   const Ran ran = type(
@@ -187,6 +222,7 @@ TEST_F(ChatTest, CtrlCStopsAnAnswer) {
 
 TEST_F(ChatTest, SignalsEndItAndLeaveTheTerminalAsItWas) {
   const Ran ran = cairn({"chat", "--model", "llama"}, {.folder = path(""),
+                                                       .environment = {"TERM=xterm"},
                                                        .terminal = true,
                                                        .typed = {{"never", ""}},
                                                        .interrupt_on = "> ",
