@@ -173,6 +173,9 @@ int run(const Options& options, Session& session) {
     session.note(session.err_terminal.dim(
         fmt::format("{}: a context of {} tokens. /help lists commands, Ctrl-D ends.", options.model,
                     generator.context())));
+  if (on_terminal && !conversation.messages().empty() && options.file)
+    session.note(session.err_terminal.dim(fmt::format(
+        "{} has {} messages; /reset forgets them", *options.file, conversation.messages().size())));
   int status = 0;
   if (!on_terminal)
     status = chat_over_lines(chat, session);

@@ -196,6 +196,8 @@ TEST_F(ChatTest, ATerminalThatMovesNothing) {
   EXPECT_EQ(ran.status, 0) << ran.out;
   EXPECT_EQ(ran.out.find('\x1b'), std::string::npos) << ran.out;
   EXPECT_EQ(questions("s.json"), (std::vector<std::string>{"one", "two\nthree"}));
+  const Ran again = type({{"s.json has 4 messages", ""}, {"> ", "\x04"}}, {"--session", "s.json"});
+  EXPECT_EQ(again.status, 0) << again.out;
 }
 
 // What would move a terminal's cursor is not sent to it; a pipe gets what the model wrote.

@@ -127,7 +127,7 @@ TEST_F(GgufModelTest, QuantizedWhileLoadingAsByTheCommand) {
       ASSERT_EQ(loaded.at(i), folder.at(i)) << type;
     }
   }
-  EXPECT_TRUE(fails(run({"generate", "--model", "m.gguf", "--ids", "1", "--quantize", "Q9"}), 1,
+  EXPECT_TRUE(fails(run({"generate", "--model", "m.gguf", "--ids", "1", "--quantize", "Q9"}), 2,
                     "weights cannot become 'Q9'"));
 }
 
