@@ -125,7 +125,7 @@ Tensor gather_from_panels(const Tensor& panels, int64_t rows, int64_t depth,
 
 namespace {
 
-// A panel of `count` rows of units of T, of which `missing` bytes lack at the end of a row.
+// A panel of `count` rows of units of T, the last of which may be cut short.
 template <class T>
 void write_panel(const char* from, int64_t count, int64_t row_bytes, T* to) {
   constexpr int64_t kUnit = sizeof(T);
