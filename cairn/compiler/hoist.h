@@ -12,7 +12,7 @@
 // A weight in blocks is kept in panels (block_panels.h), beside the leaf with its bytes. One copy
 // is enough: who loads it writes the panels (write_block_panels), makes a leaf of them, drops the
 // bytes and gives from_block_panels() of that leaf to the model; the leaf is then what products
-// read, and nothing is kept.
+// read, and nothing is kept. So it is with weights of f16 and bf16 (write_panels, from_panels).
 #pragma once
 
 #include <vector>
