@@ -45,15 +45,7 @@ HostArray numbers_of(const HostArray& rows, const BlockFormat* format) {
                   values.mutable_span<float>().data());
     return values;
   }
-  if (rows.dtype() == DType::f32) return rows;
-  HostArray values(DType::f32, rows.shape());
-  float* out = values.mutable_span<float>().data();
-  visit_dtype(rows.dtype(), [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    const T* in = static_cast<const T*>(rows.data());
-    for (int64_t i = 0; i < rows.elements(); ++i) out[i] = cast_element<float>(in[i]);
-  });
-  return values;
+  return rounded(rows, DType::f32);
 }
 
 Tensor read_field(const io::GgufFile& file, const Field& field, const FilePlace& place,

@@ -17,23 +17,39 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What load_fields keeps of the weights of `model`, by the options.
-Result<KeepField> kept_fields(Transformer& model, const LoadOptions& options) {
-  if (options.quantize.empty()) return KeepField();
+// Matrices of f16 and bf16 as they are, in the order that products read where they will run.
+KeepField as_they_are(const HfFolder& folder, const Transformer& model,
+                      const LoadOptions& options) {
+  return [&folder, options, is_tied = model.config().tied](const Field& field,
+                                                           const HostArray& values) {
+    if (!is_narrow_float(values.dtype())) return Tensor(values).named(field.path);
+    // Of tables that no product reads rows are taken where they lie.
+    const bool is_table =
+        field.path == "positions.weight" || (field.path == "tokens.weight" && !is_tied);
+    const std::string name = folder.names(field.path).name;
+    return narrow_weight(values, field.path, is_table ? nullptr : options.runtime,
+                         [&] { folder.tensors.release_pages(name); });
+  };
+}
+
+// What load_fields keeps of the weights of `model`, by the options; `others` of those that do not
+// become blocks, null: leaves.
+Result<KeepField> kept_fields(Transformer& model, const LoadOptions& options, KeepField others) {
+  if (options.quantize.empty()) return others;
   auto formats = WeightFormats::parse(options.quantize, model.config());
   if (!formats) return formats.error();
   const auto pool = options.runtime ? nullptr : std::make_shared<ThreadPool>(physical_cores());
-  return KeepField([formats = formats.value(), options, pool, &model, all = fields(model).size(),
-                    done = size_t{0}](const Field& field, const HostArray& values) mutable {
-    if (options.progress) options.progress(done++, all);
+  return KeepField([formats = formats.value(), options, pool, &model, others = std::move(others)](
+                       const Field& field, const HostArray& values) {
     const BlockFormat* format = formats.format_of(field.path, values.shape());
-    if (!format) return Tensor(values).named(field.path);
+    if (!format) return others ? others(field, values) : Tensor(values).named(field.path);
     // Of tables rows are read, so they stay in order; a head that shares one has it in panels.
     const bool is_table = field.path == "tokens.weight" || field.path == "positions.weight";
     const auto rows = [&](int64_t first, int64_t count) {
-      const int64_t columns = values.shape()[1];
-      return HostArray(DType::f32, {count, columns}, values.owner(),
-                       values.span<float>().data() + first * columns);
+      const auto row_bytes = static_cast<int64_t>(values.bytes()) / values.shape()[0];
+      const HostArray some(values.dtype(), {count, values.shape()[1]}, values.owner(),
+                           static_cast<const std::byte*>(values.data()) + first * row_bytes);
+      return rounded(some, DType::f32);
     };
     Tensor weight = encoded_weight(values.shape(), rows, *format, field.path,
                                    is_table ? nullptr : options.runtime,
@@ -44,18 +60,13 @@ Result<KeepField> kept_fields(Transformer& model, const LoadOptions& options) {
   });
 }
 
-// Matrices of f16 and bf16 as they are, in the order that products read where they will run.
-KeepField as_they_are(const HfFolder& folder, Transformer& model, const LoadOptions& options) {
-  return [&folder, options, is_tied = model.config().tied, all = fields(model).size(),
-          done = size_t{0}](const Field& field, const HostArray& values) mutable {
-    if (options.progress) options.progress(done++, all);
-    if (!is_narrow_float(values.dtype())) return Tensor(values).named(field.path);
-    // Of tables that no product reads rows are taken where they lie.
-    const bool is_table =
-        field.path == "positions.weight" || (field.path == "tokens.weight" && !is_tied);
-    const std::string name = folder.names(field.path).name;
-    return narrow_weight(values, field.path, is_table ? nullptr : options.runtime,
-                         [&] { folder.tensors.release_pages(name); });
+// With a report of how many fields came before.
+KeepField counted(KeepField keep, size_t all, const LoadOptions& options) {
+  if (!keep || !options.progress) return keep;
+  return [keep = std::move(keep), all, progress = options.progress, done = size_t{0}](
+             const Field& field, const HostArray& values) mutable {
+    progress(done++, all);
+    return keep(field, values);
   };
 }
 
@@ -70,12 +81,14 @@ Result<LanguageModel> load_hf(const fs::path& path, const LoadOptions& options) 
   model.sampling = folder.sampling;
   model.tokenizer = std::move(folder.tokenizer);
   model.transformer = std::make_unique<Transformer>(folder.config);
-  const auto keep = kept_fields(*model.transformer, options);
+  Transformer& transformer = *model.transformer;
+  const bool runs = options.runtime != nullptr;
+  auto keep = kept_fields(transformer, options,
+                          runs ? as_they_are(folder, transformer, options) : KeepField());
   if (!keep) return keep.error();
-  const bool stays = options.runtime && options.quantize.empty();
-  if (auto status = load_fields(
-          *model.transformer, folder.tensors, folder.names,
-          stays ? as_they_are(folder, *model.transformer, options) : keep.value(), stays);
+  if (auto status =
+          load_fields(transformer, folder.tensors, folder.names,
+                      counted(std::move(keep).value(), fields(transformer).size(), options), runs);
       !status)
     return Error(fmt::format("{}: {}", path.string(), status.error().what()));
   return model;

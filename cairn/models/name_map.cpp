@@ -117,13 +117,23 @@ Result<HostArray> read_field(const io::TensorFile& file, const Field& field,
 }
 
 HostArray rounded(const HostArray& values, DType dtype) {
-  if (dtype == DType::f32) return values;
+  if (values.dtype() == dtype) return values;
   HostArray out(dtype, values.shape());
+  const auto count = static_cast<size_t>(values.elements());
+  if (dtype == DType::f32) {
+    float* to = out.mutable_span<float>().data();
+    visit_dtype(values.dtype(), [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      const auto* from = static_cast<const T*>(values.data());
+      for (size_t i = 0; i < count; ++i) to[i] = cast_element<float>(from[i]);
+    });
+    return out;
+  }
   const auto from = values.span<float>();
   visit_dtype(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     auto* to = static_cast<T*>(out.mutable_data());
-    for (size_t i = 0; i < from.size(); ++i) to[i] = cast_element<T>(from[i]);
+    for (size_t i = 0; i < count; ++i) to[i] = cast_element<T>(from[i]);
   });
   return out;
 }
@@ -137,6 +147,7 @@ Status load_fields(Module& module, const io::TensorFile& file, const NameMap& ma
       if (!tensor) return tensor.error();
       if (is_narrow_float(tensor.value().dtype())) {
         *field.tensor = keep(field, rows_of_field(tensor.value(), field.tensor->shape(), place));
+        file.release_pages(place.name);
         continue;
       }
     }

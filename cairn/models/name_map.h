@@ -49,7 +49,7 @@ Status load_fields(Module& module, const io::TensorFile& file, const NameMap& ma
 Result<HostArray> read_field(const io::TensorFile& file, const Field& field,
                              const FilePlace& place);
 
-// f32 rounded to another float type.
+// f32 rounded to another float type, or such a one as f32.
 HostArray rounded(const HostArray& values, DType dtype);
 
 // A tensor of another file, as f32 when its turn comes.
