@@ -104,8 +104,8 @@ class Builder {
   // back.
   Tile load(Buffer buffer, const Value& offsets);
   Tile load(Buffer buffer, const Value& offsets, const Value& mask, const Value& other = 0);
-  // A hint that these elements are read soon, or those of an output written: one of each line of the
-  // caches does. They need not be there.
+  // A hint that these elements are read soon, or those of an output written: one of each line of
+  // the caches does. They need not be there.
   void fetch(Buffer buffer, const Value& offsets);
   void store(Buffer buffer, const Value& offsets, const Value& value);
   void store(Buffer buffer, const Value& offsets, const Value& value, const Value& mask);

@@ -115,7 +115,9 @@ Replacement gathered(const Node& node) {
   }
   const Tensor spread =
       make(Op::broadcast, {taken(scales.input(0))}, {{Attr::shape, all}, {Attr::axes, leading}});
-  return {make(Op::multiply, {taken(inner.input(0)), spread})};
+  const Node& codes = inner.input(0).node();
+  const Tensor numbers = make(codes.op(), {taken(codes.input(0))}, codes.attrs());
+  return {make(Op::multiply, {numbers, spread})};
 }
 
 Replacement movement(const Node& node) {
