@@ -42,15 +42,6 @@ const BlockFormat* decoded_format(const Tensor& t) {
 struct Weight {
   const BlockFormat* format;
   Tensor bytes, scales;
-
-  Tensor numbers(const Tensor& from_bytes, const Tensor& row_scales) const {
-    const Tensor all = decoded(from_bytes, *format);
-    if (!row_scales.defined()) return all;
-    return make(
-        Op::multiply,
-        {all, make(Op::broadcast, {row_scales},
-                   {{Attr::shape, Ints{all.shape()[0], all.shape()[1]}}, {Attr::axes, Ints{0}}})});
-  }
 };
 
 std::optional<Weight> weight_of(const Tensor& t) {
@@ -265,7 +256,7 @@ class Lowering {
     const bool has_row_scales = weight.scales.defined();
     CustomDefinition definition;
     definition.name = has_row_scales ? "row_scaled_product" : "integer_product";
-    definition.fallback = [weight, rows, columns](std::span<const Tensor> all) {
+    definition.fallback = [f, rows, columns](std::span<const Tensor> all) {
       const Tensor &codes = all[0], &scales = all[1];
       const Shape& shape = codes.shape();  // [blocks of K, rows and more, block]
       const Tensor spread =
@@ -277,7 +268,7 @@ class Lowering {
       const Tensor x = make(
           Op::slice, {reshape(ordered, {shape[1], depth})},
           {{Attr::start, Ints{0, 0}}, {Attr::stop, Ints{rows, depth}}, {Attr::step, Ints{1, 1}}});
-      return std::vector{product(x, transposed(plain_weight(weight, all.subspan(3), columns)))};
+      return std::vector{product(x, transposed(plain_weight(*f, all.subspan(3), columns)))};
     };
     std::vector<Tensor> operands = {x[0], x[1], x[2], panels};
     if (has_row_scales) {
@@ -300,9 +291,8 @@ class Lowering {
     const BlockFormat* f = weight.format;
     CustomDefinition definition;
     definition.name = "decoded_product";
-    definition.fallback = [weight, columns](std::span<const Tensor> all) {
-      return std::vector{
-          product(all[0], transposed(plain_weight(weight, all.subspan(1), columns)))};
+    definition.fallback = [f, columns](std::span<const Tensor> all) {
+      return std::vector{product(all[0], transposed(plain_weight(*f, all.subspan(1), columns)))};
     };
     definition.kernel = product_kernel([f](const CustomTypes&, int64_t block_rows) {
       return tile::decoded_product_kernel(*f, block_rows);
@@ -312,9 +302,12 @@ class Lowering {
     return custom_node(std::move(definition), std::move(operands));
   }
   // The numbers of a weight in panels, the first of `operands`; scales of rows are the last.
-  static Tensor plain_weight(const Weight& weight, std::span<const Tensor> operands, int64_t rows) {
-    return weight.numbers(from_block_panels(operands[0], *weight.format, rows),
-                          weight.scales.defined() ? operands.back() : Tensor());
+  static Tensor plain_weight(const BlockFormat& f, std::span<const Tensor> operands, int64_t rows) {
+    const Tensor all = decoded(from_block_panels(operands[0], f, rows), f);
+    if (f.scale_type != ScaleType::none) return all;
+    const Ints shape = {all.shape()[0], all.shape()[1]};
+    return make(Op::multiply, {all, make(Op::broadcast, {operands.back()},
+                                         {{Attr::shape, shape}, {Attr::axes, Ints{0}}})});
   }
 
   TensorMap<Tensor> panels_;
