@@ -136,7 +136,7 @@ class Panel {
     return first_bit(field, inner) % 8;
   }
   // Codes, or levels of a codebook, from 0 of elements inner to inner + count of the unit, as words
-  // of four: u32[count / 4, 64].
+  // of four: u32[count / 4, columns].
   Tile codes(int64_t inner, int64_t count, int shifted = 0) const {
     Tile result = code_bits(f.codes.low, inner, count, shifted);
     if (f.codes.high.width)
@@ -145,14 +145,14 @@ class Panel {
     if (f.codes.is_signed) return result ^ 0x80808080u;
     return f.codebook.empty() ? result : lookup(result, levels_from_zero(f));
   }
-  // The same as numbers, f32[count, 64].
+  // The same as numbers, f32[count, columns].
   Tile levels(int64_t inner, int64_t count) const {
-    const Tile words = expand_dims(codes(inner, count), 1);  // [count / 4, 1, 64]
+    const Tile words = expand_dims(codes(inner, count), 1);  // [count / 4, 1, columns]
     const Tile shift = reshape(k.arange(kQuad, DType::i32) * 8, {1, kQuad, 1});
     const Tile each = (words >> cast(shift, DType::u32)) & 255u;
     return cast(cast(reshape(each, {count, columns}), DType::i32) + smallest_level(f), DType::f32);
   }
-  // f32[64], for codes that stand so many bits up.
+  // f32[columns], for codes that stand so many bits up.
   Tile scale(int64_t group, int shifted = 0) const {
     Tile scale;
     if (f.scale_type == ScaleType::none) {
@@ -329,7 +329,7 @@ bool has_product_kernel(const BlockFormat& f) {
 
 namespace {
 
-// A program makes `rows` x 64 of the result, unit after unit of K.
+// A program makes `rows` rows of a panel's columns of the result, unit after unit of K.
 class Product {
  public:
   Product(Builder& builder, const BlockFormat& format, int64_t block_rows)

@@ -1,10 +1,13 @@
 // Products with quantized weights as tile kernels, made from the declaration of their block format
 // (core/block_format.h): no kernel names a format.
 //
-// Weights lie in panels of 64 rows of the weight, the columns of the product: block after block of
-// K, and in a block its parts with the 64 rows side by side, so that a kernel walks memory from one
-// end to the other and a load is a pack of columns. Four codes that stand in four bytes are a part,
-// as is each f16 and each other byte. So a panel has the bytes of its blocks, in another order.
+// Weights lie in panels of rows of the weight, the columns of the product: block after block of K,
+// and in a block its parts with the rows side by side, so that a kernel walks memory from one end
+// to the other and a load is a pack of columns. Four codes that stand in four bytes are a part, as
+// are each f16, four bytes of small scales and each other byte; scales come first, then words of
+// codes in the order of use. So a panel has the bytes of its blocks, in another order. Blocks of 32
+// lie in panels of 64 rows, longer ones, of which a product takes one at a time, in panels of 16:
+// one pack.
 //
 // The integer product of rows of x in blocks of 32 signed bytes (q8_0) is a unit with bits of its
 // own. In increasing k, for each block of 32:
@@ -32,7 +35,7 @@
 
 namespace cairn::tile {
 
-// Rows of a panel: a divisor of the most that there are.
+// Rows of a panel, which divide the most that one has.
 inline constexpr int64_t kMostPanelRows = 64;
 int64_t panel_rows(const BlockFormat& format);
 inline constexpr int64_t kActivationBlock = 32;
