@@ -75,12 +75,13 @@ std::vector<int> code_words(const BlockFormat& f) {
   };
   std::vector<Word> words;
   for (const BitField* field : {&f.codes.low, &f.codes.high}) {
-    const int begin = static_cast<int>(words.size()), bits = field->count() * field->width;
+    const size_t begin = words.size();
+    const int bits = field->count() * field->width;
     for (int bit = 0; bit < bits; bit += 8 * int{kQuad})
       words.push_back({is_byte_by_byte(*field) ? field->count() : -1, (field->bit + bit) / 8});
     for (int e = 0; e < field->count() && bits; ++e) {
       const int word = (first_bit(*field, e) - field->bit) / (8 * int{kQuad});
-      int& first = words[static_cast<size_t>(begin + word)].first_element;
+      int& first = words[begin + static_cast<size_t>(word)].first_element;
       first = std::min(first, e);
     }
   }
