@@ -52,7 +52,9 @@ TEST(ModelMemory, PackingAndTheCacheCount) {
                                 {.tokens = 60}));
   EXPECT_LT(model_memory(kFolder, {.quantize = "q8_0", .packs = false}).value().weights,
             plain.weights);
-  const LanguageModel rows = load_language_model(kFolder, {.quantize = "int8"}).value();
+  Runtime runtime({.device = "ref", .threads = 1});
+  const LanguageModel rows =
+      load_language_model(kFolder, {.runtime = &runtime, .quantize = "int8"}).value();
   EXPECT_EQ(model_memory(kFolder, {.quantize = "int8", .packs = false}).value().weights,
             weight_bytes(*rows.transformer).all);
 }

@@ -174,6 +174,19 @@ void Builder::add_elementwise() {
     c.dtypes = {DType::f32};
     c.orders = 0;
   }
+  Case& rows = add(
+      "dequantize_rows", "codes count from -128",
+      {{wholes({3, 64}, 0, 255), DType::u8}, {reals({3}, 0.1, 1), DType::f32}},
+      [](Tensors x) { return dequantize_rows(x[0], x[1]); },
+      [](const Arrays& in) {
+        Array out({3, 64});
+        for_each_index(out.shape, [&](const Ints& i) {
+          out[out.at(i)] = (in[0][in[0].at(i)] - 128) * in[1][i[0]];
+        });
+        return Arrays{out};
+      });
+  rows.dtypes = {DType::f32};
+  rows.orders = 0;
 }
 
 void Builder::add_movement() {
