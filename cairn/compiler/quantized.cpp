@@ -1,5 +1,7 @@
 #include "cairn/compiler/quantized.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 #include <optional>
@@ -137,11 +139,14 @@ int64_t padded_rows(int64_t rows) {
   return (rows + block - 1) / block * block;
 }
 
-// `make` takes the rows of a block of the result.
+// The kernel of an operation with weights of a format; `make` takes the rows of a block of the
+// result.
 std::shared_ptr<const CustomKernel> product_kernel(
+    const std::string& operation, const BlockFormat& format,
     const std::function<tile::Kernel(const CustomTypes&, int64_t)>& make) {
   const auto rows = [](const CustomTypes& types) { return types.outputs[0].shape[0]; };
   auto kernel = std::make_shared<CustomKernel>();
+  kernel->name = fmt::format("{} {}", operation, format.name);
   kernel->make = [make, rows](const CustomTypes& types) {
     return make(types, block_rows(rows(types)));
   };
@@ -201,6 +206,7 @@ class Lowering {
       return tile::quantize_rows_kernel(*f, has_many(types));
     };
     kernel->key = [has_many](const CustomTypes& types) { return Ints{has_many(types)}; };
+    kernel->name = fmt::format("{} {}", definition.name, format->name);
     kernel->scalars = [](const CustomTypes& types) {
       const Shape& shape = types.inputs[0].shape;
       const Shape& codes = types.outputs[0].shape;
@@ -273,15 +279,17 @@ class Lowering {
     std::vector<Tensor> operands = {x[0], x[1], x[2], panels};
     if (has_row_scales) {
       operands.push_back(weight.scales);
-      definition.kernel = product_kernel([](const CustomTypes& types, int64_t block_rows) {
-        return tile::row_scaled_product_kernel(types.inputs[0].shape[2],
-                                               row_scaled_rows(block_rows));
-      });
+      definition.kernel =
+          product_kernel(definition.name, *f, [](const CustomTypes& types, int64_t block_rows) {
+            return tile::row_scaled_product_kernel(types.inputs[0].shape[2],
+                                                   row_scaled_rows(block_rows));
+          });
     } else {
       operands.insert(operands.end(), 2, panels);
-      definition.kernel = product_kernel([f](const CustomTypes&, int64_t block_rows) {
-        return tile::integer_product_kernel(*f, block_rows);
-      });
+      definition.kernel =
+          product_kernel(definition.name, *f, [f](const CustomTypes&, int64_t block_rows) {
+            return tile::integer_product_kernel(*f, block_rows);
+          });
     }
     return custom_node(std::move(definition), std::move(operands));
   }
@@ -294,9 +302,10 @@ class Lowering {
     definition.fallback = [f, columns](std::span<const Tensor> all) {
       return std::vector{product(all[0], transposed(plain_weight(*f, all.subspan(1), columns)))};
     };
-    definition.kernel = product_kernel([f](const CustomTypes&, int64_t block_rows) {
-      return tile::decoded_product_kernel(*f, block_rows);
-    });
+    definition.kernel =
+        product_kernel(definition.name, *f, [f](const CustomTypes&, int64_t block_rows) {
+          return tile::decoded_product_kernel(*f, block_rows);
+        });
     std::vector<Tensor> operands = {x, panels, panels, panels};
     if (weight.scales.defined()) operands.push_back(weight.scales);
     return custom_node(std::move(definition), std::move(operands));

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "cairn/graph/tensor.h"
@@ -24,6 +25,9 @@ struct CustomKernel {
   // What `make` reads of the types beside dtypes; without it nothing, and one kernel serves all
   // sizes. Equal keys, equal kernels.
   std::function<Ints(const CustomTypes&)> key = nullptr;
+  // Kernels of one name are equal where keys and dtypes are, whatever node they are of, and are
+  // made once. Empty: of this node alone.
+  std::string name = {};
 };
 
 }  // namespace cairn
