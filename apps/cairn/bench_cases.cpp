@@ -87,8 +87,7 @@ BenchGraph row_scaled_graph(DType t, const Shape& s) {
                         {t, {s[0], s[1]}}, {DType::u8, {s[2], s[1]}}, {DType::f32, {s[2]}}})),
           .has_weights = true};
 }
-constexpr char kQ4_0[] = "q4_0", kQ8_0[] = "q8_0", kQ2K[] = "q2_k", kQ4K[] = "q4_k",
-               kQ6K[] = "q6_k";
+constexpr char kQ40[] = "q4_0", kQ80[] = "q8_0", kQ2K[] = "q2_k", kQ4K[] = "q4_k", kQ6K[] = "q6_k";
 BenchGraph matmul_bias_gelu_graph(DType t, const Shape& s) {
   return traced([](Tensors x) { return std::vector{gelu(matmul(x[0], x[1]) + x[2])}; },
                 {{t, {s[0], s[1]}}, {t, {s[1], s[2]}}, {t, {s[2]}}});
@@ -198,9 +197,9 @@ constexpr BenchOp kOps[] = {
     {"matmul_nt", Family::product, matmul_nt_graph, product_flops},
     {"matmul_tn", Family::product, matmul_tn_graph, product_flops},
     {"linear", Family::product, linear_graph, product_flops},
-    {"linear_q4_0", Family::product, quantized_graph<kQ4_0>, product_flops, nullptr, kQ4_0},
-    {"linear_q8_0", Family::product, quantized_graph<kQ8_0>, product_flops, nullptr, kQ8_0},
-    {"linear_int8", Family::product, row_scaled_graph, product_flops, nullptr, kRowFormat.data()},
+    {"linear_q4_0", Family::product, quantized_graph<kQ40>, product_flops, nullptr, kQ40},
+    {"linear_q8_0", Family::product, quantized_graph<kQ80>, product_flops, nullptr, kQ80},
+    {"linear_int8", Family::product, row_scaled_graph, product_flops, nullptr, kRowFormat},
     {"linear_q2_k", Family::product, quantized_graph<kQ2K>, product_flops, nullptr, kQ2K},
     {"linear_q4_k", Family::product, quantized_graph<kQ4K>, product_flops, nullptr, kQ4K},
     {"linear_q6_k", Family::product, quantized_graph<kQ6K>, product_flops, nullptr, kQ6K},
@@ -338,7 +337,7 @@ std::vector<std::string> bench_op_names() {
 
 Work work_of(const BenchCase& work, const Graph& graph) {
   Work result;
-  result.dtype = work.op->format ? DType::i8 : work.dtype;
+  result.dtype = work.op->format.empty() ? work.dtype : DType::i8;
   const Cost cost = cost_of(graph);
   result.flops = work.op->flops ? work.op->flops(work.sizes) : cost.flops + cost.transcendentals;
   for (const Tensor& input : graph.inputs) result.read += static_cast<double>(input.type().bytes());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "apps/cairn/roofline.h"
@@ -31,7 +32,7 @@ struct BenchOp {
   // A loop as a beginner writes it, in place of a graph: C's first rows = A x B, [m, k] x [k, n].
   void (*loop)(const float* a, const float* b, float* c, int64_t m, int64_t k, int64_t n) = nullptr;
   // Of an input of bytes the block format; its products are of bytes.
-  const char* format = nullptr;
+  std::string_view format = {};
 };
 
 struct BenchCase {
