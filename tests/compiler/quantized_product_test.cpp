@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "cairn/base/philox.h"
 #include "cairn/compiler/block_panels.h"
 #include "cairn/compiler/hoist.h"
 #include "cairn/ops/elementwise.h"
@@ -16,22 +15,14 @@
 #include "cairn/runtime/runtime.h"
 #include "cairn/tile/quantized.h"
 #include "cairn/transforms/quantize.h"
+#include "tests/support/random_values.h"
 #include "tests/support/same_values.h"
 
 namespace cairn {
 namespace {
 
+using test::random_numbers;
 using test::same_values;
-
-HostArray random_numbers(const Shape& shape, uint64_t seed) {
-  HostArray bits(DType::u32, shape);
-  philox_fill(fold_in(PhiloxKey{}, seed), 0, bits.mutable_span<uint32_t>());
-  HostArray values(DType::f32, shape);
-  const auto from = bits.span<uint32_t>();
-  auto to = values.mutable_span<float>();
-  for (size_t i = 0; i < from.size(); ++i) to[i] = static_cast<float>(from[i] >> 8) * 0x1p-23f - 1;
-  return values;
-}
 
 // Rows in that format, [rows, bytes of a row].
 HostArray encoded(const BlockFormat& f, const HostArray& values) {

@@ -7,7 +7,6 @@
 #include <cmath>
 #include <vector>
 
-#include "cairn/base/philox.h"
 #include "cairn/compiler/block_panels.h"
 #include "cairn/ops/linear.h"
 #include "cairn/ops/movement.h"
@@ -16,25 +15,16 @@
 #include "cairn/tile/quantized.h"
 #include "cairn/transforms/quantize.h"
 #include "tests/compiler/run_kernel.h"
+#include "tests/support/random_values.h"
 #include "tests/support/same_values.h"
 
 namespace cairn {
 namespace {
 
+using test::random_bits;
+using test::random_numbers;
 using test::same_values;
 
-HostArray random_bits(const Shape& shape, uint64_t seed) {
-  HostArray bits(DType::u32, shape);
-  philox_fill(fold_in(PhiloxKey{}, seed), 0, bits.mutable_span<uint32_t>());
-  return bits;
-}
-HostArray random_numbers(const Shape& shape, uint64_t seed) {
-  const HostArray bits = random_bits(shape, seed);
-  HostArray values(DType::f32, shape);
-  std::ranges::transform(bits.span<uint32_t>(), values.mutable_span<float>().begin(),
-                         [](uint32_t b) { return static_cast<float>(b >> 8) * 0x1p-23f - 1; });
-  return values;
-}
 HostArray random_codes(const Shape& shape, uint64_t seed) {
   const HostArray bits = random_bits(shape, seed);
   HostArray bytes(DType::u8, shape);
