@@ -264,6 +264,9 @@ def long_only(totals, options):
                             ("CAIRN_FUSE", "0"), ("CAIRN_TILES", "odd")):
         print(f"== with {variable}={value}", flush=True)
         run_programs(totals, "release", options, {variable: value}, kinds=("program",))
+    print("== without LLVM (build/no-llvm)", flush=True)
+    if build_all(totals, "no-llvm"):
+        run_programs(totals, "no-llvm", options, kinds=("program",))
     for sanitizer in SANITIZERS:
         sanitized(totals, sanitizer, options)
     print("== with libFuzzer (build/fuzz)", flush=True)

@@ -4,12 +4,8 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <array>
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
 #include <map>
 #include <utility>
 
@@ -17,6 +13,7 @@
 #include "cairn/compiler/kernel_compiler.h"
 #include "cairn/tile/kernels.h"
 #include "tests/compiler_gpu/gpu_kernels.h"
+#include "tests/support/assemble.h"
 #include "tests/support/message_of.h"
 
 namespace cairn {
@@ -363,44 +360,12 @@ TEST(Gpu, WhatHasNoLoweringIsAnError) {
 
 // --- ptxas --------------------------------------------------------------------------------------
 
-// Standard output and error of a command.
-std::string output_of(const std::string& command, int& status) {
-  std::string text;
-  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
-  std::array<char, 4096> bytes;
-  while (const size_t n = fread(bytes.data(), 1, bytes.size(), pipe)) text.append(bytes.data(), n);
-  status = pclose(pipe);
-  return text;
-}
-
-bool has_ptxas() {
-  int status = 0;
-  output_of("ptxas --version", status);
-  return status == 0;
-}
-
-// What ptxas says of a text, which it must take.
-std::string assembled(const std::string& text, GpuTarget target) {
-  const std::filesystem::path folder =
-      std::filesystem::temp_directory_path() / fmt::format("cairn_ptx_{}", getpid());
-  std::filesystem::create_directory(folder);
-  const std::string file = (folder / "kernel.ptx").string();
-  std::ofstream(file) << text;
-  int status = 0;
-  std::string report =
-      output_of(fmt::format("ptxas -v -arch={} {} -o {}.cubin", name(target), file, file), status);
-  EXPECT_EQ(status, 0) << report;
-  std::filesystem::remove_all(folder);
-  return report;
-}
-
 TEST(Gpu, AssemblesWithoutSpills) {
-  if (!has_ptxas()) GTEST_SKIP() << "no ptxas on PATH";
+  if (!can_assemble(GpuTarget::sm_90)) GTEST_SKIP() << "no ptxas on PATH";
   for (const Named& named : kernels())
     for (const GpuTarget target : kNvidia) {
       SCOPED_TRACE(fmt::format("{} for {}", named.name, name(target)));
-      EXPECT_THAT(assembled(compiled(named, target).text, target),
-                  HasSubstr("0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads"));
+      EXPECT_THAT(assembled(compiled(named, target).text, target), HasSubstr(kNoSpills));
     }
 }
 
@@ -425,7 +390,7 @@ constexpr RegisterBound kRegisters[] = {
 };
 
 TEST(Gpu, RegistersHaveBounds) {
-  const bool with_ptxas = has_ptxas();
+  const bool with_ptxas = can_assemble(GpuTarget::sm_90);
   for (const RegisterBound& bound : kRegisters) {
     SCOPED_TRACE(fmt::format("{} {}", bound.name, name(bound.dtype)));
     const Kernel kernel = named(bound.name, bound.dtype).kernel;
@@ -443,22 +408,11 @@ TEST(Gpu, RegistersHaveBounds) {
 }
 
 TEST(Gpu, AssemblesForAmd) {
-  int status = 0;
-  output_of("llvm-mc-19 --version", status);
-  if (status != 0) GTEST_SKIP() << "no llvm-mc-19 on PATH";
-  const std::filesystem::path file =
-      std::filesystem::temp_directory_path() / fmt::format("cairn_amd_{}.s", getpid());
+  if (!can_assemble(GpuTarget::gfx942)) GTEST_SKIP() << "no llvm-mc-19 on PATH";
   for (const Named& named : kernels()) {
     SCOPED_TRACE(named.name);
-    std::ofstream(file) << compiled(named, GpuTarget::gfx942).text;
-    const std::string report = output_of(
-        fmt::format("llvm-mc-19 -triple=amdgcn-amd-amdhsa -mcpu=gfx942 -filetype=obj {} -o {}.o",
-                    file.string(), file.string()),
-        status);
-    EXPECT_EQ(status, 0) << report;
+    assembled(compiled(named, GpuTarget::gfx942).text, GpuTarget::gfx942);
   }
-  std::filesystem::remove(file);
-  std::filesystem::remove(file.string() + ".o");
 }
 
 }  // namespace

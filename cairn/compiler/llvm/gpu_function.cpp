@@ -25,6 +25,8 @@ namespace {
 constexpr int64_t kElementsPerThread = 16;
 constexpr int64_t kMaxElementsPerThread = 32;
 constexpr int64_t kSumWordsPerThread = 64;
+// Beside small sums stand addresses: a bound of 32 registers made ptxas spill.
+constexpr int64_t kMinProductRegisters = 128;
 constexpr int64_t kMinThreads = 128;
 constexpr int64_t kMaxThreads = 1024;
 
@@ -121,7 +123,7 @@ void GpuFunction::make_function() {
     const auto words = std::max<int64_t>(1, static_cast<int64_t>(size_of(z.dtype)) / 4);
     registers += 3 * shares(z.shape.elements() * words, threads_);
   }
-  if (registers > 0) registers += 32;
+  if (registers > 0) registers = std::max(registers + 32, kMinProductRegisters);
   function_ = device_.make_kernel(kernel_.name, types, threads_, registers);
   b_.SetInsertPoint(block("entry"));
   for (unsigned i = 0; i < types.size(); ++i) {
@@ -141,15 +143,20 @@ void GpuFunction::make_function() {
   thread_ = device_.thread();
 }
 
+// A launch has fewer than 2^31 blocks, so the sizes of its grid are 32-bit numbers: divisions of 64
+// bits are a hundred instructions (and LLVM 19's AMDGPU backend crashes on some of uniform values).
 void GpuFunction::place_program() {
-  Value* program = b_.CreateZExt(device_.program(), b_.getInt64Ty());
+  Value* program = device_.program();
   program_.assign(tile::kMaxGridRank, b_.getInt64(0));
-  for (size_t axis = kernel_.grid.yields.size(); axis-- > 1;) {
-    Value* size = scalar(kernel_.grid.yields[axis]);
-    program_[axis] = b_.CreateURem(program, size);
-    program = b_.CreateUDiv(program, size);
+  for (size_t axis = kernel_.grid.yields.size(); axis-- > 0;) {
+    Value* coordinate = program;
+    if (axis > 0) {
+      Value* size = b_.CreateTrunc(scalar(kernel_.grid.yields[axis]), b_.getInt32Ty());
+      coordinate = b_.CreateURem(program, size);
+      program = b_.CreateUDiv(program, size);
+    }
+    program_[axis] = b_.CreateZExt(coordinate, b_.getInt64Ty());
   }
-  program_[0] = program;
 }
 
 void GpuFunction::emit_block(const Block& code) {

@@ -36,6 +36,7 @@
 #include <llvm/Transforms/Scalar/LICM.h>
 #include <llvm/Transforms/Scalar/LoopPassManager.h>
 #include <llvm/Transforms/Scalar/SROA.h>
+#include <llvm/Transforms/Scalar/Scalarizer.h>
 #include <llvm/Transforms/Scalar/SimplifyCFG.h>
 
 #include <algorithm>
@@ -151,6 +152,9 @@ void optimize(llvm::Module& module, llvm::TargetMachine& machine) {
   llvm::FunctionPassManager passes;
   passes.addPass(llvm::SROAPass(llvm::SROAOptions::ModifyCFG));
   passes.addPass(llvm::EarlyCSEPass(true));
+  // A lane's conditions in vectors that several blocks use crash LLVM 19's AMDGPU backend (its pass
+  // si-fix-sgpr-copies, as in llvm/llvm-project#149181); as numbers they do not.
+  if (machine.getTargetTriple().isAMDGPU()) passes.addPass(llvm::ScalarizerPass());
   if (!is_cpu) passes.addPass(llvm::InstCombinePass());
   passes.addPass(llvm::SimplifyCFGPass());
   llvm::LoopPassManager hoist;
