@@ -12,7 +12,7 @@
 #include "cairn/base/names.h"
 #include "cairn/compiler/kernel_compiler.h"
 #include "cairn/plot/terminal.h"
-#include "cairn/tile/expand_math.h"
+#include "cairn/tile/passes.h"
 #include "cairn/tile/print.h"
 
 namespace cairn::app {
@@ -65,6 +65,7 @@ struct ShowOptions {
   KernelOptions kernel;
   std::string stage = "tile";
   std::optional<std::string> arch;
+  std::optional<std::string> pass;
 };
 
 struct Stage {
@@ -91,12 +92,22 @@ const Stage& check_stage(const ShowOptions& options) {
     if (stage.name != options.stage) continue;
     // The tile language is the same for every processor.
     const std::vector<std::string>& archs = stage.archs.empty() ? kArchs : stage.archs;
+    if (options.pass && stage.name != "tile")
+      throw UsageError(
+          fmt::format("--pass shows a kernel of --stage tile, not of --stage {}", stage.name));
     if (!options.arch || contains(archs, *options.arch)) return stage;
     throw UsageError(fmt::format("--stage {} is not for --arch '{}'; {}", stage.name, *options.arch,
                                  suggest(*options.arch, archs)));
   }
   throw UsageError(
       fmt::format("--stage '{}' is not known; {}", options.stage, suggest(options.stage, known)));
+}
+
+const std::string& check_pass(const std::string& asked) {
+  std::vector<std::string> known;
+  for (const tile::Pass& pass : tile::passes()) known.emplace_back(pass.name);
+  if (contains(known, asked)) return asked;
+  throw UsageError(fmt::format("--pass '{}' is not known; {}", asked, suggest(asked, known)));
 }
 
 GpuTarget gpu_target(const std::string& arch) {
@@ -114,8 +125,10 @@ std::string arch_of(const ShowOptions& options, const Stage& stage) {
 
 // Of a GPU's code with what its launch needs.
 GpuKernel shown(const ShowOptions& options, const Stage& stage, const ChosenKernel& chosen) {
-  if (stage.archs.empty()) return {to_text(chosen.kernel)};
-  const tile::Kernel kernel = prepared(chosen.kernel);
+  if (stage.archs.empty())
+    return {to_text(options.pass ? tile::run_passes(chosen.kernel, check_pass(*options.pass))
+                                 : chosen.kernel)};
+  const tile::Kernel kernel = tile::run_passes(chosen.kernel);
   if (stage.archs != kCpus) return compile_gpu_kernel(kernel, gpu_target(arch_of(options, stage)));
   return {kernel_text(kernel, choose_arch(options.arch),
                       stage.name == "llvm" ? KernelStage::llvm : KernelStage::assembly)};
@@ -179,8 +192,6 @@ CpuTarget choose_arch(const std::optional<std::string>& arch) {
   return *arch == "avx2" ? CpuTarget::avx2 : CpuTarget::avx512;
 }
 
-tile::Kernel prepared(const tile::Kernel& kernel) { return tile::expand_math(kernel); }
-
 void add_kernel(const Command& program) {
   const Command group = program.group(
       "kernel", "Look at kernels of the tile language, from text to machine code.", kGraphs);
@@ -196,6 +207,8 @@ void add_kernel(const Command& program) {
   showing.option(
       "--arch", "NAME", options->arch,
       "avx2 or avx512 (default: this processor); sm_80 or sm_90 of ptx, gfx942 of amdgcn");
+  showing.option("--pass", "NAME", options->pass,
+                 "the tile language as it is after this pass: drop_unused or expand_math");
   showing.example("cairn kernel show softmax --dtype bf16");
   showing.run([options](Session& session) { return show(*options, session); });
 

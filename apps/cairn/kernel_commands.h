@@ -40,7 +40,4 @@ std::string shape_text(const Shape& shape);  // "4096x4096", as --shape takes it
 // The processor to compile for: that of --arch, or this one (at least avx2).
 CpuTarget choose_arch(const std::optional<std::string>& arch);
 
-// What the compiler is given: with its functions written out.
-tile::Kernel prepared(const tile::Kernel& kernel);
-
 }  // namespace cairn::app

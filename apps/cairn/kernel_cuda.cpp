@@ -8,6 +8,7 @@
 #include "apps/cairn/median.h"
 #include "cairn/base/error.h"
 #include "cairn/plot/terminal.h"
+#include "cairn/tile/passes.h"
 
 namespace cairn::app {
 
@@ -32,7 +33,8 @@ CudaRun::CudaRun(const CudaDevice& device, const ChosenKernel& chosen, const til
   }
   const auto grid = tile::grid_of(kernel, call.scalars());
   programs_ = grid[0] * grid[1] * grid[2];
-  kernel_.emplace(device, compile_gpu_kernel(prepared(kernel), device.target()), kernel.name);
+  kernel_.emplace(device, compile_gpu_kernel(tile::run_passes(kernel), device.target()),
+                  kernel.name);
 }
 
 double CudaRun::run() {

@@ -12,6 +12,7 @@
 #include "cairn/plot/terminal.h"
 #include "cairn/tile/access.h"
 #include "cairn/tile/math.h"
+#include "cairn/tile/passes.h"
 #include "cairn/tile/print.h"
 
 namespace cairn::app {
@@ -98,7 +99,7 @@ Explained explain(const ChosenKernel& chosen, CpuTarget target) {
   const tile::Kernel& kernel = chosen.kernel;
   Explained result{chosen, target, tile::memory_accesses(kernel), work_of(kernel), 0, {}, {},
                    0,      {}};
-  const tile::Kernel ready = prepared(kernel);
+  const tile::Kernel ready = tile::run_passes(kernel);
   result.prepared_instructions = total_instructions(work_of(ready));
   try {
     result.assembly = count_assembly(kernel_text(ready, target, KernelStage::assembly));

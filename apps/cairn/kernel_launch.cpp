@@ -12,6 +12,7 @@
 #include "cairn/runtime/cpu/cpu_backend.h"
 #include "cairn/runtime/cpu/tuning.h"
 #include "cairn/tile/evaluate.h"
+#include "cairn/tile/passes.h"
 #include "cairn/tile/print.h"
 
 namespace cairn::app {
@@ -84,7 +85,8 @@ Launch compiled_launch(const ChosenKernel& chosen, const tile::KernelCall& call,
   version.streams = streams(chosen, call);
   CompiledKernel code;
   try {
-    code = link_kernel(compile_kernel(prepared(kernel), choose_arch({}), version), kernel.name);
+    code = link_kernel(compile_kernel(tile::run_passes(kernel), choose_arch({}), version),
+                       kernel.name);
   } catch (const Error& error) {
     throw_error(fmt::format("{}; `--device interpreter` runs every kernel, slowly", error.what()));
   }

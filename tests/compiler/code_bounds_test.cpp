@@ -6,8 +6,8 @@
 
 #include "cairn/compiler/assembly_count.h"
 #include "cairn/compiler/kernel_compiler.h"
-#include "cairn/tile/expand_math.h"
 #include "cairn/tile/kernels.h"
+#include "cairn/tile/passes.h"
 
 namespace cairn {
 namespace {
@@ -89,7 +89,7 @@ TEST(CodeBounds, NamedKernels) {
   for (const tile::NamedKernel& kernel : tile::named_kernels())
     for (const DType dtype : {DType::f32, DType::bf16})
       for (const CpuTarget target : {CpuTarget::avx2, CpuTarget::avx512}) {
-        const tile::Kernel expanded = tile::expand_math(kernel.make(dtype, kernel.shape));
+        const tile::Kernel expanded = tile::run_passes(kernel.make(dtype, kernel.shape));
         const AssemblyCount count =
             count_assembly(kernel_text(expanded, target, KernelStage::assembly));
         const std::string row =

@@ -13,8 +13,8 @@
 
 #include "cairn/base/error.h"
 #include "cairn/compiler/kernel_compiler.h"
-#include "cairn/tile/expand_math.h"
 #include "cairn/tile/parse.h"
+#include "cairn/tile/passes.h"
 #include "cairn/tile/print.h"
 #include "cairn/tile/verify.h"
 #include "tests/compiler/run_kernel.h"

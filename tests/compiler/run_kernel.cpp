@@ -21,8 +21,8 @@
 #include "cairn/compiler/kernel_compiler.h"
 #include "cairn/core/dispatch.h"
 #include "cairn/tile/evaluate.h"
-#include "cairn/tile/expand_math.h"
 #include "cairn/tile/interpreter.h"
+#include "cairn/tile/passes.h"
 #include "cairn/tile/rewrite.h"
 #include "cairn/tile/verify.h"
 #include "tests/support/same_values.h"
@@ -220,7 +220,7 @@ std::optional<std::string> find_difference(const Kernel& kernel,
 std::optional<std::string> find_difference(const Kernel& kernel,
                                            std::span<const RandomArgument> arguments, uint64_t seed,
                                            const Compile& compile) {
-  const Kernel expanded = tile::expand_math(kernel);
+  const Kernel expanded = tile::run_passes(kernel);
   tile::verify(expanded);
   Launch want(expanded, arguments, seed);
   tile::interpret(expanded, want.arguments);

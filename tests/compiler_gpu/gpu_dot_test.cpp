@@ -45,7 +45,7 @@ bool has_matrix_instructions(DType dtype) { return dtype == DType::f16 || dtype 
 
 void expect_right(const char* name, DType dtype, const Shape& shape) {
   const tile::NamedKernel& named = tile::named_kernel(name);
-  const Kernel kernel = tile::expand_math(named.make(dtype, shape));
+  const Kernel kernel = tile::run_passes(named.make(dtype, shape));
   for (const uint64_t seed : {2, 3})
     for (const GpuTarget target : kTargets) {
       SCOPED_TRACE(fmt::format("{} of {} {} for {}, seed {}", name, cairn::name(dtype),

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "cairn/tile/builder.h"
-#include "cairn/tile/expand_math.h"
+#include "cairn/tile/passes.h"
 
 namespace cairn::test {
 
@@ -26,7 +26,7 @@ inline Kernel vector_add(int64_t divisor, DType dtype = DType::f32, int64_t alig
 }
 
 inline Kernel gelu() {
-  return tile::expand_math(tile::build("gelu", [](Builder& k) {
+  return tile::run_passes(tile::build("gelu", [](Builder& k) {
     const Buffer x = k.input("x", DType::f32), out = k.output("out", DType::f32);
     const Tile n = k.size("n", 16);
     k.grid([&] { return std::vector<Tile>{tile::ceil_div(n, 1024)}; });
@@ -39,7 +39,7 @@ inline Kernel gelu() {
 
 // A program is a row of at most 1024 columns.
 inline Kernel softmax(int64_t divisor) {
-  return tile::expand_math(tile::build("softmax", [&](Builder& k) {
+  return tile::run_passes(tile::build("softmax", [&](Builder& k) {
     const Buffer x = k.input("x", DType::f32), out = k.output("out", DType::f32);
     const Tile rows = k.size("rows"), columns = k.size("columns", divisor);
     k.grid([&] { return std::vector<Tile>{rows}; });

@@ -39,7 +39,7 @@ struct Named {
 // A named kernel of the tile language's library, at its usual shape.
 Named named(const char* name, DType dtype) {
   const tile::NamedKernel& kernel = tile::named_kernel(name);
-  return {name, tile::expand_math(kernel.make(dtype, kernel.shape))};
+  return {name, tile::run_passes(kernel.make(dtype, kernel.shape))};
 }
 std::vector<Named> products() {
   std::vector<Named> result = {named("matmul", DType::f64)};
@@ -49,7 +49,7 @@ std::vector<Named> products() {
   for (const DType dtype : {DType::f32, DType::f16, DType::bf16})
     result.push_back(
         {"attention, wide",
-         tile::expand_math(tile::named_kernel("attention").make(dtype, {8, 512, 128}))});
+         tile::run_passes(tile::named_kernel("attention").make(dtype, {8, 512, 128}))});
   return result;
 }
 std::vector<Named> make_kernels() {
@@ -304,7 +304,7 @@ TEST(Gpu, SharedMemoryBeyond48KIsTheLaunchs) {
   const auto wide = [](GpuTarget target) {
     const tile::NamedKernel& kernel = tile::named_kernel("attention");
     return message_of([&] {
-      compile_gpu_kernel(tile::expand_math(kernel.make(DType::f32, {1, 64, 256})), target);
+      compile_gpu_kernel(tile::run_passes(kernel.make(DType::f32, {1, 64, 256})), target);
     });
   };
   EXPECT_THAT(wide(GpuTarget::gfx942), HasSubstr("bytes of shared memory, a block has 65536"));

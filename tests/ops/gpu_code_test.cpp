@@ -15,7 +15,7 @@
 #include "cairn/compiler/fuse.h"
 #include "cairn/compiler/group_kernel.h"
 #include "cairn/compiler/prepare.h"
-#include "cairn/tile/expand_math.h"
+#include "cairn/tile/passes.h"
 #include "cairn/tile/print.h"
 #include "cairn/transforms/vjp.h"
 #include "tests/ops/op_cases.h"
@@ -73,7 +73,7 @@ TEST(GpuCode, OfAllCases) {
     for (const GpuTarget target : targets) {
       GpuKernel compiled;
       try {
-        compiled = compile_gpu_kernel(tile::expand_math(kernel), target);
+        compiled = compile_gpu_kernel(tile::run_passes(kernel), target);
       } catch (const Error& e) {
         ++refusals[e.what()];
         continue;

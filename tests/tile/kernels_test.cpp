@@ -8,8 +8,8 @@
 #include <cmath>
 #include <set>
 
-#include "cairn/tile/expand_math.h"
 #include "cairn/tile/parse.h"
+#include "cairn/tile/passes.h"
 #include "cairn/tile/print.h"
 #include "cairn/tile/reduction_order.h"
 #include "cairn/tile/rows.h"
@@ -72,7 +72,7 @@ TEST_P(Named, HoldsWithItsFunctionsWrittenOut) {
   const NamedKernel& kernel = *GetParam();
   for (DType dtype : kernel.dtypes) {
     const Shape shape = odd_shapes(kernel)[1];
-    run_and_check(kernel, dtype, shape, 4, expand_math(kernel.make(dtype, shape)));
+    run_and_check(kernel, dtype, shape, 4, run_passes(kernel.make(dtype, shape)));
   }
 }
 

@@ -5,9 +5,8 @@
 #include <unistd.h>
 
 #include "cairn/base/error.h"
-#include "cairn/tile/expand_math.h"
+#include "cairn/tile/passes.h"
 #include "cairn/tile/print.h"
-#include "cairn/tile/verify.h"
 
 namespace cairn {
 namespace {
@@ -59,14 +58,8 @@ std::shared_ptr<const CompiledKernel> KernelCache::get(const tile::Kernel& kerne
   if (version.unroll > 1) text += fmt::format("unroll {}\n", version.unroll);
   if (version.streams) text += "streams\n";
   if (version.lines) add_lines(kernel.body, text);
-  return get(kernel.name, text, [&] {
-    const tile::Kernel expanded = tile::expand_math(kernel);
-#ifndef NDEBUG
-    tile::verify(kernel);
-    tile::verify(expanded);
-#endif
-    return compile_kernel(expanded, target_, version);
-  });
+  return get(kernel.name, text,
+             [&] { return compile_kernel(tile::run_passes(kernel), target_, version); });
 }
 
 std::shared_ptr<const CompiledKernel> KernelCache::get(const Program& program) {

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "cairn/runtime/cpu/cpu_launch.h"
-#include "cairn/tile/expand_math.h"
+#include "cairn/tile/passes.h"
 
 namespace cairn {
 namespace {
@@ -123,8 +123,8 @@ class Maker {
 
   void add_kernel(const Launch& launch, ProgramStep& step) {
     const CpuLaunch& code = code_of(launch);
-    step.kernel = tile::expand_math(
-        code.custom ? *code.custom : make_group_kernel(launch.group, code.form).kernel);
+    step.kernel = tile::run_passes(code.custom ? *code.custom
+                                               : make_group_kernel(launch.group, code.form).kernel);
     const size_t numbers =
         code.scalars.size() - (code.custom ? 0 : code.kernels->binding.constants.size());
     for (size_t i = 0; i < code.scalars.size(); ++i) {

@@ -6,7 +6,7 @@
 
 #include "cairn/base/error.h"
 #include "cairn/compiler/assembly_count.h"
-#include "cairn/tile/expand_math.h"
+#include "cairn/tile/passes.h"
 
 namespace cairn {
 namespace {
@@ -140,7 +140,7 @@ double seconds_of(const std::function<void()>& run) {
 
 int spills_of(const tile::Kernel& kernel, CpuTarget target, const KernelVersion& version) {
   return count_assembly(
-             kernel_text(tile::expand_math(kernel), target, KernelStage::assembly, version))
+             kernel_text(tile::run_passes(kernel), target, KernelStage::assembly, version))
       .vector_spills;
 }
 
