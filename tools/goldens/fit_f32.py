@@ -61,6 +61,44 @@ def fit(name, f, low, high, count, head=lambda x: 0, tail=lambda x: 1, variable=
     return known
 
 
+def fit_tail(name, f, high, limit, first, degree, points=1000):
+    """f(x) ~ limit D / (x D + N) from 0 to high, D = first + d1 x + ... of `degree`, N = limit first
+    + n1 x + ... of one less, relative to f and rounded as in fit(): d1, n1, d2, n2... Where x is
+    large the roundings of D cancel."""
+    angle = numpy.linspace(0, numpy.pi, points)
+    grid = [mpmath.mpf(float(high * v)) for v in ((1 - numpy.cos(angle)) / 2)**1.5]
+    value = [f(x) / limit for x in grid]
+    head = [1 - v * x for x, v in zip(grid, value)]
+    last = float(numpy.float32(limit * first))
+    columns = []
+    for i in range(1, degree + 1):
+        columns.append([x**i * h for x, h in zip(grid, head)])
+        columns.append([-v * x**i for x, v in zip(grid, value)])
+    columns.pop()
+    # D - f / limit (x D + N) = 0, over f / limit times the denominator of the fit before.
+    known, guess = [], [(1 + x)**(degree + 1) for x in grid]
+    while True:
+        for _ in range(8 if not known else 2):
+            scale = [1 / (v * q) for v, q in zip(value, guess)]
+            left = [-s * (first * h - last * v + sum(k * c[j] for k, c in zip(known, columns)))
+                    for j, (s, h, v) in enumerate(zip(scale, head, value))]
+            if len(known) == len(columns):
+                break
+            basis = numpy.array([[float(s * v) for s, v in zip(scale, c)]
+                                 for c in columns[len(known):]]).T
+            size = numpy.abs(basis).max(axis=0)
+            rest = minimax(basis / size, numpy.array([float(v) for v in left]), 100) / size
+            found = known + [mpmath.mpf(float(c)) for c in rest]
+            d, n = [first] + found[::2], [last] + found[1::2]
+            guess = [x * mpmath.polyval(d[::-1], x) + mpmath.polyval(n[::-1], x) for x in grid]
+        if len(known) == len(columns):
+            break
+        known.append(mpmath.mpf(float(numpy.float32(rest[0]))))
+    print(f"{name}: 2^{float(mpmath.log(max(abs(v) for v in left), 2)):.1f}")
+    print("    D:", ", ".join(f"{float(c):.9g}f" for c in [first] + known[::2]))
+    print("    N:", ", ".join(f"{float(c):.9g}f" for c in [last] + known[1::2]))
+
+
 def parts(name, value, count):
     """`value` as a sum of f32 numbers."""
     out = []
@@ -99,9 +137,8 @@ def main():
     fit("erf, small", mpmath.erf, 0, 0.95, 6, lambda x: x, lambda x: x, square)
     fit("erf, large", lambda a: mpmath.log(mpmath.erfc(a), 2), 0.92, 4, 7,
         weight=lambda a: mpmath.erf(a) / mpmath.erfc(a) / LN2)
-    fit("erfc, small", mpmath.erfc, 0, 0.876, 6, lambda x: 1 - x, lambda x: -x, square)
-    fit("erfc, large", lambda a: mpmath.exp(a * a) * mpmath.erfc(a), 0, 10.1, 11,
-        variable=lambda a: (a - 3) / (a + 3))
+    fit_tail("erfc", lambda a: mpmath.exp(a * a) * mpmath.erfc(a), 10.1,
+             float(numpy.float32(float(1 / mpmath.sqrt(mpmath.pi)))), 25, 4)
 
     def erf_inv(w):  # of x = sqrt(1 - e^-w), over x
         x = mpmath.sqrt(-mpmath.expm1(-w))
