@@ -26,7 +26,7 @@ namespace {
 // Elements, times what each costs, that a thread takes at a time at least: some 10 us, ten times
 // what handing them over costs. Of a product as much work.
 constexpr int64_t kGrainElements = 32 * 1024;
-constexpr int64_t kGrainProducts = 1 << 20;
+constexpr int64_t kGrainProducts = 1 << 19;
 // Of a custom operation, by what its fallback multiplies; attention takes several times longer for
 // each. With less, the launches of a model of 260 thousand weights wait for each other: two threads
 // were slower than one.
