@@ -52,7 +52,8 @@ V erfc(const V& x) {
   const V above = fma(fma(exp_tail(r), r, 1.0f), d * r, d);
   const V scaled = as_f32(as_u32(above) + (as_u32(shifted) << 23u));
   const V tail = scaled / q * (0.564189613f * 0x1p-24f);
-  return where(x < 0.0f, 2.0f - tail, tail);
+  // x < a where x is negative: one constant less, of 32 registers.
+  return where(x < a, 2.0f - tail, tail);
 }
 
 // The y with erf(y) = x: x P(w) with w = -log(1 - x^2).
