@@ -54,6 +54,7 @@ GroupForm odd_form(const GroupBinding& binding, GroupForm form) {
   if (binding.panel_elements) return form;
   if (form.block.columns) form.block.columns = form.block.rows == 1 ? 999 : 37;
   if (form.block.depth) form.block.depth = 102;  // even: vdpbf16ps adds up pairs
+  form.is_one_step = false;
   return form;
 }
 

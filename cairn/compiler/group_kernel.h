@@ -29,6 +29,8 @@ struct GroupForm {
   bool is_one_block = false;
   // Of a product: neighbouring programs share rows of x, not columns of y.
   bool rows_first = false;
+  // Of a product: K is no longer than a step, so that no loop carries its sums.
+  bool is_one_step = false;
   friend bool operator==(const GroupForm&, const GroupForm&) = default;
 };
 // `sizes` as GroupBinding::sizes() gives them.

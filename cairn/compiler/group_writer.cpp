@@ -336,16 +336,29 @@ Tile GroupWriter::windows(const Node& convolution, const Tile& row, const Tile& 
   return builder_.load(inputs_[input], offset, inside);
 }
 
-Tile GroupWriter::panels(const Node& product, const Tile& first, const Tile& step, int64_t columns,
-                         const Tile& inside) {
-  const size_t input = index_of(group_.inputs, root_of(product.input(1)));
+Tile GroupWriter::panel_begin(const Node& product, const Tile& first) {
   const int64_t together = panel_elements(product.input(1).dtype());
   const Tile depth = size(rank() - 1);
   const Tile rows = together == 1 ? depth : ceil_div(depth, together);
   const Tile panel = first / kPanelColumns;
-  const Tile begin = (panel * rows - panel) * kPanelColumns + first;
+  return (panel * rows - panel) * kPanelColumns + first;
+}
+
+Tile GroupWriter::panels(const Node& product, const Tile& first, const Tile& step, int64_t columns,
+                         const Tile& inside) {
+  const size_t input = index_of(group_.inputs, root_of(product.input(1)));
+  const Tile begin = panel_begin(product, first);
   const Tile place = step * kPanelColumns + expand_dims(builder_.arange(columns), 0) + begin;
   return builder_.load(inputs_[input], place, inside);
+}
+
+void GroupWriter::fetch_panel(const Node& product, const Tile& first, const Tile& step,
+                              int64_t rows) {
+  constexpr int64_t kLine = 64;
+  const size_t input = index_of(group_.inputs, root_of(product.input(1)));
+  const int64_t line = kLine / cairn::size_of(word_type(product.input(1).dtype()));
+  const Tile begin = panel_begin(product, first) + step * kPanelColumns;
+  builder_.fetch(inputs_[input], builder_.arange(rows * kPanelColumns / line) * line + begin);
 }
 
 bool GroupWriter::moves_along(const Node& node, int operand, int axis) const {

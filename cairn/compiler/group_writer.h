@@ -52,6 +52,9 @@ class GroupWriter {
   // those rows of it, or of words where several elements lie together.
   tile::Tile panels(const Node& product, const tile::Tile& first, const tile::Tile& step,
                     int64_t columns, const tile::Tile& inside);
+  // Brings so many rows of a panel, or of words, from `step` on into the second cache.
+  void fetch_panel(const Node& product, const tile::Tile& first, const tile::Tile& step,
+                   int64_t rows);
   // Whether the operand moves along an axis of the domain, so that what is read of it is masked
   // there.
   bool moves_along(const Node& node, int operand, int axis) const;
@@ -71,6 +74,8 @@ class GroupWriter {
   void store(Part part, const Shape& tile);
 
  private:
+  // Where the panel with that column begins, in elements or words.
+  tile::Tile panel_begin(const Node& product, const tile::Tile& first);
   struct Read {
     int input;
     AxisMap axes;

@@ -16,6 +16,9 @@ using tile::Tile;
 
 namespace {
 
+constexpr int64_t kFewRows = 16;
+constexpr int64_t kWaiting = 4;  // so few wait for memory whatever they do
+
 // A block of y in panels from that step on: words where several elements lie together, or, of a
 // type narrower than x's, the numbers as f32.
 Tile read_panels(GroupWriter& w, const Node& product, const Tile& first_column, const Tile& first,
@@ -69,27 +72,35 @@ void write_product(GroupWriter& w, const GroupForm& form) {
   const Tile window = minimum(row, w.size(m) - 1);
   const DType from = product.input(0).dtype();
   const DType wide = is_float(from) ? tile::compute_type(from) : DType::i32;
-  const Tile sum =
-      k.loop(0, w.size(depth), block.depth, k.full({block.rows, block.columns}, 0, wide),
-             [&](const Tile& first, const Tile& before) {
-               const Tile steps = first + k.arange(block.depth);
-               const auto operand = [&](int i, const Shape& shape) {
-                 return w.in_loop([&] {
-                   const Tile along = expand_dims(steps, i == 0 ? 0 : 1);
-                   const Tile inside = along < w.size(depth);
-                   w.set_index(depth, {along, inside});
-                   if (reads_windows(product, i))
-                     return broadcast_to(w.windows(product, window, along, inside), shape);
-                   const Tile value = broadcast_to(w.operand(product, i), shape);
-                   // What stays the same along K is 0 behind its end all the same.
-                   return w.moves_along(product, i, k_axis) ? value : where(inside, value, 0);
-                 });
-               };
-               const Tile left = operand(0, {block.rows, block.depth});
-               if (!reads_panels(product, 1))
-                 return dot(left, operand(1, {block.depth, block.columns}), before);
-               return dot(left, read_panels(w, product, first_column, first, block), before);
-             });
+  const auto add_step = [&](const Tile& first, const Tile& before) {
+    const Tile steps = first + k.arange(block.depth);
+    const auto operand = [&](int i, const Shape& shape) {
+      return w.in_loop([&] {
+        const Tile along = expand_dims(steps, i == 0 ? 0 : 1);
+        const Tile inside = along < w.size(depth);
+        w.set_index(depth, {along, inside});
+        if (reads_windows(product, i))
+          return broadcast_to(w.windows(product, window, along, inside), shape);
+        const Tile value = broadcast_to(w.operand(product, i), shape);
+        // What stays the same along K is 0 behind its end all the same.
+        return w.moves_along(product, i, k_axis) ? value : where(inside, value, 0);
+      });
+    };
+    const Tile left = operand(0, {block.rows, block.depth});
+    if (!reads_panels(product, 1))
+      return dot(left, operand(1, {block.depth, block.columns}), before);
+    // While few rows are multiplied with what is read of a panel, by one block of registers after
+    // the other, what is read next is on its way.
+    if (block.rows > kWaiting && block.rows <= kFewRows) {
+      const int64_t together = panel_elements(product.input(1).dtype());
+      w.fetch_panel(product, first_column, (first + block.depth) / together,
+                    block.depth / together);
+    }
+    return dot(left, read_panels(w, product, first_column, first, block), before);
+  };
+  const Tile zeros = k.full({block.rows, block.columns}, 0, wide);
+  const Tile sum = form.is_one_step ? add_step(k.full({}, 0, DType::i64), zeros)
+                                    : k.loop(0, w.size(depth), block.depth, zeros, add_step);
   w.set_value(product, tile::narrow(sum, product.output().dtype));
   w.store(Part::whole, {block.rows, block.columns});
 }
@@ -110,7 +121,6 @@ int64_t fitting(int64_t n, std::initializer_list<int64_t> sizes) {
   return best;
 }
 
-constexpr int64_t kFewRows = 16;
 constexpr std::initializer_list<int64_t> kFew = {16, 12, 8, 6, 4, 2, 1};
 
 // With few rows y comes from memory and is used at once, so it is read in an order that memory
@@ -147,12 +157,13 @@ GroupForm product_form(const GroupBinding& binding, std::span<const int64_t> siz
   const int64_t m = sizes[sizes.size() - 3], n = sizes[sizes.size() - 2];
   GroupForm form;
   // A panel is read from one end to the other; 64 KB of it stay in the second cache. So few rows
-  // that they wait for memory read 8 KB of it from there, which stay in the first cache for the
-  // second block of them (16 x 4096 x 4096: 7.9 ms with 64 KB, 5.2).
+  // that they wait for memory read 8 or 16 KB of it from there, which stay in the first cache for
+  // the second block of them (16 x 4096 x 4096: 7.9 ms with 64 KB, 5.3 with 16 and 5.0 with 8; of
+  // 8 rows 2.5 ms with 16 KB, 2.9 with 8).
   if (binding.panel_elements) {
-    const bool is_few = m <= kFewRows;
-    form.block = {is_few ? fitting(m, kFew) : many_rows(m), kPanelColumns,
-                  (is_few && m > 4 ? 32 : 256) * binding.panel_elements};
+    const int64_t depth = m > kFewRows || m <= kWaiting ? 256 : m > 8 ? 32 : 64;
+    form.block = {m <= kFewRows ? fitting(m, kFew) : many_rows(m), kPanelColumns,
+                  depth * binding.panel_elements};
     return form;
   }
   if (m <= kFewRows) {
@@ -169,10 +180,13 @@ GroupForm product_form(const GroupBinding& binding, std::span<const int64_t> siz
   const bool is_long = steps >= 1024 && !binding.is_strided && binding.operand_bytes >= 4;
   if (n > 64 && (is_long || reads_down(binding, static_cast<int64_t>(sizes.size()) - 3)))
     form.block.columns = n > 192 ? 384 : n > 128 ? 192 : 128;
+  form.is_one_step = steps <= depth;
   const auto is_short = [&] { return product_work(form, sizes).programs < kSomePrograms; };
   while (is_short() && form.block.columns > 64 && form.block.columns % 128 == 0)
     form.block.columns /= 2;
   while (is_short() && form.block.rows > 48) form.block.rows /= 2;
+  // 64 rows are 16 blocks of four in registers, and 128 two equal programs.
+  if (form.block.rows == 48) form.block.rows = fitting(m, {48, 64});
   return form;
 }
 
@@ -196,6 +210,7 @@ void product_forms(const GroupBinding& binding, const GroupForm& usual,
     if (each.depth >= 2 * depth && each.depth > block.depth) continue;
     GroupForm form = usual;
     form.block = each;
+    form.is_one_step = usual.is_one_step && depth <= each.depth;
     add(form);
     form.rows_first = true;
     if (each == block && m > each.rows && n > each.columns) add(form);

@@ -368,10 +368,14 @@ void CpuFunction::dot_block(const Dot& dot, const DotBlock& block) {
   const std::vector<llvm::Value*> sums = load_sums(dot, block);
   if (dot.ahead.rows) fetch_ahead(dot, block);
   const auto fetches = std::exchange(fetches_, {});
+  // Each block of rows fetches its part.
   const int64_t steps = type(dot.in.operands[0]).shape[1] / dot.step;
+  const int64_t strips = (type(dot.in.results[0]).shape[0] + block.rows - 1) / block.rows;
+  llvm::Value* before = b_.CreateMul(b_.CreateUDiv(block.row, i64(block.rows)), i64(steps));
   for_steps(dot, i64(0), [&](const DotStep& at) {
     add_step(dot, block, sums, at, right_step(dot, block, at));
-    fetch_part(fetches, b_.CreateUDiv(at.k, i64(dot.step)), steps);
+    llvm::Value* turn = b_.CreateAdd(before, b_.CreateUDiv(at.k, i64(dot.step)));
+    fetch_part(fetches, turn, strips * steps);
   });
   store_sums(dot, block, sums);
 }
