@@ -49,7 +49,6 @@ Place place(const BitField& field, const Tile& unit, int64_t per_unit, const Til
 
 // Few rows take a block at a time, in which the place of each number is known. Many share what is
 // computed of a part, and it should be small: its sums are in registers.
-constexpr int64_t kSomeRows = 16;
 int64_t unit_of(const BlockFormat& f, int64_t rows) {
   return rows > kSomeRows ? kActivationBlock : f.block_elements;
 }
@@ -355,11 +354,13 @@ class Product {
   // step(number of a unit of K, sum before it) gives the sum behind it.
   void store_sum(Buffer out, const std::function<Tile(const Tile&, const Tile&)>& step) {
     const int64_t units = f.block_elements / unit;
-    // Of codes of two and three bits there is so much to do for a line that the processor's own
-    // fetching is no longer ahead (q2_k times one row on Zen 4: 21 GB/s without, 27 so; q4_k has 31
-    // without and 28 so).
-    const bool is_fetched =
-        rows <= kSomeRows && f.block_elements > kActivationBlock && f.codes.width() < 4;
+    // Where there is much to do for a line, the processor's own fetching is no longer ahead: of
+    // codes of two and three bits (q2_k times one row on Zen 4: 21 GB/s without, 27 so; q4_k has 31
+    // without and 28 so), and for more than four rows (8 rows of q8_0: 28 % of the peak without,
+    // 45 so; of q4_k 45 and 60; 4 rows of q4_0 lose 6 % by it).
+    constexpr int64_t kFetching = 5;
+    const bool has_small_codes = f.block_elements > kActivationBlock && f.codes.width() < 4;
+    const bool is_fetched = rows <= kSomeRows && (has_small_codes || rows >= kFetching);
     const Tile blocks = depth >> log2_of(f.block_elements);
     const Tile sum =
         k.loop(0, depth >> log2_of(unit), 1, k.full({rows, columns}, 0, DType::f32),
@@ -389,7 +390,7 @@ class Product {
 
 }  // namespace
 
-Kernel integer_product_kernel(const BlockFormat& f, int64_t rows) {
+Kernel integer_product_kernel(const BlockFormat& f, int64_t rows, int64_t few_rows) {
   return build("integer_product", [&](Builder& k) {
     const Buffer codes = k.input("x_codes", DType::i8), scales = k.input("x_scales", DType::f32),
                  sums = k.input("x_sums", DType::i32);
@@ -397,9 +398,8 @@ Kernel integer_product_kernel(const BlockFormat& f, int64_t rows) {
     p.panel.declare();
     const Buffer out = k.output("out", DType::f32);
     p.declare_sizes();
-    // Few rows are one block of them.
     p.x_rows = k.size("x_rows", rows);
-    if (rows <= kSomeRows) p.x_rows = k.constant(rows, DType::i64);
+    if (few_rows) p.x_rows = k.constant(few_rows, DType::i64);
     const int64_t group = std::min<int64_t>(f.elements_of_group(), kActivationBlock);
     p.store_sum(out, [&](const Tile& i, const Tile& before) {
       Tile acc = before;

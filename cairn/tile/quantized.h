@@ -60,8 +60,10 @@ bool has_product_kernel(const BlockFormat& format);
 // codes i32 [K / 16, x_rows]; of blocks of B [K / B, x_rows, B] and two times [K / B, x_rows].
 //
 // Buffers: those of x; the panels three times, as u8, u32 and f16; out f32 [M, N]. Scalars: M, N,
-// K, x_rows. `rows`: of a block of the result.
-Kernel integer_product_kernel(const BlockFormat& format, int64_t rows);
+// K, x_rows. `rows`: of a block of the result. `few_rows`: of x, at most kSomeRows, 0 for more; a
+// kernel for that number alone.
+inline constexpr int64_t kSomeRows = 16;
+Kernel integer_product_kernel(const BlockFormat& format, int64_t rows, int64_t few_rows);
 
 // The one of weights in kRowFormat, x in blocks of `x_block`. Buffers: those of x; the panels as
 // u32; the rows' scales f32 [N]; out f32 [M, N]. Scalars as above.
