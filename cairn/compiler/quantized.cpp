@@ -74,6 +74,11 @@ struct Found {
   std::optional<Rounded> x;  // nothing: multiplied as it is
 };
 
+// Whether the product of both takes codes times the scales of their groups.
+bool has_scaled_codes(const Weight& weight, const Rounded& x) {
+  return x.format->block_elements == tile::kGroupBlock && tile::has_scaled_codes(*weight.format);
+}
+
 // x from rows of it that are decoded from quantize(x), which may have more axes.
 std::optional<Rounded> quantized(const Tensor& rows) {
   Tensor t = rows;
@@ -102,7 +107,8 @@ std::optional<Found> find_product(const Node& node) {
   if (axes[0] != 1) return std::nullopt;
   auto x = quantized(node.input(0));
   // Long blocks of x may have several scales of w.
-  if (x && !weight->scales.defined() && x->format->block_elements != tile::kActivationBlock)
+  if (x && !weight->scales.defined() && x->format->block_elements != tile::kActivationBlock &&
+      !has_scaled_codes(*weight, *x))
     x.reset();
   return Found{*weight, x};
 }
@@ -180,8 +186,9 @@ class Lowering {
     const Tensor panels = this->panels(w.bytes, *w.format);
     const int64_t columns = node.output().shape[1];
     if (!found->x) return decoded_product(inputs[0], panels, w, columns);
-    return integer_product(activations(*quantized(inputs[0])), panels, w, node.output().shape[0],
-                           columns);
+    const Rounded x = *quantized(inputs[0]);
+    return integer_product(activations(x), panels, w, has_scaled_codes(w, x),
+                           node.output().shape[0], columns);
   }
 
  private:
@@ -257,13 +264,32 @@ class Lowering {
                           make(Op::minimum, {near, all(kLargest, each)}), smallest});
     const Tensor codes = cast(code, DType::i8);
     const Tensor parts = reshape(cast(codes, DType::i32), {rows, depth / part, part});
+    const Tensor sums = reduced(parts, "sum", 2);
     // Blocks of equal number row after row.
     return {make(Op::transpose, {codes}, {{Attr::axes, Ints{1, 0, 2}}}), transposed(scales),
-            transposed(reduced(parts, "sum", 2))};
+            size == tile::kGroupBlock ? in_bytes(sums) : transposed(sums)};
+  }
+  // Sums of groups i32[rows, K / 16] in two bytes each, u8[K / 64, rows, 8].
+  static Tensor in_bytes(const Tensor& sums) {
+    constexpr int64_t kSums = tile::kGroupBlock / tile::activation_sum(tile::kGroupBlock);
+    const Ints each = {sums.shape()[0], sums.shape()[1] / kSums, kSums};
+    const auto all = [&](int value) {
+      return make(Op::full, {},
+                  {{Attr::value, Number(value)}, {Attr::dtype, DType::i32}, {Attr::shape, each}});
+    };
+    const Tensor s = reshape(sums, each);
+    const auto byte = [&](const Tensor& t) {
+      return cast(make(Op::bitwise_and, {t, all(255)}), DType::u8);
+    };
+    const Tensor lower = byte(make(Op::bitwise_and, {s, all(15)}));
+    const Tensor upper = byte(make(Op::shift_right, {s, all(4)}));
+    return make(Op::transpose, {make(Op::concatenate, {lower, upper}, {{Attr::axis, int64_t{2}}})},
+                {{Attr::axes, Ints{1, 0, 2}}});
   }
 
   static std::vector<Tensor> integer_product(const std::vector<Tensor>& x, const Tensor& panels,
-                                             const Weight& weight, int64_t rows, int64_t columns) {
+                                             const Weight& weight, bool is_of_scaled_codes,
+                                             int64_t rows, int64_t columns) {
     const BlockFormat* f = weight.format;
     const bool has_row_scales = weight.scales.defined();
     CustomDefinition definition;
@@ -293,10 +319,13 @@ class Lowering {
     } else {
       operands.insert(operands.end(), 2, panels);
       definition.kernel =
-          product_kernel(definition.name, *f, [f](const CustomTypes&, int64_t block_rows) {
-            return tile::integer_product_kernel(*f, integer_rows(block_rows),
-                                                block_rows > tile::kSomeRows ? 0 : block_rows);
-          });
+          product_kernel(is_of_scaled_codes ? "scaled_code_product" : definition.name, *f,
+                         [=](const CustomTypes&, int64_t block_rows) {
+                           const int64_t few = block_rows > tile::kSomeRows ? 0 : block_rows;
+                           return (is_of_scaled_codes ? tile::scaled_code_product_kernel
+                                                      : tile::integer_product_kernel)(
+                               *f, integer_rows(block_rows), few);
+                         });
     }
     return custom_node(std::move(definition), std::move(operands));
   }

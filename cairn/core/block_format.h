@@ -93,10 +93,12 @@ struct UnpackedBlock {
 
 // Those of GGUF.
 std::span<const BlockFormat> block_formats();
-// One of those, or of two that no file has: weights with a scale for each row, which stands apart
-// from the codes, and the activations that are multiplied with them.
+// One of those, or of three that no file has: weights with a scale for each row, which stands apart
+// from the codes, the activations that are multiplied with them, and those for weights of so few
+// bits that a code times its group's scale is a byte.
 inline constexpr std::string_view kRowFormat = "int8";
 inline constexpr std::string_view kRowActivations = "int8_128";
+inline constexpr std::string_view kGroupActivations = "int8_64";
 // Null when there is no such format.
 const BlockFormat* find_block_format(std::string_view name);
 

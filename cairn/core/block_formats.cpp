@@ -119,7 +119,7 @@ constexpr std::array kFormats = {
                 .scale_type = ScaleType::e8m0},
 };
 
-constexpr std::array kOfRows = {
+constexpr std::array kOfNoFile = {
     BlockFormat{.name = kRowFormat,
                 .block_elements = 32,
                 .block_bytes = 32,
@@ -130,6 +130,11 @@ constexpr std::array kOfRows = {
                 .block_bytes = 132,
                 .codes = {.low = {8, at_byte(4), {{{128, 8}}}}, .is_signed = true},
                 .scale_type = ScaleType::f32},
+    BlockFormat{.name = kGroupActivations,
+                .block_elements = 64,
+                .block_bytes = 68,
+                .codes = {.low = {8, at_byte(4), {{{64, 8}}}}, .is_signed = true},
+                .scale_type = ScaleType::f32},
 };
 
 }  // namespace
@@ -137,7 +142,7 @@ constexpr std::array kOfRows = {
 std::span<const BlockFormat> block_formats() { return kFormats; }
 
 const BlockFormat* find_block_format(std::string_view name) {
-  for (const auto formats : {block_formats(), std::span<const BlockFormat>(kOfRows)})
+  for (const auto formats : {block_formats(), std::span<const BlockFormat>(kOfNoFile)})
     for (const BlockFormat& f : formats)
       if (f.name == name) return &f;
   return nullptr;

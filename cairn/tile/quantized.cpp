@@ -145,6 +145,20 @@ class Panel {
     if (f.codes.is_signed) return result ^ 0x80808080u;
     return f.codebook.empty() ? result : lookup(result, levels_from_zero(f));
   }
+  // The same times the scale of their group, which are bytes too.
+  Tile scaled_codes(int64_t inner, int64_t count) const {
+    const Tile group =
+        (expand_dims(k.arange(count / kQuad), 1) * kQuad + inner) >> log2_of(f.group_elements);
+    const Tile bits = quads(f.group_scales.low, group >> log2_of(kQuad));
+    return codes(inner, count) * ((bits >> cast((group & (kQuad - 1)) * 8, DType::u32)) & 255u);
+  }
+  // The minimums of the four groups of kGroupBlock elements from there on as bytes, for what is
+  // left of the sums of x and for their sixteens: u32[2, columns].
+  Tile group_minimums(int64_t inner) const {
+    const Tile upper = expand_dims(k.arange(2), 1);
+    const Tile quad = upper * 0 + inner / kGroupBlock;
+    return quads(f.group_minimums.low, quad) << cast(upper * 4, DType::u32);
+  }
   // The same as numbers, f32[count, columns].
   Tile levels(int64_t inner, int64_t count) const {
     const Tile words = expand_dims(codes(inner, count), 1);  // [count / 4, 1, columns]
@@ -169,6 +183,11 @@ class Panel {
     }
     if (!f.group_scales.present()) return scale;
     return scale * factor(f.group_scales, group);
+  }
+  // Of whole blocks.
+  Tile block_scale() const { return half(f.scale_byte); }
+  Tile block_minimum() const {
+    return f.subtracts_minimum ? -half(f.minimum_byte) : half(f.minimum_byte);
   }
   Tile minimum(int64_t group) const {
     Tile minimum = half(f.minimum_byte);
@@ -196,6 +215,13 @@ class Panel {
   // As i32.
   Tile byte(const Tile& number) const {
     return cast(k.load(bytes, (base + column()) + number * columns), DType::i32);
+  }
+  // Small numbers that stand byte by byte, number `quad` of four of them as bytes of a word.
+  Tile quads(const BitField& field, const Tile& quad) const {
+    const int byte = field.bit / 8;
+    const auto mask = static_cast<uint32_t>((1 << field.width) - 1) * 0x01010101u;
+    const auto shift = static_cast<uint32_t>(field.bit % 8);
+    return (word(quad * kQuad + (run_of(byte).place + byte - run_of(byte).begin)) >> shift) & mask;
   }
   // A group's small number as f32.
   Tile factor(const PackedNumbers& numbers, int64_t group) const {
@@ -226,18 +252,19 @@ class Panel {
     return place_of(byte - (byte - field.bit / 8) % int{kQuad});
   }
   // Those of the words with elements inner to inner + count of the unit. They lie in one of the
-  // parts of 32 elements of which a block has eight at most; within each half of a part they are
-  // equally far apart.
+  // parts of 32 elements of which a block has eight at most, or in two of a whole block; within
+  // each half of a part they are equally far apart.
   Tile places_of_codes(const BitField& field, int64_t inner, int64_t count) const {
     constexpr int64_t kHalf = kActivationBlock / 2, kWords = kHalf / kQuad;
     const auto place = [&](int64_t part, int64_t element) {
       return place_of_code(field, part * kActivationBlock + element);
     };
     const Tile word = expand_dims(k.arange(count / kQuad), 1) + inner % kActivationBlock / kQuad;
-    const Tile half = word >> log2_of(kWords), in_half = word & (kWords - 1);
+    const Tile half = (word >> log2_of(kWords)) & 1, in_half = word & (kWords - 1);
     if (unit_elements == f.block_elements) {
       const int64_t part = inner / kActivationBlock;
-      return half * (place(part, kHalf) - place(part, 0)) +
+      const int64_t next = count > kActivationBlock ? place(part + 1, 0) - place(part, 0) : 0;
+      return (word >> log2_of(2 * kWords)) * next + half * (place(part, kHalf) - place(part, 0)) +
              in_half * (place(part, kQuad) - place(part, 0)) + place(part, 0);
     }
     // Which part is known when the kernel runs only: a byte of a number for each.
@@ -321,6 +348,17 @@ bool is_activation_format(const BlockFormat& f) {
          (f.scale_type == ScaleType::f16 || f.scale_type == ScaleType::f32);
 }
 
+bool has_scaled_codes(const BlockFormat& f) {
+  const auto stand_in_bytes = [](const PackedNumbers& numbers) {
+    return numbers.present() && !numbers.high.width && !numbers.is_signed && !numbers.offset &&
+           is_byte_by_byte(numbers.low) && numbers.low.width <= 4;
+  };
+  return f.block_elements % kGroupBlock == 0 && f.group_elements == activation_sum(kGroupBlock) &&
+         f.codebook.empty() && !f.codes.is_signed && !f.codes.high.width && !f.codes.offset &&
+         f.scale_type == ScaleType::f16 && stand_in_bytes(f.group_scales) && f.has_minimum() &&
+         stand_in_bytes(f.group_minimums) && f.codes.largest() * f.group_scales.largest() <= 255;
+}
+
 bool has_product_kernel(const BlockFormat& f) {
   return f.codebook.size() <= 16 && f.block_elements % kActivationBlock == 0 &&
          f.elements_of_group() % kSum == 0 &&
@@ -332,12 +370,12 @@ namespace {
 // A program makes `rows` rows of a panel's columns of the result, unit after unit of K.
 class Product {
  public:
-  Product(Builder& builder, const BlockFormat& format, int64_t block_rows)
+  Product(Builder& builder, const BlockFormat& format, int64_t block_rows, int64_t of_unit)
       : k(builder),
         f(format),
         rows(block_rows),
         columns(panel_rows(format)),
-        unit(unit_of(format, block_rows)),
+        unit(of_unit),
         panel(builder, format, unit) {}
 
   void declare_sizes() {
@@ -394,7 +432,7 @@ Kernel integer_product_kernel(const BlockFormat& f, int64_t rows, int64_t few_ro
   return build("integer_product", [&](Builder& k) {
     const Buffer codes = k.input("x_codes", DType::i8), scales = k.input("x_scales", DType::f32),
                  sums = k.input("x_sums", DType::i32);
-    Product p(k, f, rows);
+    Product p(k, f, rows, unit_of(f, rows));
     p.panel.declare();
     const Buffer out = k.output("out", DType::f32);
     p.declare_sizes();
@@ -430,10 +468,40 @@ Kernel integer_product_kernel(const BlockFormat& f, int64_t rows, int64_t few_ro
   });
 }
 
+Kernel scaled_code_product_kernel(const BlockFormat& f, int64_t rows, int64_t few_rows) {
+  return build("scaled_code_product", [&](Builder& k) {
+    const Buffer codes = k.input("x_codes", DType::i8), scales = k.input("x_scales", DType::f32),
+                 sums = k.input("x_sums", DType::i8);
+    Product p(k, f, rows, f.block_elements);
+    p.panel.declare();
+    const Buffer out = k.output("out", DType::f32);
+    p.declare_sizes();
+    p.x_rows = k.size("x_rows", rows);
+    if (few_rows) p.x_rows = k.constant(few_rows, DType::i64);
+    constexpr int64_t kSums = kGroupBlock / activation_sum(kGroupBlock);
+    const auto along = [&](int64_t size) { return expand_dims(k.arange(size), 0); };
+    p.store_sum(out, [&](const Tile& i, const Tile& before) {
+      Tile acc = before;
+      for (int64_t e = 0; e < p.unit; e += kGroupBlock) {
+        const Tile at_x = p.in_blocks(kGroupBlock, i, e);
+        const Tile none = k.full({rows, p.columns}, 0, DType::i32);
+        const Tile products = dot(k.load(codes, at_x * kGroupBlock + along(kGroupBlock)),
+                                  p.panel.scaled_codes(e, kGroupBlock), none);
+        Tile u = cast(products, DType::f32) * p.per_column(p.panel.block_scale());
+        const Tile minimums = dot(k.load(sums, at_x * (2 * kSums) + along(2 * kSums)),
+                                  p.panel.group_minimums(e), none);
+        u = fma(cast(minimums, DType::f32), p.per_column(p.panel.block_minimum()), u);
+        acc = fma(u, p.per_row(k.load(scales, at_x)), acc);
+      }
+      return acc;
+    });
+  });
+}
+
 Kernel decoded_product_kernel(const BlockFormat& f, int64_t rows) {
   return build("decoded_product", [&](Builder& k) {
     const Buffer x = k.input("x", DType::f32);
-    Product p(k, f, rows);
+    Product p(k, f, rows, unit_of(f, rows));
     p.panel.declare();
     const Buffer out = k.output("out", DType::f32);
     p.declare_sizes();
@@ -460,7 +528,7 @@ Kernel decoded_product_kernel(const BlockFormat& f, int64_t rows) {
 
 Kernel quantize_rows_kernel(const BlockFormat& f, bool has_many_rows) {
   const int64_t size = f.block_elements, part = activation_sum(size);
-  // Of a program: 512 elements, so a square of 4 x 4 blocks of 32.
+  // Of a program: 512 elements, so a square of 4 x 4 blocks of 32; of longer ones 2 x 2.
   const int64_t side = size == kActivationBlock ? 4 : 2, count = side * side;
   return build("quantize_rows", [&](Builder& k) {
     const Buffer x = k.input("x", DType::f32);
@@ -502,11 +570,22 @@ Kernel quantize_rows_kernel(const BlockFormat& f, bool has_many_rows) {
       k.store(sums, block * x_rows + row, sum(code, 1), is_there);
       return;
     }
+    std::optional<Tile> lower, upper;  // bytes of sums
     for (int64_t at = 0; at < size / part; ++at) {
       const Tile inside = (column >> log2_of(part)) == at;
-      k.store(sums, (block * (size / part) + at) * x_rows + row, sum(where(inside, code, 0), 1),
-              is_there);
+      const Tile whole = sum(where(inside, code, 0), 1);
+      if (size == kActivationBlock) {
+        k.store(sums, (block * (size / part) + at) * x_rows + row, whole, is_there);
+        continue;
+      }
+      const Tile low = (whole & 15) << static_cast<int32_t>(8 * at);
+      const Tile high = ((whole >> 4) & 255) << static_cast<int32_t>(8 * at);
+      lower = lower ? *lower | low : low;
+      upper = upper ? *upper | high : high;
     }
+    if (!lower) return;
+    k.store(sums, (block * x_rows + row) * 2, *lower, is_there);
+    k.store(sums, (block * x_rows + row) * 2 + 1, *upper, is_there);
   });
 }
 

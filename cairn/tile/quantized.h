@@ -20,6 +20,17 @@
 // integers. Codes count from 0, as vpdpbusd wants one operand without sign: the sum begins with the
 // smallest code times the sum of x, which is known once x is quantized.
 //
+// Where a code times the scale of its group is a byte (has_scaled_codes(): q2_k, 3 * 15), x comes
+// in blocks of 64, and for each of them
+//
+//   u   = scale * float(sum of group scale * code * x)
+//   u   = minimum * float(sum over the groups of group minimum * sum of x) + u     as one
+//   acc = u * (scale of x) + acc                                                   as one
+//
+// where scale and minimum are those of the block, so that of 18 products of four there are two
+// conversions, where groups of 16 on their own have four for 16. The sum of x of a group is below
+// 2048: 16 times one signed byte and another, which are multiplied with group minimums as bytes.
+//
 // Weights of 8 bits with one scale for each row (kRowFormat, whose scales lie apart) have an
 // integer product of their own, with rows of x in longer blocks: for each of them
 //
@@ -39,8 +50,10 @@ namespace cairn::tile {
 inline constexpr int64_t kMostPanelRows = 64;
 int64_t panel_rows(const BlockFormat& format);
 inline constexpr int64_t kActivationBlock = 32;
+// Those for codes that are multiplied with their group's scale.
+inline constexpr int64_t kGroupBlock = 64;
 // Sums of x are kept for so many elements of a block of that many.
-constexpr int64_t activation_sum(int64_t block) { return block == kActivationBlock ? 16 : block; }
+constexpr int64_t activation_sum(int64_t block) { return block <= kGroupBlock ? 16 : block; }
 
 // A run of bytes of a block that lie with the other rows' in parts of `part` bytes, behind `place`
 // bytes of each row. All of a block, in the order of a panel.
@@ -52,18 +65,23 @@ std::vector<BlockBytes> bytes_of_block(const BlockFormat& format);
 // Whether activations in this format are what an integer product takes: blocks of
 // kActivationBlock all do, others those of weights with a scale for each row.
 bool is_activation_format(const BlockFormat& format);
+// Whether weights in this format have codes that times their group's scale are bytes.
+bool has_scaled_codes(const BlockFormat& format);
 // Whether there are kernels for weights in this format.
 bool has_product_kernel(const BlockFormat& format);
 
 // Rows of x as an integer product reads them, `x_rows` of them, a multiple of the rows of its
 // blocks, the last ones 0: codes i8 [K / 32, x_rows, 32], scales f32 [K / 32, x_rows] and sums of
-// codes i32 [K / 16, x_rows]; of blocks of B [K / B, x_rows, B] and two times [K / B, x_rows].
+// codes i32 [K / 16, x_rows]; of blocks of B [K / B, x_rows, B] and two times [K / B, x_rows]. Of
+// blocks of 64 sums are u8 [K / 64, x_rows, 8]: the lower four bits of four, then what is above
+// them.
 //
 // Buffers: those of x; the panels three times, as u8, u32 and f16; out f32 [M, N]. Scalars: M, N,
 // K, x_rows. `rows`: of a block of the result. `few_rows`: of x, at most kSomeRows, 0 for more; a
-// kernel for that number alone.
+// kernel for that number alone. The second: of x in blocks of kGroupBlock.
 inline constexpr int64_t kSomeRows = 16;
 Kernel integer_product_kernel(const BlockFormat& format, int64_t rows, int64_t few_rows);
+Kernel scaled_code_product_kernel(const BlockFormat& format, int64_t rows, int64_t few_rows);
 
 // The one of weights in kRowFormat, x in blocks of `x_block`. Buffers: those of x; the panels as
 // u32; the rows' scales f32 [N]; out f32 [M, N]. Scalars as above.

@@ -7,6 +7,7 @@
 #include "cairn/core/block_format.h"
 #include "cairn/ops/movement.h"
 #include "cairn/ops/quantize.h"
+#include "cairn/tile/quantized.h"
 #include "cairn/transforms/substitute.h"
 
 namespace cairn {
@@ -34,6 +35,12 @@ const BlockFormat* decoded_format(Tensor t) {
   return is_scaled == (format->scale_type == ScaleType::none) ? format : nullptr;
 }
 
+// Of activations for weights that their products need fewer scales for; empty: the usual one.
+std::string_view longer_format(const BlockFormat& weight) {
+  if (weight.scale_type == ScaleType::none) return kRowActivations;
+  return tile::has_scaled_codes(weight) ? kGroupActivations : std::string_view();
+}
+
 // Rows of x as they came, before a product took them for a matrix: products share what they share.
 Tensor source_of(Tensor x) {
   while (x.node().op() == Op::reshape && x.node().input(0).rank() > 0 &&
@@ -56,10 +63,10 @@ class Quantization {
     if (!weight || decoded_format(x)) return {};
     const int64_t depth = x.shape().back();
     const BlockFormat* format = format_;
-    // Longer blocks, where they divide the row, suit weights whose scales are those of whole rows.
-    if (weight->scale_type == ScaleType::none)
-      if (const BlockFormat* longer = find_block_format(kRowActivations);
-          depth % longer->block_elements == 0)
+    // Longer blocks, where they divide the row, suit weights whose scales are those of whole rows,
+    // and those whose codes can be multiplied with the scales of their groups.
+    if (const std::string_view name = longer_format(*weight); !name.empty())
+      if (const BlockFormat* longer = find_block_format(name); depth % longer->block_elements == 0)
         format = longer;
     if (depth % format->block_elements) return {};
     const Tensor source = source_of(x);

@@ -15,6 +15,7 @@
 #include "cairn/runtime/runtime.h"
 #include "cairn/tile/quantized.h"
 #include "cairn/transforms/quantize.h"
+#include "tests/compiler/run_kernel.h"
 #include "tests/support/random_values.h"
 #include "tests/support/same_values.h"
 
@@ -85,7 +86,8 @@ TEST_P(Formats, PanelsHoldTheBytes) {
 // Each element within the roundings of sums of that many products, of what the formats say.
 TEST_P(Formats, ProductsAreThoseOfDecodedNumbers) {
   const BlockFormat& f = format();
-  const BlockFormat& q8 = *find_block_format("q8_0");
+  const BlockFormat& of_x =
+      *find_block_format(tile::has_scaled_codes(f) ? kGroupActivations : "q8_0");
   Runtime runtime({.threads = 2});
   for (const auto& [m, n, blocks] : kSizes) {
     const int64_t depth = blocks * f.block_elements;
@@ -94,7 +96,7 @@ TEST_P(Formats, ProductsAreThoseOfDecodedNumbers) {
     const std::vector<float> w = decoded(f, bytes);
     for (const bool is_integer : {false, true}) {
       SCOPED_TRACE(fmt::format("{} x {} x {}, integer {}", m, depth, n, is_integer));
-      const std::vector<float> rounded = decoded(q8, encoded(q8, x));
+      const std::vector<float> rounded = decoded(of_x, encoded(of_x, x));
       const auto left = is_integer ? std::span<const float>(rounded) : x.span<float>();
       const HostArray result =
           layer(runtime.upload(bytes), is_integer)(runtime, {runtime.upload(x)})[0].host();
@@ -115,6 +117,56 @@ TEST_P(Formats, ProductsAreThoseOfDecodedNumbers) {
               << i << ", " << j;
         }
     }
+  }
+}
+
+// What tile/quantized.h says of codes that are multiplied with the scales of their groups.
+HostArray product_of_scaled_codes(const BlockFormat& f, const HostArray& x,
+                                  const HostArray& bytes) {
+  const BlockFormat& of_x = *find_block_format(kGroupActivations);
+  const int64_t m = x.shape()[0], n = bytes.shape()[0], size = of_x.block_elements;
+  const int64_t depth = x.shape()[1], per_block = f.block_elements / size;
+  const HostArray x_bytes = encoded(of_x, x);
+  HostArray out(DType::f32, {m, n});
+  for (int64_t i = 0; i < m; ++i)
+    for (int64_t j = 0; j < n; ++j) {
+      float acc = 0;
+      for (int64_t b = 0; b < depth / size; ++b) {
+        UnpackedBlock w, v;
+        unpack_block(
+            f, bytes.span<uint8_t>().data() + j * bytes.shape()[1] + b / per_block * f.block_bytes,
+            w);
+        unpack_block(of_x,
+                     x_bytes.span<uint8_t>().data() + i * x_bytes.shape()[1] + b * of_x.block_bytes,
+                     v);
+        int32_t products = 0, minimums = 0;
+        for (int64_t e = 0; e < size; ++e) {
+          const auto of_w = static_cast<size_t>(b % per_block * size + e);
+          const size_t group = of_w / static_cast<size_t>(f.group_elements);
+          const int32_t code = v.codes[static_cast<size_t>(e)];
+          products += w.group_scales[group] * w.codes[of_w] * code;
+          minimums += w.group_minimums[group] * code;
+        }
+        float u = static_cast<float>(products) * w.scale;
+        u = std::fma(static_cast<float>(minimums), f.subtracts_minimum ? -w.minimum : w.minimum, u);
+        acc = std::fma(u, v.scale, acc);
+      }
+      out.mutable_span<float>()[static_cast<size_t>(i * n + j)] = acc;
+    }
+  return out;
+}
+
+TEST_P(Formats, ScaledCodesHaveTheBitsOfTheirDefinition) {
+  const BlockFormat& f = format();
+  if (!tile::has_scaled_codes(f)) return;
+  Runtime runtime({.threads = 2});
+  for (const auto& [m, n, blocks] : kSizes) {
+    SCOPED_TRACE(fmt::format("{} x {} blocks x {}", m, blocks, n));
+    const HostArray x = random_numbers({m, blocks * f.block_elements}, 3);
+    const HostArray bytes = encoded(f, random_numbers({n, blocks * f.block_elements}, 4));
+    EXPECT_TRUE(
+        same_values(layer(runtime.upload(bytes), true)(runtime, {runtime.upload(x)})[0].host(),
+                    product_of_scaled_codes(f, x, bytes)));
   }
 }
 
@@ -173,6 +225,48 @@ TEST_P(Formats, AreOneKernel) {
                                 : std::vector<std::string>({"decoded_product"}));
   }
 }
+
+// Codes times the scales of their groups on each instruction set, against the interpreter.
+class ScaledCodeKernels : public ::testing::TestWithParam<CpuTarget> {
+ protected:
+  void SetUp() override {
+    if (devices()[0] != "cpu") GTEST_SKIP() << "needs LLVM and AVX2";
+    if (GetParam() > detect_cpu_target()) GTEST_SKIP() << "needs " << name(GetParam());
+  }
+};
+
+TEST_P(ScaledCodeKernels, ComputeWhatTheInterpreterDoes) {
+  const BlockFormat& f = *find_block_format("q2_k");
+  ASSERT_TRUE(tile::has_scaled_codes(f));
+  constexpr int64_t kColumns = 20, kBlocks = 2;
+  const int64_t depth = kBlocks * f.block_elements;
+  const int64_t bytes = 2 * tile::panel_rows(f) * kBlocks * f.block_bytes;
+  for (const int64_t rows : {1, 4, 8, 48})
+    for (const bool is_few : {false, true}) {
+      if (is_few && rows > tile::kSomeRows) continue;
+      SCOPED_TRACE(fmt::format("{} rows, few {}", rows, is_few));
+      const int64_t x_rows = is_few ? rows : 2 * rows, used = x_rows - rows / 2;
+      const int64_t of_x = depth * x_rows, blocks_of_x = of_x / tile::kGroupBlock;
+      const std::vector<test::RandomArgument> arguments = {{of_x},
+                                                           {blocks_of_x, {}, true},
+                                                           {blocks_of_x * 8},
+                                                           {bytes},
+                                                           {bytes / 4},
+                                                           {bytes / 2, {}, true},
+                                                           {used * kColumns},
+                                                           {0, used},
+                                                           {0, kColumns},
+                                                           {0, depth},
+                                                           {0, x_rows}};
+      const auto difference = test::find_difference(
+          tile::scaled_code_product_kernel(f, rows, is_few ? rows : 0), arguments, 1, GetParam());
+      EXPECT_FALSE(difference) << *difference;
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Targets, ScaledCodeKernels,
+                         ::testing::Values(CpuTarget::avx2, CpuTarget::avx512),
+                         [](const auto& info) { return std::string(name(info.param)); });
 
 int64_t count(const Graph& graph, Op op) {
   return std::ranges::count_if(topological_order(graph.outputs),

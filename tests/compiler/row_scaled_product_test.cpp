@@ -227,11 +227,13 @@ TEST_P(RowScaledKernels, ComputeWhatTheInterpreterDoes) {
 }
 
 TEST_P(RowScaledKernels, RoundAsTheInterpreterDoes) {
-  for (const std::string_view format : {std::string_view("q8_0"), kRowActivations})
+  for (const std::string_view format :
+       {std::string_view("q8_0"), kRowActivations, kGroupActivations})
     for (const bool has_many_rows : {false, true}) {
       const BlockFormat& f = *find_block_format(format);
       const int64_t rows = 17, x_rows = 18, blocks = 5, elements = f.block_elements;
-      const int64_t sums = elements / tile::activation_sum(elements);
+      const int64_t sums =
+          elements == tile::kGroupBlock ? 2 : elements / tile::activation_sum(elements);
       const std::vector<test::RandomArgument> arguments = {{rows * blocks * elements},
                                                            {x_rows * blocks * elements},
                                                            {x_rows * blocks},

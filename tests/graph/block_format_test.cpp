@@ -72,14 +72,18 @@ TEST(BlockFormat, CodesOfRowsAreNumbers) {
 }
 
 TEST(BlockFormat, LongBlocksOfActivationsHaveAnF32AsScale) {
-  const BlockFormat& format = *find_block_format(kRowActivations);
-  std::vector<float> x(128), y(128);
-  for (size_t i = 0; i < x.size(); ++i) x[i] = 1e9f * (static_cast<float>(i) - 64) / 64;
-  std::vector<uint8_t> bytes(132);
-  encode_blocks(format, x.data(), 1, bytes.data());
-  decode_blocks(format, bytes.data(), 1, y.data());
-  for (size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(y[i], x[i], 1e9f / 127 * 0.501f) << i;
-  EXPECT_EQ(y[0], -1e9f);
+  for (const std::string_view name : {kRowActivations, kGroupActivations}) {
+    const BlockFormat& format = *find_block_format(name);
+    const auto size = static_cast<size_t>(format.block_elements);
+    std::vector<float> x(size), y(size);
+    const float half = static_cast<float>(size) / 2;
+    for (size_t i = 0; i < size; ++i) x[i] = 1e9f * (static_cast<float>(i) - half) / half;
+    std::vector<uint8_t> bytes(static_cast<size_t>(format.block_bytes));
+    encode_blocks(format, x.data(), 1, bytes.data());
+    decode_blocks(format, bytes.data(), 1, y.data());
+    for (size_t i = 0; i < size; ++i) EXPECT_NEAR(y[i], x[i], 1e9f / 127 * 0.501f) << i;
+    EXPECT_EQ(y[0], -1e9f);
+  }
 }
 
 TEST(BlockFormat, DecodesTheLayoutOfGguf) {

@@ -53,7 +53,7 @@ void CpuFunction::for_words(const Dot& dot, llvm::Value* begin,
       b_.CreateLShr(b_.CreateAdd(dot.depth, i64(dot.step - 1)), dot.step == 4 ? 2 : 1), dot.y_rows);
   llvm::Value* whole = b_.CreateMul(both, i64(dot.step));
   // A few steps one after the other, so that what is computed from their numbers is a constant.
-  constexpr int64_t kFewSteps = 8;
+  constexpr int64_t kFewSteps = 16;
   const int64_t steps = type(dot.in.operands[1]).shape[0];
   if (steps <= kFewSteps && is_constant(begin, 0) && is_constant(dot.y_rows, steps) &&
       is_constant(dot.depth, steps * dot.step)) {

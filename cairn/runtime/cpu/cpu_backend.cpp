@@ -97,8 +97,8 @@ void check_custom(const tile::Kernel& kernel, const CustomTypes& types,
     const bool is_result = i >= types.inputs.size();
     const DType dtype =
         is_result ? types.outputs[i - types.inputs.size()].dtype : types.inputs[i].dtype;
-    // Bytes may be read as numbers of another type.
-    const bool is_type = kernel.parameters[i].dtype == dtype || (!is_result && dtype == DType::u8);
+    // Bytes may be read and written as numbers of another type.
+    const bool is_type = kernel.parameters[i].dtype == dtype || dtype == DType::u8;
     if (!is_type || kernel.parameters[i].is_written() != is_result)
       fail(fmt::format(
           "takes buffer '{}' as {} {}; the operation has {} {} there", kernel.parameters[i].name,
