@@ -242,10 +242,13 @@ Tensor Decoder::State::run_step(std::span<const Part> parts, int64_t rows, int64
 
 namespace {
 
-// Of the tokens that are still to feed: a long chunk where short ones would be most of it.
+// Of the tokens that are still to feed.
 int64_t next_chunk(int64_t rest) {
   if (rest == 1) return 1;
-  return rest > Decoder::kLongChunk * 3 / 4 ? Decoder::kLongChunk : Decoder::kChunk;
+  if (rest > Decoder::kLongChunk * 3 / 4) return Decoder::kLongChunk;
+  for (const int64_t chunk : Decoder::kChunks)
+    if (rest <= chunk) return chunk;
+  return Decoder::kChunks.back();
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 // was cut into pieces, nor on where its blocks lie, bit for bit.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <span>
@@ -35,8 +36,10 @@ struct DecoderOptions {
 
 class Decoder {
  public:
-  // Tokens of the larger steps in which a prompt is fed, and of the smaller ones for what remains.
-  static constexpr int64_t kLongChunk = 512, kChunk = 64;
+  // Tokens of the steps in which a prompt is fed: the smallest that holds what remains of it, and
+  // long ones where short ones would be most of it.
+  static constexpr std::array<int64_t, 4> kChunks = {8, 16, 32, 64};
+  static constexpr int64_t kLongChunk = 512;
 
   struct Part {
     int sequence;

@@ -87,8 +87,11 @@ TEST_P(DecoderTest, PiecesAreTheWhole) {
   const Scores whole = expected(ids);
   Decoder decoder(runtime, model, options(700));
   const int s = decoder.open();
-  for (const std::vector<size_t>& pieces :
-       {std::vector<size_t>{512, 88}, {1, 599}, {63, 1, 1, 64, 471}, {400, 199, 1}}) {
+  for (const std::vector<size_t>& pieces : {std::vector<size_t>{512, 88},
+                                            {1, 599},
+                                            {63, 1, 1, 64, 471},
+                                            {400, 199, 1},
+                                            {5, 9, 16, 2, 33, 24, 511}}) {
     decoder.truncate(s, 0);
     size_t at = 0;
     Scores scores;
@@ -360,12 +363,13 @@ TEST(Decoder, PlansAreFew) {
     decoder.feed(parts);
   };
   for (size_t count = 1; count <= 16; ++count) feed_all(count);  // 1, 2, 4, 8, 16
-  for (const int64_t length : {2, 64, 65, 400}) {
+  for (const int64_t length : {2, 16, 17, 64, 65, 400}) {        // a step of each size
     feed(decoder, sequences[0], some_ids(length));
     decoder.truncate(sequences[0], 1);
   }
   const RuntimeStats before = runtime.stats();
-  EXPECT_LE(before.plans_made, 5 + 2 + 8);  // and those of values that are kept, and the pool
+  // And those of values that are kept, and the pool.
+  EXPECT_LE(before.plans_made, 5 + std::ssize(Decoder::kChunks) + 1 + 8);
   for (size_t count = 1; count <= 16; ++count) feed_all(count);
   for (int64_t length = 2; length < 600; length += 37) {
     decoder.truncate(sequences[0], 0);
