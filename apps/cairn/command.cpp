@@ -341,6 +341,16 @@ void Command::model_options() const {
                throw UsageError(fmt::format("--quantize {}: {}", type, status.error().what()));
              quantize = type;
            });
+  std::string& packed = program_.session.common.packed_weights;
+  add_text(
+      app_, "--packed-weights", "WHERE",
+      "keep weights as products read them in a file for the next start: beside the model, or "
+      "in the cache's folder",
+      [&packed](const std::string& where) {
+        if (where != "beside" && where != "cache")
+          throw UsageError(fmt::format("--packed-weights {}: beside and cache are known", where));
+        packed = where;
+      });
 }
 
 void Command::run(Action action, Computes computes) const {

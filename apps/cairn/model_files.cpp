@@ -5,11 +5,13 @@
 #include <algorithm>
 
 #include "apps/cairn/ids.h"
+#include "cairn/base/environment.h"
 #include "cairn/base/file.h"
 #include "cairn/base/names.h"
 #include "cairn/llm/model_memory.h"
 #include "cairn/models/classifier_files.h"
 #include "cairn/models/model_header.h"
+#include "cairn/models/packed_weights.h"
 #include "cairn/runtime/plan.h"
 
 namespace cairn::app {
@@ -21,6 +23,24 @@ void replace_tokenizer(LanguageModel& model, const std::optional<std::string>& t
   model.tokenizer = tokenizer_of_file(*tokenizer);
   model.bos = model.tokenizer->bos().value_or(model.bos);
   if (const auto eos = model.tokenizer->eos()) model.ends = {*eos};
+}
+
+// As --packed-weights has it.
+std::optional<PackedWeights> packed_weights_for(const std::string& path, const std::string& type,
+                                                Runtime& runtime, const Session& session) {
+  const std::string& where = session.common.packed_weights;
+  if (where.empty() || !runtime.backend().executes()) return std::nullopt;
+  const Log log(LogLevel::info, [&session](LogLevel level, std::string_view text) {
+    if (level == LogLevel::warning)
+      session.warn(text);
+    else
+      session.note(text);
+  });
+  return PackedWeights(
+      runtime,
+      packed_weights_path(path, type, where == "cache" ? PackedPlace::cache : PackedPlace::beside,
+                          read_environment().cache_directory),
+      packed_identity(path, type, runtime), log);
 }
 
 }  // namespace
@@ -40,10 +60,12 @@ LanguageModel load_model_to_run(const std::string& path,
   if (runtime.backend().executes())
     check_model_memory(
         path, {.quantize = type, .packs = runtime.backend().packs_weights(), .cache = cache});
+  auto kept = packed_weights_for(path, type, runtime, session);
   Progress progress = session.progress();
   LanguageModel model =
       load_language_model(path, {.runtime = &runtime,
                                  .quantize = type,
+                                 .kept = kept ? &*kept : nullptr,
                                  .progress =
                                      [&](size_t done, size_t all) {
                                        session.stop.check();

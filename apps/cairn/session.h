@@ -34,7 +34,8 @@ struct CommonOptions {
   std::optional<std::string> precision;  // f32, bf16 or f16; else what the command or file says
   // Of commands that take a model: what products with weights in blocks make of activations.
   std::string activations = "q8_0";
-  std::string quantize = {};  // and what its matrices become while they are loaded
+  std::string quantize = {};        // and what its matrices become while they are loaded
+  std::string packed_weights = {};  // and where these are kept: beside, cache or nowhere
   std::optional<uint64_t> seed;
   bool quiet = false;
   bool json = false;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "cairn/base/environment.h"
@@ -32,18 +33,17 @@ using BytesOf = std::function<const uint8_t*(int64_t first, int64_t count)>;
 
 // u8[rows, row_bytes] in panels, for products.
 Tensor in_panels(int64_t rows, int64_t row_bytes, const BytesOf& bytes, const BlockFormat& format,
-                 const std::string& name, Runtime& runtime) {
+                 const std::string& name, Runtime& runtime, PackedWeights* kept) {
   const TensorType type{DType::u8, block_panels_shape(format, rows, row_bytes)};
-  const auto buffer = runtime.allocator().allocate(type.bytes());
   const int64_t panel_bytes = type.shape[1] * type.shape[2];
-  for (int64_t row = 0; row < rows; row += kSlab) {
-    const int64_t count = std::min(kSlab, rows - row);
-    write_block_panels(
-        format, bytes(row, count), count, row_bytes,
-        static_cast<uint8_t*>(buffer->data) + row / tile::panel_rows(format) * panel_bytes,
-        runtime.pool());
-  }
-  return from_block_panels(Tensor::leaf(type, buffer, name), format, rows);
+  const auto write = [&](void* data) {
+    for (int64_t row = 0; row < rows; row += kSlab)
+      write_block_panels(format, bytes(row, std::min(kSlab, rows - row)),
+                         std::min(kSlab, rows - row), row_bytes,
+                         static_cast<uint8_t*>(data) + row / tile::panel_rows(format) * panel_bytes,
+                         runtime.pool());
+  };
+  return from_block_panels(packed_leaf(kept, runtime, type, name, write), format, rows);
 }
 
 // f32 [count, K] in blocks, and for each row a scale where the format has none.
@@ -67,57 +67,81 @@ void encode(const HostArray& values, const BlockFormat& format, ThreadPool& pool
 
 }  // namespace
 
-Tensor block_weight(const HostArray& bytes, const BlockFormat& format, const std::string& name,
-                    Runtime* runtime, const std::function<void()>& packed) {
-  if (!goes_in_panels(format, runtime)) return dequantize(Tensor(bytes).named(name), format.name);
-  const int64_t row_bytes = bytes.shape()[1];
-  const auto* all = static_cast<const uint8_t*>(bytes.data());
+Tensor block_weight(const LateArray& bytes, const BlockFormat& format, const std::string& name,
+                    Runtime* runtime, const std::function<void()>& packed, PackedWeights* kept) {
+  if (!goes_in_panels(format, runtime))
+    return dequantize(Tensor(bytes.read()).named(name), format.name);
+  HostArray all;
   const auto rows = [&](int64_t first, int64_t) {
+    if (first == 0) all = bytes.read();
     if (first && packed) packed();
-    return all + first * row_bytes;
+    return static_cast<const uint8_t*>(all.data()) + first * bytes.shape[1];
   };
-  const Tensor panels = in_panels(bytes.shape()[0], row_bytes, rows, format, name, *runtime);
+  const Tensor panels =
+      in_panels(bytes.shape[0], bytes.shape[1], rows, format, name, *runtime, kept);
   if (packed) packed();
   return dequantize(panels, format.name);
 }
 
 Tensor encoded_weight(const Shape& shape, const RowsOf& values, const BlockFormat& format,
-                      const std::string& name, Runtime* runtime, ThreadPool& pool) {
+                      const std::string& name, Runtime* runtime, ThreadPool& pool,
+                      PackedWeights* kept) {
   const int64_t rows = shape[0], row_bytes = shape[1] / format.block_elements * format.block_bytes;
   const bool has_row_scales = format.scale_type == ScaleType::none;
   HostArray scales(DType::f32, {has_row_scales ? rows : 0});
+  bool is_encoded = false;
   const auto encode_into = [&](uint8_t* to, int64_t first, int64_t count) {
+    is_encoded = true;
     encode(values(first, count), format, pool, to,
            has_row_scales ? scales.mutable_span<float>().data() + first : nullptr);
   };
   Tensor bytes;
+  std::vector<uint8_t> slab;
+  const auto encoded = [&](int64_t first, int64_t count) {
+    slab.resize(static_cast<size_t>(std::min(rows, kSlab) * row_bytes));
+    encode_into(slab.data(), first, count);
+    return slab.data();
+  };
   if (goes_in_panels(format, runtime)) {
-    std::vector<uint8_t> slab(static_cast<size_t>(std::min(rows, kSlab) * row_bytes));
-    const auto encoded = [&](int64_t first, int64_t count) {
-      encode_into(slab.data(), first, count);
-      return slab.data();
-    };
-    bytes = in_panels(rows, row_bytes, encoded, format, name, *runtime);
+    bytes = in_panels(rows, row_bytes, encoded, format, name, *runtime, kept);
   } else {
-    HostArray all(DType::u8, {rows, row_bytes});
-    for (int64_t row = 0; row < rows; row += kSlab)
-      encode_into(all.mutable_span<uint8_t>().data() + row * row_bytes, row,
-                  std::min(kSlab, rows - row));
-    bytes = Tensor(all).named(name);
+    const auto write = [&](void* data) {
+      for (int64_t row = 0; row < rows; row += kSlab)
+        encode_into(static_cast<uint8_t*>(data) + row * row_bytes, row,
+                    std::min(kSlab, rows - row));
+    };
+    const TensorType type{DType::u8, {rows, row_bytes}};
+    if (kept) {
+      bytes = kept->leaf(type, name, write);
+    } else {
+      HostArray all(type.dtype, type.shape);
+      write(all.mutable_data());
+      bytes = Tensor(all).named(name);
+    }
   }
   if (!has_row_scales) return dequantize(bytes, format.name);
-  return dequantize_rows(bytes, Tensor(scales).named(name + ".scales"));
+  const std::string of_scales = name + ".scales";
+  if (!kept) return dequantize_rows(bytes, Tensor(scales).named(of_scales));
+  return dequantize_rows(bytes, kept->leaf({DType::f32, {rows}}, of_scales, [&](void* data) {
+    // They come with the codes, which may have been found alone.
+    const bool is_missing = !is_encoded;
+    for (int64_t row = 0; row < rows && is_missing; row += kSlab)
+      encoded(row, std::min(kSlab, rows - row));
+    std::memcpy(data, scales.data(), scales.bytes());
+  }));
 }
 
-Tensor head_of_table(const Tensor& table, Runtime* runtime) {
+Tensor head_of_table(const Tensor& table, Runtime* runtime, PackedWeights* kept) {
   const Node& node = table.node();
   if (node.op() == Op::multiply) {
-    const Tensor head = head_of_table(node.input(0), runtime);
+    const Tensor head = head_of_table(node.input(0), runtime, kept);
     return head.defined() ? rebuild(node, {head, node.input(1)})[0] : Tensor();
   }
   if (node.op() != Op::dequantize) return {};
   const BlockFormat& format = *find_block_format(node.attrs().text(Attr::format));
-  return block_weight(node.input(0).host(), format, "head.weight", runtime);
+  const HostArray rows = node.input(0).host();
+  return block_weight({rows.dtype(), rows.shape(), [&] { return rows; }}, format, "head.weight",
+                      runtime, nullptr, kept);
 }
 
 struct WeightFormats::Wanted {

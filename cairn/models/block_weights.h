@@ -8,27 +8,31 @@
 
 #include "cairn/core/block_format.h"
 #include "cairn/core/host_array.h"
+#include "cairn/models/packed_weights.h"
 #include "cairn/models/transformer.h"
 
 namespace cairn {
 
 // The numbers of u8[N, bytes of a row], for a field of that name. With a runtime whose products
-// read such weights in panels (compiler/block_panels.h) these are made now, and `bytes` are needed
-// no longer; without one they are what is kept. `packed` is called while panels are made, each time
-// that some more of `bytes` have been read.
-Tensor block_weight(const HostArray& bytes, const BlockFormat& format, const std::string& name,
-                    Runtime* runtime, const std::function<void()>& packed = nullptr);
+// read such weights in panels (compiler/block_panels.h) these are made now, or found in `kept`, and
+// `bytes` are needed no longer; without one they are what is kept. `packed` is called while panels
+// are made, each time that some more of `bytes` have been read.
+Tensor block_weight(const LateArray& bytes, const BlockFormat& format, const std::string& name,
+                    Runtime* runtime, const std::function<void()>& packed = nullptr,
+                    PackedWeights* kept = nullptr);
 
 // Some rows of a matrix as f32 [count, K].
 using RowsOf = std::function<HostArray(int64_t first, int64_t count)>;
 // A matrix [N, K] as such a weight, some rows after the other, with a search for the scales
-// (quant/encode.h); in kRowFormat one scale for each row, from its extreme.
+// (quant/encode.h); in kRowFormat one scale for each row, from its extreme. `kept` has what was
+// encoded before, in panels or not.
 Tensor encoded_weight(const Shape& shape, const RowsOf& values, const BlockFormat& format,
-                      const std::string& name, Runtime* runtime, ThreadPool& pool);
+                      const std::string& name, Runtime* runtime, ThreadPool& pool,
+                      PackedWeights* kept = nullptr);
 
 // The weight of a head that shares a table: the table's rows in the order that products read, as
 // the table is read row by row. Undefined where it is not in blocks.
-Tensor head_of_table(const Tensor& table, Runtime* runtime);
+Tensor head_of_table(const Tensor& table, Runtime* runtime, PackedWeights* kept = nullptr);
 
 // What `--quantize TYPE` makes of a model's fields: a recipe of quant/recipe.h, one block type for
 // every matrix, or "int8", kRowFormat for every matrix.

@@ -18,6 +18,7 @@ struct FieldOptions {
   Runtime* runtime = nullptr;           // as of block_weight()
   ThreadPool* pool = nullptr;           // to encode with
   Runtime* narrow_runtime = nullptr;    // as of narrow_weight()
+  PackedWeights* kept = nullptr;        // as of both
 };
 
 // A vector of a model, as f32.
@@ -69,9 +70,15 @@ Tensor read_field(const io::GgufFile& file, const Field& field, const FilePlace&
                               place.name, entry->type->name));
     return vector_of_field(all, field, place);
   }
-  const HostArray rows = rows_of_field(all, field.tensor->shape(), place);
+  const LateArray late{all.dtype(), {field.tensor->size(0), all.shape()[1]}, [&] {
+                         HostArray rows = rows_of_field(all, field.tensor->shape(), place);
+                         if (place.paired_heads) file.release_pages(*entry);
+                         return rows;
+                       }};
   if (options.format && options.format != format) {
+    HostArray rows;
     const auto numbers = [&](int64_t first, int64_t count) {
+      if (first == 0) rows = late.read();
       file.release_pages(*entry);
       const auto row_bytes = static_cast<int64_t>(rows.bytes()) / rows.shape()[0];
       return numbers_of(HostArray(rows.dtype(), {count, rows.shape()[1]}, rows.owner(),
@@ -79,21 +86,16 @@ Tensor read_field(const io::GgufFile& file, const Field& field, const FilePlace&
                         format);
     };
     Tensor weight = encoded_weight(field.tensor->shape(), numbers, *options.format, field.path,
-                                   options.runtime, *options.pool);
+                                   options.runtime, *options.pool, options.kept);
     file.release_pages(*entry);
     return weight;
   }
-  if (format) {
-    if (place.paired_heads) file.release_pages(*entry);
-    return block_weight(rows, *format, field.path, options.runtime,
-                        [&] { file.release_pages(*entry); });
-  }
-  if (is_narrow_float(rows.dtype())) {
-    if (place.paired_heads) file.release_pages(*entry);
-    return narrow_weight(rows, field.path, options.narrow_runtime,
-                         [&] { file.release_pages(*entry); });
-  }
-  const Tensor leaf = Tensor(rows).named(field.path);
+  const auto release = [&] { file.release_pages(*entry); };
+  if (format)
+    return block_weight(late, *format, field.path, options.runtime, release, options.kept);
+  if (is_narrow_float(all.dtype()))
+    return narrow_weight(late, field.path, options.narrow_runtime, release, options.kept);
+  const Tensor leaf = Tensor(late.read()).named(field.path);
   return leaf.dtype() == DType::f32 ? leaf : cast(leaf, DType::f32);
 }
 
@@ -119,7 +121,7 @@ LanguageModel load(const io::GgufFile& file, const LoadOptions& options) {
   for (size_t i = 0; i < all.size(); ++i) {
     const Field& field = all[i];
     if (options.progress) options.progress(i, all.size());
-    FieldOptions how{nullptr, options.runtime, pool};
+    FieldOptions how{nullptr, options.runtime, pool, nullptr, options.kept};
     if (formats) how.format = formats->format_of(field.path, field.tensor->shape());
     // Of tables rows are read, so they stay in order; a head that shares one has it in panels.
     const bool is_table = field.path == "tokens.weight" || field.path == "positions.weight";
@@ -129,7 +131,7 @@ LanguageModel load(const io::GgufFile& file, const LoadOptions& options) {
     if (is_product) how.narrow_runtime = options.runtime;
     *field.tensor = read_field(file, field, names(field.path), how);
     if (field.path != "tokens.weight" || !config.tied || !options.runtime) continue;
-    Tensor head = head_of_table(*field.tensor, options.runtime);
+    Tensor head = head_of_table(*field.tensor, options.runtime, options.kept);
     if (!head.defined()) continue;
     model.transformer->keep_head_apart(std::move(head));
     if (const io::GgufEntry* entry = file.tensor(names(field.path).name))

@@ -27,8 +27,10 @@ KeepField as_they_are(const HfFolder& folder, const Transformer& model,
     const bool is_table =
         field.path == "positions.weight" || (field.path == "tokens.weight" && !is_tied);
     const std::string name = folder.names(field.path).name;
-    return narrow_weight(values, field.path, is_table ? nullptr : options.runtime,
-                         [&] { folder.tensors.release_pages(name); });
+    return narrow_weight(
+        {values.dtype(), values.shape(), [&] { return values; }}, field.path,
+        is_table ? nullptr : options.runtime, [&] { folder.tensors.release_pages(name); },
+        options.kept);
   };
 }
 
@@ -53,9 +55,9 @@ Result<KeepField> kept_fields(Transformer& model, const LoadOptions& options, Ke
     };
     Tensor weight = encoded_weight(values.shape(), rows, *format, field.path,
                                    is_table ? nullptr : options.runtime,
-                                   options.runtime ? options.runtime->pool() : *pool);
+                                   options.runtime ? options.runtime->pool() : *pool, options.kept);
     if (field.path == "tokens.weight" && model.config().tied && options.runtime)
-      model.keep_head_apart(head_of_table(weight, options.runtime));
+      model.keep_head_apart(head_of_table(weight, options.runtime, options.kept));
     return weight;
   });
 }
@@ -159,6 +161,12 @@ Result<LanguageModel> load_llama2c(const fs::path& path) {
   return model;
 }
 
+// What was packed is kept when all of it is there.
+Result<LanguageModel> with_kept(Result<LanguageModel> model, const LoadOptions& options) {
+  if (model.ok() && options.kept) options.kept->keep();
+  return model;
+}
+
 }  // namespace
 
 bool is_gguf_file(const fs::path& path) {
@@ -169,7 +177,7 @@ bool is_gguf_file(const fs::path& path) {
 Result<LanguageModel> load_language_model(const fs::path& path, const LoadOptions& options) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) {
-    if (fs::exists(path / "config.json")) return load_hf(path, options);
+    if (fs::exists(path / "config.json")) return with_kept(load_hf(path, options), options);
     return Error(fmt::format(
         "{} has no config.json; expected a Hugging Face folder, a folder that cairn train wrote, "
         "a GGUF file or a llama2.c .bin file",
@@ -185,7 +193,8 @@ Result<LanguageModel> load_language_model(const fs::path& path, const LoadOption
   }
   const auto probe = io::probe_file(path.string());
   if (!probe) return probe.error();
-  if (probe.value().kind == io::FileKind::gguf) return load_gguf_model(path, options);
+  if (probe.value().kind == io::FileKind::gguf)
+    return with_kept(load_gguf_model(path, options), options);
   return Error(
       fmt::format("{} is not a model that cairn reads; expected a Hugging Face folder, a GGUF file "
                   "or a llama2.c "

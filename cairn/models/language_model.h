@@ -15,6 +15,8 @@
 
 namespace cairn {
 
+class PackedWeights;  // packed_weights.h
+
 struct LanguageModel {
   std::unique_ptr<Transformer> transformer;
   std::unique_ptr<text::Tokenizer> tokenizer;  // null when there is none beside the weights
@@ -32,6 +34,8 @@ struct LoadOptions {
   Runtime* runtime = nullptr;
   // A recipe (Q4_K_M) or a block type: what matrices become while they are loaded. Empty: nothing.
   std::string quantize = {};
+  // A file of packed weights, for this path and `quantize`: what it has is not packed again.
+  PackedWeights* kept = nullptr;
   // Called with the number of weights that are loaded, and of all.
   std::function<void(size_t done, size_t all)> progress = nullptr;
 };
