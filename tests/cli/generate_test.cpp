@@ -58,11 +58,34 @@ TEST_F(GenerateTest, WrongOptionsOfSampling) {
 
 // Wrong values are told before the model is looked for.
 TEST_F(GenerateTest, OptionsAreCheckedFirst) {
-  for (const auto& [option, value] : std::vector<std::pair<std::string, std::string>>{
-           {"--kv", "q9"}, {"--top-p", "2"}, {"--quantize", "q9"}, {"--logit-bias", "x"}})
+  for (const auto& [option, value] :
+       std::vector<std::pair<std::string, std::string>>{{"--kv", "q9"},
+                                                        {"--top-p", "2"},
+                                                        {"--quantize", "q9"},
+                                                        {"--packed-weights", "here"},
+                                                        {"--logit-bias", "x"}})
     EXPECT_TRUE(
         fails(run({"generate", "--model", "nowhere", "--ids", "5", option, value}), 2, option))
         << option;
+}
+
+// Said once, when the file is written; where it cannot be, a warning.
+TEST_F(GenerateTest, PackedWeightsAreKept) {
+  const std::vector<std::string> options = {"--ids", "5",          "--temperature",
+                                            "0",     "--quantize", "q8_0"};
+  const Ran plain = generate(options);
+  ASSERT_EQ(plain.status, 0) << plain.err;
+  auto keeping = options;
+  keeping.insert(keeping.end(), {"--packed-weights", "beside"});
+  const Ran first = generate(keeping), second = generate(keeping);
+  EXPECT_EQ(first.out, plain.out);
+  EXPECT_NE(first.err.find("the next start maps them"), std::string::npos) << first.err;
+  EXPECT_EQ(second.out, plain.out);
+  EXPECT_EQ(second.err.find("packed"), std::string::npos) << second.err;
+  write("llama/weights.q8_0.packed", "something else");
+  const Ran third = generate(keeping);
+  EXPECT_EQ(third.out, plain.out);
+  EXPECT_NE(third.err.find("it is made again"), std::string::npos) << third.err;
 }
 
 // What the model's files say is the default; options win.
