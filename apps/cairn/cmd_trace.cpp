@@ -60,8 +60,10 @@ class Tracer {
     for (const LaunchRecord& r : records) length = std::max(length, r.start + r.seconds);
     const double start = now - length;
     double end_of_last = 0;
+    std::map<const Node*, const LaunchGroup*> groups;
+    add_groups(plan, groups);
     for (const LaunchRecord& r : order(records)) {
-      launch(r, start);
+      launch(r, start, groups);
       // What a loop or branch contains has been counted with it.
       if (r.start + r.seconds <= end_of_last) continue;
       gaps_inside_ += std::max(r.start - end_of_last, 0.0);
@@ -144,7 +146,16 @@ class Tracer {
     return sorted;
   }
 
-  void launch(const LaunchRecord& record, double start) {
+  // The launches of a plan and its regions, by the node that stands for them.
+  static void add_groups(const Plan& plan, std::map<const Node*, const LaunchGroup*>& groups) {
+    for (const Launch& launch : plan.launches) {
+      groups[launch.node()] = &launch.group;
+      for (const auto& region : launch.regions) add_groups(*region, groups);
+    }
+  }
+
+  void launch(const LaunchRecord& record, double start,
+              const std::map<const Node*, const LaunchGroup*>& groups) {
     const std::string_view name = record.node ? record.node->info().name : std::string_view("copy");
     Json args = Json::object();
     if (record.node) {
@@ -154,9 +165,11 @@ class Tracer {
       args["type"] = fmt::format("{}", fmt::join(types, ", "));
       if (node.scope()) args["scope"] = *node.scope();
       if (node.location().line()) args["source"] = locate(node.location());
-      const Cost cost = cost_of(node);
-      args["bytes"] = cost.bytes_read + cost.bytes_written;
-      args["flops"] = cost.flops;
+      const LaunchGroup& group = *groups.at(record.node);
+      const auto [flops, bytes] = work_of(group);
+      args["bytes"] = bytes;
+      args["flops"] = flops;
+      if (group.is_fused()) args["operations"] = operations_of(group);
       // A loop's time is that of its body, which is recorded too.
       if (node.op() != Op::loop && node.op() != Op::cond) {
         Total& total = totals_[name];
@@ -172,6 +185,26 @@ class Tracer {
            {"ts", microseconds(start + record.start)},
            {"dur", record.seconds * 1e6},
            {"args", args}});
+  }
+
+  // Operations of all nodes, and bytes that go to and from memory.
+  static std::pair<double, double> work_of(const LaunchGroup& group) {
+    double flops = 0, bytes = 0;
+    for (const Node* node : group.nodes) {
+      const Cost cost = cost_of(*node);
+      flops += cost.flops;
+      bytes += cost.bytes_read + cost.bytes_written;
+    }
+    if (!group.is_fused()) return {flops, bytes};
+    bytes = 0;
+    for (const auto* list : {&group.inputs, &group.outputs})
+      for (const Tensor& t : *list) bytes += static_cast<double>(t.type().bytes());
+    return {flops, bytes};
+  }
+  static std::string operations_of(const LaunchGroup& group) {
+    std::vector<std::string_view> names;
+    for (const Node* node : group.nodes) names.push_back(node->info().name);
+    return fmt::format("{}", fmt::join(names, " "));
   }
 
   void event(const Json& json) {
