@@ -143,8 +143,13 @@ bool reads_down(const GroupBinding& binding, int64_t row_axis) {
 
 // Rows and columns that nobody uses are not computed (compiler/llvm/cpu_dot_operands.cpp), so that
 // one size serves all above half of it.
-constexpr int64_t kSomePrograms = 12;
+constexpr int64_t kSomePrograms = 8;
 int64_t many_rows(int64_t m) { return m > 96 ? 192 : m > 48 ? 96 : 48; }
+
+// Blocks of about the same size keep all threads busy to the end, and what each puts in order of a
+// transposed y serves all its rows (1024 x 1536 x 384 with gelu, two threads: 8.0 ms in blocks of
+// 192 rows, of which the last has 64, 6.6 in those of 128).
+int64_t even_rows(int64_t m) { return m > 96 ? fitting(m, {192, 128, 96}) : many_rows(m); }
 
 }  // namespace
 
@@ -173,8 +178,8 @@ GroupForm product_form(const GroupBinding& binding, std::span<const int64_t> siz
   // What a block reads transposed is held whole: of few steps no more than that, or a product of
   // two steps takes 400 ns.
   const int64_t steps = sizes.back();
-  const int64_t depth = steps <= 16 ? 16 : steps <= 64 ? 64 : 256;
-  form.block = {many_rows(m), fitting(n, {64, 80, 48, 32, 16}), depth};
+  const int64_t depth = steps <= 16 ? 16 : steps <= 64 ? 64 : steps <= 128 ? 128 : 256;
+  form.block = {even_rows(m), fitting(n, {64, 80, 48, 32, 16}), depth};
   // Of a long x, too, the rows of a block are read again before they leave the second cache. What
   // is multiplied as words is written anew by each program, in rows as wide as the block.
   const bool is_long = steps >= 1024 && !binding.is_strided && binding.operand_bytes >= 4;
@@ -182,9 +187,9 @@ GroupForm product_form(const GroupBinding& binding, std::span<const int64_t> siz
     form.block.columns = n > 192 ? 384 : n > 128 ? 192 : 128;
   form.is_one_step = steps <= depth;
   const auto is_short = [&] { return product_work(form, sizes).programs < kSomePrograms; };
+  while (is_short() && form.block.rows > 64) form.block.rows /= 2;
   while (is_short() && form.block.columns > 64 && form.block.columns % 128 == 0)
     form.block.columns /= 2;
-  while (is_short() && form.block.rows > 48) form.block.rows /= 2;
   // 64 rows are 16 blocks of four in registers, and 128 two equal programs.
   if (form.block.rows == 48) form.block.rows = fitting(m, {48, 64});
   return form;
@@ -196,7 +201,7 @@ void product_forms(const GroupBinding& binding, const GroupForm& usual,
   const int64_t m = sizes[sizes.size() - 3], n = sizes[sizes.size() - 2], depth = sizes.back();
   const ProductBlock& block = usual.block;
   std::vector<ProductBlock> blocks = {block};
-  for (const int64_t rows : {12, 24, 48, 96, 144, 192, 384})
+  for (const int64_t rows : {12, 24, 48, 96, 128, 192, 384})
     blocks.push_back({rows, block.columns, block.depth});
   // Panels have their own width, and are read in the steps that they were written in.
   if (!binding.panel_elements) {

@@ -58,7 +58,7 @@ KernelSlot slot_of(const Number& value, DType dtype) {
 
 // Sets the scalar arguments and the grid for a group.
 void bind_group(CpuLaunch& launch, const LaunchGroup& group, const GroupForm& form,
-                std::span<const int64_t> sizes) {
+                std::span<const int64_t> sizes, int threads) {
   const GroupBinding& binding = launch.kernels->binding;
   launch.scalars.reserve(sizes.size() + 2 * binding.steps.size() + binding.constants.size());
   for (const int64_t size : sizes) launch.scalars.push_back(slot_of(size));
@@ -74,6 +74,10 @@ void bind_group(CpuLaunch& launch, const LaunchGroup& group, const GroupForm& fo
   launch.grain = std::max<int64_t>(
       1, work.products ? kGrainProducts / work.products
                        : kGrainElements / std::max<int64_t>(1, work.elements * binding.cost));
+  // Memory likes to be read in long pieces; eight a thread even out what a thread is held up
+  // (AdamW of 38 million numbers on two threads: 24.5 ms in pieces of 10 us, 21.1).
+  if (!work.products)
+    launch.grain = std::max(launch.grain, launch.programs / (int64_t{8} * threads));
 }
 
 CustomTypes types_of(const Node& node, std::vector<TensorType>& inputs) {
@@ -333,7 +337,7 @@ class CpuBackend : public Backend {
       launch->kernel = kernels->get(choice.form, version, [&] {
         return kernels_.get(make_group_kernel(group, choice.form).kernel, version);
       });
-      bind_group(*launch, group, choice.form, sizes);
+      bind_group(*launch, group, choice.form, sizes, pool_.threads());
       launch->grain = std::max<int64_t>(
           1, static_cast<int64_t>(static_cast<double>(launch->grain) * choice.grain));
       return code_of(std::move(launch));
