@@ -25,7 +25,8 @@ struct GroupForm {
   // Of columns: how many sums a program has side by side for each, and how many columns.
   int64_t lanes = 0, columns = 0;
   ProductBlock block = {};
-  // Of a convolution whose groups are last: a program has one block, of a few rows with long sums.
+  // Of columns: no more than the lanes are summed up. Of a convolution whose groups are last: a
+  // program has one block, of a few rows with long sums.
   bool is_one_block = false;
   // Of a product: neighbouring programs share rows of x, not columns of y.
   bool rows_first = false;

@@ -208,6 +208,14 @@ class Writer {
                              where(here, reduce(kinds[i], chunk[i], 0), nothing(kinds[i]))));
                        return next;
                      });
+    } else if (form_.is_one_block) {
+      sums = w_.in_loop([&] {
+        const Tile inside = set_block(k_.constant(0, DType::i64));
+        std::vector<Tile> values;
+        for (size_t i = 0; i < nodes.size(); ++i)
+          values.push_back(where(inside, tile::widen(w_.operand(*nodes[i], 0)), nothing(kinds[i])));
+        return values;
+      });
     } else {
       sums = walk(k_.constant(0, DType::i64), n());
     }
@@ -235,6 +243,7 @@ GroupForm reduction_form(const GroupBinding& binding, std::span<const int64_t> s
   GroupForm form{n > tile::kReduceChunk, tile::kReduceLanes, kColumns};
   if (along + 1 == sizes.size()) return form;
   form.lanes = power_of_two(n, 1, tile::kReduceLanes);
+  form.is_one_block = n <= form.lanes;
   form.columns = power_of_two(sizes.back(), 16, kColumns);
   return form;
 }

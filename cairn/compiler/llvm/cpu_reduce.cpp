@@ -235,25 +235,48 @@ Lanes CpuFunction::reduce_other(const Instruction& in, const Coordinates& at) {
   int64_t lanes = 1;
   while (lanes < most) lanes *= 2;
   auto* packed = llvm::FixedVectorType::get(identity(in)->getType(), lanes_);
-  llvm::Value* sums = stack(llvm::ArrayType::get(packed, static_cast<uint64_t>(lanes)), "sums");
-  const auto slot = [&](llvm::Value* lane) { return b_.CreateGEP(packed, sums, lane); };
-  loop_over(i64(0), i64(lanes), 1, [&](llvm::Value* lane) {
-    b_.CreateStore(emitter_.splat(identity(in), lanes_), slot(lane));
-  });
-  loop_over(i64(0), i64(n), 1, [&](llvm::Value* i) {
+  llvm::Value* const nothing = emitter_.splat(identity(in), lanes_);
+  const auto value_at = [&](llvm::Value* i) {
     memo_.clear();
     Coordinates here = at;
     here.insert(here.begin() + in.axis, Lanes::uniform(i));
-    llvm::Value* to = slot(b_.CreateAnd(i, i64(lanes - 1)));
-    llvm::Value* value = as_vector(evaluate(x, here));
-    b_.CreateStore(combine(in, b_.CreateLoad(packed, to), value), to);
-  });
-  for (int64_t half = lanes / 2; half > 0; half /= 2)
+    return as_vector(evaluate(x, here));
+  };
+  const auto halve = [&](std::vector<llvm::Value*> values) {
+    for (size_t half = values.size() / 2; half > 0; half /= 2)
+      for (size_t i = 0; i < half; ++i) values[i] = combine(in, values[i], values[i + half]);
+    return values[0];
+  };
+  const int64_t inner = std::min<int64_t>(lanes, 8);
+  const int64_t outer = lanes / inner;
+  llvm::Value* sums = stack(llvm::ArrayType::get(packed, static_cast<uint64_t>(lanes)), "sums");
+  const auto slot = [&](llvm::Value* lane) { return b_.CreateGEP(packed, sums, lane); };
+  if (n == lanes) {
+    // An element a lane: every eighth of them is combined in registers, as they are read.
+    loop_over(i64(0), i64(outer), 1, [&](llvm::Value* first) {
+      std::vector<llvm::Value*> values;
+      for (int64_t i = 0; i < inner; ++i)
+        values.push_back(combine(in, nothing, value_at(b_.CreateAdd(first, i64(i * outer)))));
+      b_.CreateStore(halve(std::move(values)), slot(first));
+    });
+    lanes = outer;
+  } else {
+    loop_over(i64(0), i64(lanes), 1,
+              [&](llvm::Value* lane) { b_.CreateStore(nothing, slot(lane)); });
+    loop_over(i64(0), i64(n), 1, [&](llvm::Value* i) {
+      llvm::Value* to = slot(b_.CreateAnd(i, i64(lanes - 1)));
+      b_.CreateStore(combine(in, b_.CreateLoad(packed, to), value_at(i)), to);
+    });
+  }
+  for (int64_t half = lanes / 2; half >= 8; half /= 2)
     loop_over(i64(0), i64(half), 1, [&](llvm::Value* lane) {
       llvm::Value* other = b_.CreateLoad(packed, slot(b_.CreateAdd(lane, i64(half))));
       b_.CreateStore(combine(in, b_.CreateLoad(packed, slot(lane)), other), slot(lane));
     });
-  return Lanes::vector(b_.CreateLoad(packed, sums));
+  std::vector<llvm::Value*> rest;
+  for (int64_t i = 0; i < std::min<int64_t>(lanes, 8); ++i)
+    rest.push_back(b_.CreateLoad(packed, slot(i64(i))));
+  return Lanes::vector(halve(std::move(rest)));
 }
 
 void CpuFunction::emit_reduce(const Instruction& in) {
