@@ -158,6 +158,55 @@ Tensor panels_of(const Tensor& bytes) {
   return is_unpacked ? node.input(0) : Tensor();
 }
 
+// Units of as many bytes as lie together in all parts of a block are taken one by one. What is no
+// number of a row stays none.
+Tensor gather_from_block_panels(const Tensor& panels, const BlockFormat& f, int64_t rows,
+                                const Tensor& numbers) {
+  const int64_t each = panel_rows(f), blocks = panels.shape()[1], count = numbers.elements();
+  const std::vector<BlockBytes> runs = tile::bytes_of_block(f);
+  const int64_t unit = std::ranges::min(runs, {}, &BlockBytes::part).part;
+  const int64_t units = f.block_bytes / unit;
+  // Of a block's units where those of the first row of a panel stand, and how far the next row's.
+  std::vector<int64_t> first(static_cast<size_t>(units)), step(first);
+  for (const BlockBytes& run : runs)
+    for (int64_t at = run.begin; at < run.end; at += unit) {
+      const int64_t within = (at - run.begin) % run.part;
+      const auto i = static_cast<size_t>(at / unit);
+      first[i] = ((run.place + at - run.begin - within) * each + within) / unit;
+      step[i] = run.part / unit;
+    }
+  const Ints shape = {count, blocks, units};
+  const auto all = [&](int64_t value) {
+    return make(Op::full, {},
+                {{Attr::value, Number(value)}, {Attr::dtype, DType::i64}, {Attr::shape, shape}});
+  };
+  const auto along = [&](const Tensor& x, int64_t axis) {
+    return make(Op::broadcast, {x}, {{Attr::shape, shape}, {Attr::axes, Ints{axis}}});
+  };
+  const auto of_units = [&](const std::vector<int64_t>& values) {
+    return along(make(Op::dense, {}, {{Attr::literal, HostArray::from<int64_t>(values, {units})}}),
+                 2);
+  };
+  const Tensor row =
+      along(make(Op::cast, {reshape(numbers, {count})}, {{Attr::dtype, DType::i64}}), 0);
+  const Tensor block = make(
+      Op::iota, {}, {{Attr::shape, shape}, {Attr::axis, int64_t{1}}, {Attr::dtype, DType::i64}});
+  const Tensor before =
+      make(Op::add, {make(Op::multiply, {make(Op::divide, {row, all(each)}), all(blocks)}), block});
+  const Tensor of_row = make(Op::multiply, {make(Op::remainder, {row, all(each)}), of_units(step)});
+  const Tensor at = make(Op::add, {make(Op::multiply, {before, all(each * units)}),
+                                   make(Op::add, {of_units(first), of_row})});
+  const Tensor is_row =
+      make(Op::bitwise_and, {make(Op::less, {all(-1), row}), make(Op::less, {row, all(rows)})});
+  const Tensor taken = make(Op::gather,
+                            {reshape(panels, {panels.shape().elements() / unit, unit}),
+                             make(Op::select, {is_row, at, all(-1)})},
+                            {{Attr::axis, int64_t{0}}, {Attr::batch_dims, int64_t{0}}});
+  Ints result(numbers.shape());
+  result.push_back(blocks * f.block_bytes);
+  return reshape(taken, result);
+}
+
 void write_block_panels(const BlockFormat& f, const uint8_t* bytes, int64_t rows, int64_t row_bytes,
                         uint8_t* panels, ThreadPool& pool) {
   const Shape shape = block_panels_shape(f, rows, row_bytes);

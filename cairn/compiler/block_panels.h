@@ -17,6 +17,9 @@ Tensor in_block_panels(const Tensor& bytes, const BlockFormat& format);
 Tensor from_block_panels(const Tensor& panels, const BlockFormat& format, int64_t rows);
 // The panels that bytes are made from; undefined where they are not made from panels.
 Tensor panels_of(const Tensor& bytes);
+// The bytes of the rows with these numbers, u8[..., bytes of a row], of panels of so many rows.
+Tensor gather_from_block_panels(const Tensor& panels, const BlockFormat& format, int64_t rows,
+                                const Tensor& numbers);
 
 // The shape of the panels of a weight of so many rows.
 Shape block_panels_shape(const BlockFormat& format, int64_t rows, int64_t row_bytes);

@@ -113,10 +113,18 @@ std::optional<Found> find_product(const Node& node) {
   return Found{*weight, x};
 }
 
+// Rows of a table that lies in panels, which are decoded.
+bool takes_rows(const Node& node) {
+  if (node.op() != Op::dequantize) return false;
+  const Node& rows = node.input(0).node();
+  return rows.op() == Op::gather && rows.attrs().integer(Attr::axis) == 0 &&
+         panels_of(rows.input(0)).defined();
+}
+
 bool changes(const Graph& graph) {
   return std::ranges::any_of(topological_order(graph.outputs), [](const Node* node) {
     if (node->op() == Op::custom) return false;
-    return find_product(*node) ||
+    return takes_rows(*node) || find_product(*node) ||
            std::ranges::any_of(regions_of(*node), [](const Graph* r) { return changes(*r); });
   });
 }
@@ -178,9 +186,16 @@ std::shared_ptr<const CustomKernel> product_kernel(
 class Lowering {
  public:
   std::vector<Tensor> operator()(const Node& node, std::span<const Tensor> inputs) {
+    const Origin origin(node.scope(), node.location());
+    if (takes_rows(node)) {
+      const Node& rows = inputs[0].node();
+      const BlockFormat& format = *find_block_format(node.attrs().text(Attr::format));
+      const Tensor bytes = gather_from_block_panels(panels_of(rows.input(0)), format,
+                                                    rows.input(0).shape()[0], rows.input(1));
+      return {make(Op::dequantize, {bytes}, node.attrs())};
+    }
     const auto found = find_product(node);
     if (!found) return {};
-    const Origin origin(node.scope(), node.location());
     // The new operands have the same form as the old ones.
     const Weight w = *weight_of(inputs[1].node().input(0));
     const Tensor panels = this->panels(w.bytes, *w.format);

@@ -9,6 +9,7 @@
 #include "cairn/compiler/block_panels.h"
 #include "cairn/compiler/hoist.h"
 #include "cairn/ops/elementwise.h"
+#include "cairn/ops/index.h"
 #include "cairn/ops/linear.h"
 #include "cairn/ops/movement.h"
 #include "cairn/ops/quantize.h"
@@ -81,6 +82,34 @@ TEST_P(Formats, PanelsHoldTheBytes) {
                        written.mutable_span<uint8_t>().data(), pool);
     EXPECT_TRUE(same_values(panels.host(), written));
   }
+}
+
+// The rows of a table that is multiplied with are those of its panels.
+TEST_P(Formats, RowsOfATableAreTakenFromPanels) {
+  const BlockFormat& f = format();
+  Runtime runtime({.threads = 2});
+  const int64_t rows = 130, depth = 2 * f.block_elements;
+  const HostArray bytes = encoded(f, random_numbers({rows, depth}, 3));
+  const Tensor panels = eval(runtime, in_block_panels(runtime.upload(bytes), f));
+  const Tensor table = dequantize(from_block_panels(panels, f, rows), f.name);
+  Function tied([&](std::span<const Tensor> args) {
+    const Tensor h = take(table, args[0], 0);
+    return std::vector{h, matmul(reshape(h, {6, depth}), transpose(table))};
+  });
+  const Tensor ids = Tensor::from<int32_t>({0, 15, 16, 63, 64, 129}, {2, 3});
+  const std::vector<Tensor> got = tied(runtime, {ids});
+  const Tensor plain = dequantize(runtime.upload(bytes), f.name);
+  const Tensor h = take(plain, ids, 0);
+  EXPECT_TRUE(same_values(got[0].host(), eval(runtime, h).host()));
+  EXPECT_TRUE(same_values(got[1].host(),
+                          eval(runtime, matmul(reshape(h, {6, depth}), transpose(plain))).host()));
+  // Neither is made of all rows.
+  for (const Launch& launch : tied.last_plan()->launches)
+    for (const Node* node : launch.group.nodes)
+      EXPECT_FALSE(node->op() == Op::dequantize && node->output().shape.elements() > 6 * depth);
+  // The last panel is filled up; what fills it is no row.
+  const Tensor wrong = Tensor::from<int32_t>({0, 1, 130, 2, 3, 4}, {2, 3});
+  EXPECT_THROW(tied(runtime, {wrong})[0].host(), Error);
 }
 
 // Each element within the roundings of sums of that many products, of what the formats say.
