@@ -234,7 +234,10 @@ void ChatSession::open_file() {
   } catch (const InternalError&) {
     throw;
   } catch (const Error& error) {
-    session_.note(fmt::format("{}; the conversation is read from its start", error.what()));
+    session_.note(
+        fmt::format("{}; nothing is lost: the conversation is read from its start, and the "
+                    "file is written anew at the end",
+                    error.what()));
   }
 }
 

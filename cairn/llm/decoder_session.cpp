@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <filesystem>
 #include <map>
 
 #include "cairn/graph/numbering.h"
@@ -131,11 +132,16 @@ Decoder::Loaded Decoder::load(const std::string& path) {
   const auto fail = [&](const std::string& what) {
     throw_error(fmt::format("'{}' {}", path, what));
   };
-  const io::SafetensorsFile file = io::SafetensorsFile::open(path).value();
+  if (std::error_code ignored; !std::filesystem::exists(path, ignored))
+    fail("is not there; it should be a session that was saved");
+  const auto opened = io::SafetensorsFile::open(path);
+  if (!opened)
+    fail(fmt::format("is cut, damaged or no session that was saved ({})", opened.error().what()));
+  const io::SafetensorsFile& file = opened.value();
   const auto text = [&](const std::string& key) {
     const auto found = file.metadata().find(key);
-    if (found == file.metadata().end() || file.metadata().at("format") != kFormat)
-      fail(fmt::format("is no session of this version of cairn ({})", kFormat));
+    if (found == file.metadata().end())
+      fail(fmt::format("is no session that was saved, or is damaged: it does not say its {}", key));
     return found->second;
   };
   const auto number = [&](const std::string& key) {
@@ -143,18 +149,21 @@ Decoder::Loaded Decoder::load(const std::string& path) {
     int64_t value = -1;
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
     if (error != std::errc() || end != digits.data() + digits.size() || value < 0)
-      fail(fmt::format("says '{}' for {}, which is no number", digits, key));
+      fail(fmt::format("is damaged: it says '{}' for {}, which is no number", digits, key));
     return value;
   };
-  text("format");
+  if (text("format") != kFormat)
+    fail(fmt::format("is of another version of cairn: its format is '{}', and this one reads '{}'",
+                     text("format"), kFormat));
   if (text("model") != fingerprint(s.model))
     fail("is a session of another model, or of this one with other weights");
   if (text("products") != products_of(s.options))
-    fail(fmt::format("was computed with products in {}, and these are in {}", text("products"),
-                     products_of(s.options)));
+    fail(fmt::format("was computed with products in {}, and these are in {}; open it with the same",
+                     text("products"), products_of(s.options)));
   const int64_t length = number("tokens"), forgotten = number("forgotten");
   if (length > s.context())
-    fail(fmt::format("holds {} tokens, and the context is {}", length, s.context()));
+    fail(fmt::format("holds {} tokens, and the context is {}; open it with a larger one", length,
+                     s.context()));
   for (int64_t i = 0; i < s.model.config().layers; ++i)
     if (const auto& r = rotary_of(s.model.config(), static_cast<size_t>(i));
         r && (r->scaling == RotaryScaling::dynamic || r->scaling == RotaryScaling::longrope) &&
@@ -164,23 +173,31 @@ Decoder::Loaded Decoder::load(const std::string& path) {
                       "it with the same, not {}",
                       number("context"), s.context()));
   const int64_t count = blocks_of(length) - forgotten;
-  if (count < 0 || (forgotten && !s.window)) fail("has fewer blocks than tokens");
+  if (count < 0 || (forgotten && !s.window))
+    fail(fmt::format("is damaged: it says that {} blocks of {} tokens of {} are forgotten",
+                     forgotten, kKvBlock, length));
   if (count > s.blocks.free())
-    fail(fmt::format("needs room for {} tokens, and the cache has room for {}", count * kKvBlock,
-                     s.blocks.free() * kKvBlock));
+    fail(
+        fmt::format("needs room for {} tokens, and the cache has room for {}; close sequences, or "
+                    "make it larger",
+                    count * kKvBlock, s.blocks.free() * kKvBlock));
   std::vector<HostArray> tensors;
   for (size_t i = 0; i < s.pool.size(); ++i) {
-    tensors.push_back(file.read(tensor_name(i, s.tensors_of_layer)).value());
+    auto read = file.read(tensor_name(i, s.tensors_of_layer));
+    if (!read) fail(fmt::format("is damaged: {}", read.error().what()));
+    tensors.push_back(std::move(read).value());
     Shape expected = s.pool[i].shape();
     expected[0] = count;
     if (tensors[i].shape() != expected || tensors[i].dtype() != s.pool[i].dtype())
-      fail(fmt::format("keeps keys and values as {}{}, and this cache as {}{}",
-                       name(tensors[i].dtype()), to_string(tensors[i].shape()),
-                       name(s.pool[i].dtype()), to_string(expected)));
+      fail(fmt::format(
+          "keeps keys and values as {}{}, and this cache as {}{}; open it with the same",
+          name(tensors[i].dtype()), to_string(tensors[i].shape()), name(s.pool[i].dtype()),
+          to_string(expected)));
   }
   Checksum checksum(file.metadata());
   for (const HostArray& tensor : tensors) checksum.add(tensor);
-  if (checksum.text() != text("checksum")) fail("is damaged: its checksum is another");
+  if (checksum.text() != text("checksum"))
+    fail("is damaged: its bytes are not those that were saved");
   const int made = s.open();
   State::Sequence& q = s.get(made);
   q.length = length;

@@ -237,7 +237,7 @@ TextGenerator::Loaded TextGenerator::load(const std::string& path) {
   auto kept = parse_kept_text(loaded.note);
   if (!kept || std::ssize(kept.value().ids) != decoder.length(loaded.sequence)) {
     decoder.close(loaded.sequence);
-    throw_error(fmt::format("'{}' does not say which tokens it has", path));
+    throw_error(fmt::format("'{}' is damaged: it does not say which tokens it has", path));
   }
   state_->texts[loaded.sequence] = std::move(kept.value().ids);
   return {loaded.sequence, std::move(kept.value().note)};

@@ -295,8 +295,18 @@ TEST(Decoder, ASessionOfSomethingElseIsRefused) {
   const HostArray nothing(DType::f16, {0, 2, 64, 32});
   const io::NamedArray tensors[] = {{"layers.0.keys", nothing}};
   io::write_safetensors(path, tensors, {{"format", "cairn session 2"}}).value();
-  EXPECT_NE(message([&] { decoder.load(path); }).find("no session of this version"),
+  EXPECT_NE(message([&] { decoder.load(path); }).find("does not say its model"), std::string::npos);
+  io::write_safetensors(path, tensors, {{"format", "cairn session 1"}}).value();
+  EXPECT_NE(message([&] { decoder.load(path); }).find("this one reads 'cairn session 2'"),
             std::string::npos);
+  // Cut anywhere, or something else.
+  for (const size_t size :
+       {size_t{0}, size_t{5}, size_t{100}, bytes.size() / 2, bytes.size() - 1}) {
+    write_file_atomically(path, bytes.substr(0, size)).value();
+    const std::string refused = refusal(model, {.tokens = 200});
+    EXPECT_NE(refused.find(path + "' is cut, damaged or no session"), std::string::npos)
+        << size << ": " << refused;
+  }
 }
 
 TEST(Decoder, AnF32PoolGivesTheBitsOfTheWholePass) {
