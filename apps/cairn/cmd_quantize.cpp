@@ -29,22 +29,26 @@ struct Kept {
   const io::GgufType* type;
 };
 
-// What --type asks for: a recipe or one type.
+// What --type asks for, and the tensors that become something else.
 struct Wanted {
-  const Recipe* recipe = nullptr;
-  const io::GgufType* type = nullptr;
+  TypeChoice choice;
+  uint32_t file_type;
   std::vector<Kept> keep;
 };
 
 Wanted parse_wanted(const Options& options) {
   Wanted wanted;
-  wanted.recipe = find_recipe(options.type);
-  if (!wanted.recipe) {
+  if (const Recipe* recipe = find_recipe(options.type)) {
+    wanted.choice.recipe = recipe;
+    wanted.file_type = file_type(*recipe);
+  } else {
     if (!io::find_gguf_type(options.type))
       throw UsageError(fmt::format("--type {}: known are the recipes {} and the types {}",
                                    options.type, fmt::join(recipe_names(), ", "),
                                    writable_names()));
-    wanted.type = &writable_type(options.type, "--type");
+    const io::GgufType& type = writable_type(options.type, "--type");
+    wanted.choice.type = type.dtype ? name(*type.dtype) : type.format;
+    wanted.file_type = file_type_of(type);
   }
   for (const std::string& keep : options.keep) {
     const size_t end = keep.rfind('=');
@@ -90,8 +94,8 @@ using Replaced =
 const io::GgufType* type_that_divides(const io::GgufType& type, const GgufTensor& entry,
                                       Replaced& replaced) {
   if (!type.block_format()) return &type;
-  const auto format = format_that_divides(type.format, entry.shape.back());
-  const io::GgufType* found = io::find_gguf_type(format.value_or("f16"));
+  const io::GgufType* found =
+      io::find_gguf_type(cairn::type_that_divides(type.format, entry.shape.back()));
   if (found != &type) replaced[{&type, found}].push_back(&entry);
   return found;
 }
@@ -114,11 +118,8 @@ std::vector<Step> plan_steps(const GgufContent& file, const Wanted& wanted,
   for (const GgufTensor& entry : file.tensors) {
     Step step = {&entry, entry.type};
     if (entry.is_matrix()) {
-      const io::GgufType* type = wanted.type;
-      if (wanted.recipe) {
-        const auto format = format_for(*wanted.recipe, entry.name, entry.shape, facts);
-        type = format ? io::find_gguf_type(*format) : entry.type;
-      }
+      const auto chosen = type_for(wanted.choice, entry.name, entry.shape, facts);
+      const io::GgufType* type = chosen ? io::find_gguf_type(*chosen) : entry.type;
       for (const Kept& kept : wanted.keep)
         if (std::regex_search(entry.name, kept.pattern)) {
           type = kept.type;
@@ -225,8 +226,7 @@ int run(const Options& options, Session& session) {
                          return std::move(result.bytes);
                        }});
   }
-  const uint32_t type = wanted.recipe ? file_type(*wanted.recipe) : file_type_of(*wanted.type);
-  io::write_gguf(options.out, metadata_of_copy(file, type), sources).value();
+  io::write_gguf(options.out, metadata_of_copy(file, wanted.file_type), sources).value();
   progress.clear();
   if (without_importance > 0)
     session.note(

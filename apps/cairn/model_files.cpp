@@ -58,12 +58,12 @@ LanguageModel load_model_to_run(const std::string& path,
                                 const std::optional<std::string>& quantize) {
   const std::string type = quantize.value_or(session.common.quantize);
   if (runtime.backend().executes())
-    check_model_memory(
-        path, {.quantize = type, .packs = runtime.backend().packs_weights(), .cache = cache});
+    check_model_memory(path, {.quantize = type, .precision = session.precision(), .cache = cache});
   auto kept = packed_weights_for(path, type, runtime, session);
   Progress progress = session.progress();
   LanguageModel model =
       load_language_model(path, {.runtime = &runtime,
+                                 .precision = session.precision(),
                                  .quantize = type,
                                  .kept = kept ? &*kept : nullptr,
                                  .progress =

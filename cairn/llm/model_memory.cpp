@@ -9,6 +9,7 @@
 #include "cairn/io/gguf_types.h"
 #include "cairn/models/block_weights.h"
 #include "cairn/models/model_header.h"
+#include "cairn/models/weights.h"
 
 namespace cairn {
 namespace {
@@ -29,20 +30,20 @@ uint64_t weight_bytes_of(const ModelHeader& header, const MemoryQuestion& asked)
   uint64_t sum = 0;
   for (const ModelHeader::Weight& w : header.weights) {
     const auto elements = static_cast<uint64_t>(w.shape.elements());
-    const bool is_matrix = w.shape.rank() == 2;
-    const bool is_table = w.field == "tokens.weight" || w.field == "positions.weight";
-    const bool is_product =
-        is_matrix && (!is_table || (w.field == "tokens.weight" && header.config.tied));
-    if (const BlockFormat* to = formats ? formats->format_of(w.field, w.shape) : nullptr) {
-      uint64_t bytes = elements / static_cast<uint64_t>(to->block_elements) *
-                       static_cast<uint64_t>(to->block_bytes);
-      if (to->scale_type == ScaleType::none) bytes += 4 * static_cast<uint64_t>(w.shape[0]);
-      // A table whose rows are read and that is multiplied with is there in both orders.
-      sum += is_table && is_product ? 2 * bytes : bytes;
-    } else {
+    const auto type = formats ? formats->type_of(w.field, w.shape) : std::nullopt;
+    if (const BlockFormat* to = type ? find_block_format(*type) : nullptr) {
+      sum += elements / static_cast<uint64_t>(to->block_elements) *
+             static_cast<uint64_t>(to->block_bytes);
+      if (to->scale_type == ScaleType::none) sum += 4 * static_cast<uint64_t>(w.shape[0]);
+    } else if (type) {
+      sum += 2 * elements;  // f16
+    } else if (is_table(w.field, header.config)) {
       // A table in a file is read where it lies, a few rows of it.
-      if (!is_table || is_product || !w.is_mapped) sum += w.bytes;
-      if (is_product && !w.in_blocks && !w.is_narrow && asked.packs) sum += 4 * elements;
+      if (!w.is_mapped) sum += w.bytes;
+    } else if (w.shape.rank() == 2 && !w.in_blocks) {
+      sum += elements * size_of(kept_type(w.field, w.floats, header.config, asked.precision));
+    } else {
+      sum += w.bytes;
     }
   }
   return sum;

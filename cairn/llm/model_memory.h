@@ -11,9 +11,9 @@
 namespace cairn {
 
 struct MemoryQuestion {
-  std::string quantize = {};  // as in LoadOptions
-  bool packs = true;          // the device keeps weights of floats once more, in panels of f32
-  DecoderOptions cache = {};  // with 0 tokens: none
+  std::string quantize = {};     // as in LoadOptions
+  DType precision = DType::f32;  // likewise
+  DecoderOptions cache = {};     // with 0 tokens: none
 };
 
 struct ModelMemory {

@@ -8,7 +8,6 @@
 
 #include "cairn/base/environment.h"
 #include "cairn/compiler/block_panels.h"
-#include "cairn/graph/graph.h"
 #include "cairn/io/gguf_types.h"
 #include "cairn/models/gguf_families.h"
 #include "cairn/ops/quantize.h"
@@ -83,9 +82,12 @@ Tensor block_weight(const LateArray& bytes, const BlockFormat& format, const std
   return dequantize(panels, format.name);
 }
 
-Tensor encoded_weight(const Shape& shape, const RowsOf& values, const BlockFormat& format,
+Tensor encoded_weight(const Shape& shape, const RowsOf& values, std::string_view type,
                       const std::string& name, Runtime* runtime, ThreadPool& pool,
                       PackedWeights* kept) {
+  const BlockFormat* found = find_block_format(type);
+  if (!found) return float_weight(DType::f16, shape, values, name, runtime, kept);
+  const BlockFormat& format = *found;
   const int64_t rows = shape[0], row_bytes = shape[1] / format.block_elements * format.block_bytes;
   const bool has_row_scales = format.scale_type == ScaleType::none;
   HostArray scales(DType::f32, {has_row_scales ? rows : 0});
@@ -131,23 +133,9 @@ Tensor encoded_weight(const Shape& shape, const RowsOf& values, const BlockForma
   }));
 }
 
-Tensor head_of_table(const Tensor& table, Runtime* runtime, PackedWeights* kept) {
-  const Node& node = table.node();
-  if (node.op() == Op::multiply) {
-    const Tensor head = head_of_table(node.input(0), runtime, kept);
-    return head.defined() ? rebuild(node, {head, node.input(1)})[0] : Tensor();
-  }
-  if (node.op() != Op::dequantize) return {};
-  const BlockFormat& format = *find_block_format(node.attrs().text(Attr::format));
-  const HostArray rows = node.input(0).host();
-  return block_weight({rows.dtype(), rows.shape(), [&] { return rows; }}, format, "head.weight",
-                      runtime, nullptr, kept);
-}
-
 struct WeightFormats::Wanted {
-  const Recipe* recipe;
-  const BlockFormat* format;  // where there is no recipe
-  NameMap names;              // which recipes go by
+  TypeChoice choice;
+  NameMap names;  // which recipes go by
   ModelFacts facts;
 };
 
@@ -176,23 +164,18 @@ Result<WeightFormats> WeightFormats::parse(std::string_view type, const Transfor
   const Recipe* recipe = find_recipe(type);
   WeightFormats result;
   result.wanted_ = std::make_shared<const Wanted>(Wanted{
-      recipe,
-      recipe ? nullptr : weight_format(type),
+      {recipe, recipe ? std::string_view() : weight_format(type)->name},
       gguf_names(c),
       {.layers = c.layers, .heads_per_kv_head = c.heads / c.kv_heads, .tied_embeddings = c.tied}});
   return result;
 }
 
-const BlockFormat* WeightFormats::format_of(const std::string& field, const Shape& shape) const {
-  if (shape.rank() != 2) return nullptr;
+std::optional<std::string_view> WeightFormats::type_of(const std::string& field,
+                                                       const Shape& shape) const {
+  if (shape.rank() != 2) return std::nullopt;
   const Wanted& w = *wanted_;
-  std::optional<std::string_view> format;
-  if (w.format)
-    format = w.format->name;
-  else
-    format = format_for(*w.recipe, w.names(field).name, shape, w.facts);
-  if (format) format = format_that_divides(*format, shape[1]);
-  return format ? find_block_format(*format) : nullptr;
+  const auto type = type_for(w.choice, w.names(field).name, shape, w.facts);
+  return type ? std::optional(type_that_divides(*type, shape[1])) : std::nullopt;
 }
 
 }  // namespace cairn

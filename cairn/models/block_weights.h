@@ -3,11 +3,13 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "cairn/core/block_format.h"
 #include "cairn/core/host_array.h"
+#include "cairn/models/float_weights.h"
 #include "cairn/models/packed_weights.h"
 #include "cairn/models/transformer.h"
 
@@ -21,18 +23,12 @@ Tensor block_weight(const LateArray& bytes, const BlockFormat& format, const std
                     Runtime* runtime, const std::function<void()>& packed = nullptr,
                     PackedWeights* kept = nullptr);
 
-// Some rows of a matrix as f32 [count, K].
-using RowsOf = std::function<HostArray(int64_t first, int64_t count)>;
-// A matrix [N, K] as such a weight, some rows after the other, with a search for the scales
-// (quant/encode.h); in kRowFormat one scale for each row, from its extreme. `kept` has what was
-// encoded before, in panels or not.
-Tensor encoded_weight(const Shape& shape, const RowsOf& values, const BlockFormat& format,
+// A matrix [N, K] whose rows come as f32 as such a weight, some rows after the other, with a search
+// for the scales (quant/encode.h); in kRowFormat one scale for each row, from its extreme; as "f16"
+// a weight of float_weights.h. `kept` has what was encoded before, in panels or not.
+Tensor encoded_weight(const Shape& shape, const RowsOf& values, std::string_view type,
                       const std::string& name, Runtime* runtime, ThreadPool& pool,
                       PackedWeights* kept = nullptr);
-
-// The weight of a head that shares a table: the table's rows in the order that products read, as
-// the table is read row by row. Undefined where it is not in blocks.
-Tensor head_of_table(const Tensor& table, Runtime* runtime, PackedWeights* kept = nullptr);
 
 // What `--quantize TYPE` makes of a model's fields: a recipe of quant/recipe.h, one block type for
 // every matrix, or "int8", kRowFormat for every matrix.
@@ -40,8 +36,8 @@ class WeightFormats {
  public:
   // The Error names the recipes and types that there are.
   static Result<WeightFormats> parse(std::string_view type, const TransformerConfig& config);
-  // Null: the field stays as it is.
-  const BlockFormat* format_of(const std::string& field, const Shape& shape) const;
+  // A BlockFormat's name, or "f16", as `cairn quantize` has it; empty: the field stays as it is.
+  std::optional<std::string_view> type_of(const std::string& field, const Shape& shape) const;
 
  private:
   struct Wanted;

@@ -1,4 +1,4 @@
-// Weights of f16 and bf16 as they are: one copy, in the order that products read.
+// Weights of floats as they are: one copy, in the order that products read.
 #pragma once
 
 #include <functional>
@@ -12,12 +12,17 @@ namespace cairn {
 
 bool is_narrow_float(DType dtype);  // f16, bf16
 
-// The numbers of a matrix of f16 or bf16, for a field of that name, as f32. With a runtime whose
-// products read weights in panels (compiler/panels.h) these are made now, or found in `kept`, and
-// `rows` are needed no longer; without one, and of a matrix that no panels are made of, they are
-// what is kept. `packed` is called while panels are made, each time that some more rows have been
-// read.
-Tensor narrow_weight(const LateArray& rows, const std::string& name, Runtime* runtime,
-                     const std::function<void()>& packed = nullptr, PackedWeights* kept = nullptr);
+// f32 rounded to another float type, or such a one as f32.
+HostArray rounded(const HostArray& values, DType dtype);
+
+// Some rows of a matrix of floats, [count, K].
+using RowsOf = std::function<HostArray(int64_t first, int64_t count)>;
+
+// The numbers of a matrix [N, K], rounded to `dtype`, for a field of that name, as f32. With a
+// runtime whose products read weights in panels (compiler/panels.h) these are made now, of some
+// rows after the other, or found in `kept`; without one, and of a matrix that no panels are made
+// of, the rows are what is kept.
+Tensor float_weight(DType dtype, const Shape& shape, const RowsOf& rows, const std::string& name,
+                    Runtime* runtime, PackedWeights* kept = nullptr);
 
 }  // namespace cairn

@@ -5,20 +5,20 @@
 #include "cairn/core/block_format.h"
 #include "cairn/graph/scalar.h"
 #include "cairn/models/block_weights.h"
+#include "cairn/models/float_weights.h"
 #include "cairn/models/gguf_families.h"
 #include "cairn/models/gguf_text.h"
-#include "cairn/models/narrow_weights.h"
-#include "cairn/ops/elementwise.h"
+#include "cairn/models/weights.h"
 
 namespace cairn {
 namespace {
 
 struct FieldOptions {
-  const BlockFormat* format = nullptr;  // to encode it in; null: as it is
-  Runtime* runtime = nullptr;           // as of block_weight()
-  ThreadPool* pool = nullptr;           // to encode with
-  Runtime* narrow_runtime = nullptr;    // as of narrow_weight()
-  PackedWeights* kept = nullptr;        // as of both
+  std::optional<std::string_view> type;  // to encode it in; nothing: as it is
+  Runtime* runtime = nullptr;            // as of block_weight()
+  ThreadPool* pool = nullptr;            // to encode with
+  DType floats;                          // that floats are kept in
+  PackedWeights* kept = nullptr;         // as of both
 };
 
 // A vector of a model, as f32.
@@ -75,28 +75,27 @@ Tensor read_field(const io::GgufFile& file, const Field& field, const FilePlace&
                          if (place.paired_heads) file.release_pages(*entry);
                          return rows;
                        }};
-  if (options.format && options.format != format) {
-    HostArray rows;
-    const auto numbers = [&](int64_t first, int64_t count) {
-      if (first == 0) rows = late.read();
-      file.release_pages(*entry);
-      const auto row_bytes = static_cast<int64_t>(rows.bytes()) / rows.shape()[0];
-      return numbers_of(HostArray(rows.dtype(), {count, rows.shape()[1]}, rows.owner(),
-                                  static_cast<const std::byte*>(rows.data()) + first * row_bytes),
-                        format);
-    };
-    Tensor weight = encoded_weight(field.tensor->shape(), numbers, *options.format, field.path,
-                                   options.runtime, *options.pool, options.kept);
+  std::optional<HostArray> rows;
+  const auto some = [&](int64_t first, int64_t count) {
+    if (!rows) rows = late.read();
     file.release_pages(*entry);
-    return weight;
-  }
-  const auto release = [&] { file.release_pages(*entry); };
-  if (format)
-    return block_weight(late, *format, field.path, options.runtime, release, options.kept);
-  if (is_narrow_float(all.dtype()))
-    return narrow_weight(late, field.path, options.narrow_runtime, release, options.kept);
-  const Tensor leaf = Tensor(late.read()).named(field.path);
-  return leaf.dtype() == DType::f32 ? leaf : cast(leaf, DType::f32);
+    return some_rows(*rows, first, count);
+  };
+  Tensor weight;
+  if (options.type && io::find_gguf_type(*options.type) != entry->type)
+    weight = encoded_weight(
+        field.tensor->shape(),
+        [&](int64_t first, int64_t count) { return numbers_of(some(first, count), format); },
+        *options.type, field.path, options.runtime, *options.pool, options.kept);
+  else if (format)
+    weight = block_weight(
+        late, *format, field.path, options.runtime, [&] { file.release_pages(*entry); },
+        options.kept);
+  else
+    weight = float_weight(options.type ? late.dtype : options.floats, field.tensor->shape(), some,
+                          field.path, options.runtime, options.kept);
+  file.release_pages(*entry);
+  return weight;
 }
 
 LanguageModel load(const io::GgufFile& file, const LoadOptions& options) {
@@ -121,21 +120,14 @@ LanguageModel load(const io::GgufFile& file, const LoadOptions& options) {
   for (size_t i = 0; i < all.size(); ++i) {
     const Field& field = all[i];
     if (options.progress) options.progress(i, all.size());
-    FieldOptions how{nullptr, options.runtime, pool, nullptr, options.kept};
-    if (formats) how.format = formats->format_of(field.path, field.tensor->shape());
-    // Of tables rows are read, so they stay in order; a head that shares one has it in panels.
-    const bool is_table = field.path == "tokens.weight" || field.path == "positions.weight";
-    if (is_table) how.runtime = nullptr;
-    // Of panels of 16-bit floats rows are taken, too, where products read them.
-    const bool is_product = !is_table || (field.path == "tokens.weight" && config.tied);
-    if (is_product) how.narrow_runtime = options.runtime;
-    *field.tensor = read_field(file, field, names(field.path), how);
-    if (field.path != "tokens.weight" || !config.tied || !options.runtime) continue;
-    Tensor head = head_of_table(*field.tensor, options.runtime, options.kept);
-    if (!head.defined()) continue;
-    model.transformer->keep_head_apart(std::move(head));
-    if (const io::GgufEntry* entry = file.tensor(names(field.path).name))
-      file.release_pages(*entry);
+    // Of tables that no product reads rows are taken where they lie.
+    Runtime* runtime = is_table(field.path, config) ? nullptr : options.runtime;
+    const FilePlace place = names(field.path);
+    FieldOptions how{std::nullopt, runtime, pool, DType::f32, options.kept};
+    if (formats) how.type = formats->type_of(field.path, field.tensor->shape());
+    if (const io::GgufEntry* entry = file.tensor(place.name); entry && entry->type->dtype)
+      how.floats = kept_type(field.path, *entry->type->dtype, config, options.precision);
+    *field.tensor = read_field(file, field, place, how);
   }
   if (has_gguf_tokenizer(file)) {
     model.tokenizer = gguf_tokenizer(file).value();

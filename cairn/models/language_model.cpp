@@ -7,68 +7,56 @@
 #include "cairn/io/probe.h"
 #include "cairn/models/block_weights.h"
 #include "cairn/models/families.h"
+#include "cairn/models/float_weights.h"
 #include "cairn/models/gguf_model.h"
 #include "cairn/models/gguf_text.h"
 #include "cairn/models/hf_folder.h"
-#include "cairn/models/narrow_weights.h"
+#include "cairn/models/weights.h"
 
 namespace cairn {
 namespace {
 
 namespace fs = std::filesystem;
 
-// Matrices of f16 and bf16 as they are, in the order that products read where they will run.
-KeepField as_they_are(const HfFolder& folder, const Transformer& model,
-                      const LoadOptions& options) {
-  return [&folder, options, is_tied = model.config().tied](const Field& field,
-                                                           const HostArray& values) {
-    if (!is_narrow_float(values.dtype())) return Tensor(values).named(field.path);
+// What load_fields keeps of the matrices of a model: of blocks what the options ask for, and the
+// others as kept_type() has it, in the order that products read where they will run.
+Result<KeepField> kept_fields(const TransformerConfig& config, const LoadOptions& options) {
+  std::optional<WeightFormats> formats;
+  if (!options.quantize.empty()) {
+    auto parsed = WeightFormats::parse(options.quantize, config);
+    if (!parsed) return parsed.error();
+    formats = std::move(parsed).value();
+  }
+  const auto pool =
+      formats && !options.runtime ? std::make_shared<ThreadPool>(physical_cores()) : nullptr;
+  return KeepField([=](const Field& field, DType dtype, const RowsOf& rows) {
+    const Shape& shape = field.tensor->shape();
     // Of tables that no product reads rows are taken where they lie.
-    const bool is_table =
-        field.path == "positions.weight" || (field.path == "tokens.weight" && !is_tied);
-    const std::string name = folder.names(field.path).name;
-    return narrow_weight(
-        {values.dtype(), values.shape(), [&] { return values; }}, field.path,
-        is_table ? nullptr : options.runtime, [&] { folder.tensors.release_pages(name); },
-        options.kept);
-  };
-}
-
-// What load_fields keeps of the weights of `model`, by the options; `others` of those that do not
-// become blocks, null: leaves.
-Result<KeepField> kept_fields(Transformer& model, const LoadOptions& options, KeepField others) {
-  if (options.quantize.empty()) return others;
-  auto formats = WeightFormats::parse(options.quantize, model.config());
-  if (!formats) return formats.error();
-  const auto pool = options.runtime ? nullptr : std::make_shared<ThreadPool>(physical_cores());
-  return KeepField([formats = formats.value(), options, pool, &model, others = std::move(others)](
-                       const Field& field, const HostArray& values) {
-    const BlockFormat* format = formats.format_of(field.path, values.shape());
-    if (!format) return others ? others(field, values) : Tensor(values).named(field.path);
-    // Of tables rows are read, so they stay in order; a head that shares one has it in panels.
-    const bool is_table = field.path == "tokens.weight" || field.path == "positions.weight";
-    const auto rows = [&](int64_t first, int64_t count) {
-      const auto row_bytes = static_cast<int64_t>(values.bytes()) / values.shape()[0];
-      const HostArray some(values.dtype(), {count, values.shape()[1]}, values.owner(),
-                           static_cast<const std::byte*>(values.data()) + first * row_bytes);
-      return rounded(some, DType::f32);
+    Runtime* runtime = is_table(field.path, config) ? nullptr : options.runtime;
+    const auto type = formats ? formats->type_of(field.path, shape) : std::nullopt;
+    if (!type)
+      return float_weight(kept_type(field.path, dtype, config, options.precision), shape, rows,
+                          field.path, runtime, options.kept);
+    const auto numbers = [&](int64_t first, int64_t count) {
+      return rounded(rows(first, count), DType::f32);
     };
-    Tensor weight = encoded_weight(values.shape(), rows, *format, field.path,
-                                   is_table ? nullptr : options.runtime,
-                                   options.runtime ? options.runtime->pool() : *pool, options.kept);
-    if (field.path == "tokens.weight" && model.config().tied && options.runtime)
-      model.keep_head_apart(head_of_table(weight, options.runtime, options.kept));
-    return weight;
+    return encoded_weight(shape, numbers, *type, field.path, runtime,
+                          options.runtime ? options.runtime->pool() : *pool, options.kept);
   });
 }
 
-// With a report of how many fields came before.
+size_t matrices(Transformer& model) {
+  return static_cast<size_t>(
+      std::ranges::count_if(fields(model), [](const Field& f) { return f.tensor->rank() == 2; }));
+}
+
+// With a report of how many matrices came before.
 KeepField counted(KeepField keep, size_t all, const LoadOptions& options) {
-  if (!keep || !options.progress) return keep;
+  if (!options.progress) return keep;
   return [keep = std::move(keep), all, progress = options.progress, done = size_t{0}](
-             const Field& field, const HostArray& values) mutable {
+             const Field& field, DType dtype, const RowsOf& rows) mutable {
     progress(done++, all);
-    return keep(field, values);
+    return keep(field, dtype, rows);
   };
 }
 
@@ -84,20 +72,19 @@ Result<LanguageModel> load_hf(const fs::path& path, const LoadOptions& options) 
   model.tokenizer = std::move(folder.tokenizer);
   model.transformer = std::make_unique<Transformer>(folder.config);
   Transformer& transformer = *model.transformer;
-  const bool runs = options.runtime != nullptr;
-  auto keep = kept_fields(transformer, options,
-                          runs ? as_they_are(folder, transformer, options) : KeepField());
-  if (!keep) return keep.error();
-  if (auto status =
-          load_fields(transformer, folder.tensors, folder.names,
-                      counted(std::move(keep).value(), fields(transformer).size(), options), runs);
-      !status)
+  KeepField keep;
+  if (options.runtime || !options.quantize.empty()) {
+    auto kept = kept_fields(folder.config, options);
+    if (!kept) return kept.error();
+    keep = counted(std::move(kept).value(), matrices(transformer), options);
+  }
+  if (auto status = load_fields(transformer, folder.tensors, folder.names, keep); !status)
     return Error(fmt::format("{}: {}", path.string(), status.error().what()));
   return model;
 }
 
 // llama2.c keeps tensors by kind over all layers; a field of layer i is row i of its kind.
-Result<LanguageModel> load_llama2c(const fs::path& path) {
+Result<LanguageModel> load_llama2c(const fs::path& path, const LoadOptions& options) {
   auto opened = io::Llama2cFile::open(path.string());
   if (!opened) return opened.error();
   const io::Llama2cFile& file = opened.value();
@@ -145,7 +132,14 @@ Result<LanguageModel> load_llama2c(const fs::path& path) {
     }
     const HostArray& all = file.tensor(kind);
     const float* first = all.span<float>().data() + layer * shape.elements();
-    *field.tensor = Tensor(HostArray(DType::f32, shape, all.owner(), first)).named(field.path);
+    const HostArray values(DType::f32, shape, all.owner(), first);
+    *field.tensor =
+        shape.rank() == 2
+            ? float_weight(
+                  kept_type(field.path, DType::f32, c, options.precision), shape,
+                  [&](int64_t row, int64_t count) { return some_rows(values, row, count); },
+                  field.path, is_table(field.path, c) ? nullptr : options.runtime)
+            : Tensor(values).named(field.path);
   }
   model.bos = 1;
   model.ends = {2};
@@ -189,7 +183,7 @@ Result<LanguageModel> load_language_model(const fs::path& path, const LoadOption
     if (!options.quantize.empty())
       return Error(
           fmt::format("{}: llama2.c files are not quantized; convert it first", path.string()));
-    return load_llama2c(path);
+    return load_llama2c(path, options);
   }
   const auto probe = io::probe_file(path.string());
   if (!probe) return probe.error();

@@ -28,10 +28,13 @@ struct LanguageModel {
 };
 
 struct LoadOptions {
-  // Where the model will run: matrices in blocks, f16 and bf16 are put in the order that its
-  // products read (block_weights.h, narrow_weights.h) while they are loaded, so that there is one
-  // copy of them. Null: as the file has them, of a folder as f32.
+  // Where the model will run: matrices are put in the order that its products read
+  // (block_weights.h, float_weights.h) while they are loaded, so that there is one copy of them.
+  // Null: as the file has them, of a folder as f32.
   Runtime* runtime = nullptr;
+  // What its products will be computed in: with bf16 or f16 matrices of other floats that products
+  // alone read are kept so. Nothing that is computed depends on it.
+  DType precision = DType::f32;
   // A recipe (Q4_K_M) or a block type: what matrices become while they are loaded. Empty: nothing.
   std::string quantize = {};
   // A file of packed weights, for this path and `quantize`: what it has is not packed again.

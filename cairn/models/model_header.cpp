@@ -10,7 +10,6 @@
 #include "cairn/models/gguf_families.h"
 #include "cairn/models/hf_folder.h"
 #include "cairn/models/language_model.h"
-#include "cairn/models/narrow_weights.h"
 
 namespace cairn {
 namespace {
@@ -44,23 +43,22 @@ ModelHeader of_gguf(const io::GgufFile& file) {
         static_cast<uint64_t>(static_cast<double>(entry->bytes) *
                               static_cast<double>(w.shape.elements()) / static_cast<double>(all));
     w.in_blocks = entry->type->block_format() != nullptr;
-    w.is_narrow = entry->type->dtype && is_narrow_float(*entry->type->dtype);
+    if (entry->type->dtype) w.floats = *entry->type->dtype;
     w.is_mapped = place.paired_heads == 0;
   }
   return header;
 }
 
-// As load_fields() has it with `as_they_are`.
-void see_narrow_weights(const io::SafetensorsFolder& file, ModelHeader& header) {
+// As load_fields() has it.
+void see_kept_weights(const io::SafetensorsFolder& file, ModelHeader& header) {
   const NameMap names = folder_names(header.config, file);
   for (ModelHeader::Weight& w : header.weights) {
     const FilePlace place = names(w.field);
     const io::SafetensorsEntry* entry = file.find(place.name);
-    if (!entry || w.shape.rank() != 2 || place.transposed) continue;
-    w.is_narrow = entry->dtype == "F16" || entry->dtype == "BF16";
-    if (!w.is_narrow) continue;
-    w.bytes = static_cast<uint64_t>(w.shape.elements()) * 2;
-    w.is_mapped = true;
+    if (!entry || w.shape.rank() != 2) continue;
+    w.floats = entry->dtype == "F16" ? DType::f16 : entry->dtype == "BF16" ? DType::bf16 : w.floats;
+    w.bytes = static_cast<uint64_t>(w.shape.elements()) * size_of(w.floats);
+    w.is_mapped = !place.transposed && (w.floats != DType::f32 || entry->dtype == "F32");
   }
 }
 
@@ -78,7 +76,7 @@ Result<ModelHeader> read_model_header(const fs::path& path) {
       ModelHeader header = as_f32(model);
       const auto file = io::SafetensorsFolder::open(path);
       if (!file) return file.error();
-      see_narrow_weights(file.value(), header);
+      see_kept_weights(file.value(), header);
       return header;
     }
     if (is_gguf_file(path)) {

@@ -15,8 +15,8 @@ struct ModelHeader {
     Shape shape;
     uint64_t bytes;  // as load_language_model() keeps it
     bool in_blocks = false;
-    bool is_narrow = false;  // f16 or bf16
-    bool is_mapped = false;  // a view of the file
+    DType floats = DType::f32;  // where it is not in blocks
+    bool is_mapped = false;     // a view of the file
   };
   TransformerConfig config;
   std::vector<Weight> weights;

@@ -7,7 +7,6 @@
 #include <map>
 
 #include "cairn/graph/scalar.h"
-#include "cairn/models/narrow_weights.h"
 
 namespace cairn {
 namespace {
@@ -95,6 +94,29 @@ Result<HostArray> tensor_of_field(const io::TensorFile& file, const Field& field
   return array;
 }
 
+// Rows of a field as f32.
+HostArray rows_as_f32(const HostArray& tensor, const Shape& shape, const FilePlace& place,
+                      int64_t first, int64_t count) {
+  Shape some = shape;
+  some[0] = count;
+  HostArray values(DType::f32, some);
+  float* out = values.mutable_span<float>().data();
+  const Window window(shape, place);
+  const auto added = static_cast<float>(place.added);
+  visit_dtype(tensor.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const T* in = static_cast<const T*>(tensor.data());
+    for (int64_t r = 0; r < count; ++r)
+      copy_row(in + window.start(first + r), window.step, out + r * window.columns, 1,
+               window.columns, added);
+  });
+  return values;
+}
+
+bool lies_in_rows(const FilePlace& place) { return !place.transposed && place.added == 0; }
+// What float_weight() keeps as it is.
+bool is_kept_float(DType dtype) { return dtype == DType::f32 || is_narrow_float(dtype); }
+
 }  // namespace
 
 Result<HostArray> read_field(const io::TensorFile& file, const Field& field,
@@ -102,60 +124,42 @@ Result<HostArray> read_field(const io::TensorFile& file, const Field& field,
   const auto array = tensor_of_field(file, field, place);
   if (!array) return array.error();
   const Shape& shape = field.tensor->shape();
-  HostArray values(DType::f32, shape);
-  float* out = values.mutable_span<float>().data();
-  const Window window(shape, place);
-  const auto added = static_cast<float>(place.added);
-  visit_dtype(array.value().dtype(), [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    const T* in = static_cast<const T*>(array.value().data());
-    for (int64_t r = 0; r < window.rows; ++r)
-      copy_row(in + window.start(r), window.step, out + r * window.columns, 1, window.columns,
-               added);
-  });
-  return values;
+  return rows_as_f32(array.value(), shape, place, 0, shape[0]);
 }
 
-HostArray rounded(const HostArray& values, DType dtype) {
-  if (values.dtype() == dtype) return values;
-  HostArray out(dtype, values.shape());
-  const auto count = static_cast<size_t>(values.elements());
-  if (dtype == DType::f32) {
-    float* to = out.mutable_span<float>().data();
-    visit_dtype(values.dtype(), [&](auto tag) {
-      using T = typename decltype(tag)::type;
-      const auto* from = static_cast<const T*>(values.data());
-      for (size_t i = 0; i < count; ++i) to[i] = cast_element<float>(from[i]);
-    });
-    return out;
-  }
-  const auto from = values.span<float>();
-  visit_dtype(dtype, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    auto* to = static_cast<T*>(out.mutable_data());
-    for (size_t i = 0; i < count; ++i) to[i] = cast_element<T>(from[i]);
-  });
-  return out;
+HostArray some_rows(const HostArray& matrix, int64_t first, int64_t count) {
+  const auto row_bytes = static_cast<int64_t>(matrix.bytes()) / matrix.shape()[0];
+  return {matrix.dtype(),
+          {count, matrix.shape()[1]},
+          matrix.owner(),
+          static_cast<const std::byte*>(matrix.data()) + first * row_bytes};
 }
 
 Status load_fields(Module& module, const io::TensorFile& file, const NameMap& map,
-                   const KeepField& keep, bool as_they_are) {
+                   const KeepField& keep) {
   for (const Field& field : fields(module)) {
     const FilePlace place = map(field.path);
-    if (as_they_are && field.tensor->rank() == 2 && !place.transposed && place.added == 0) {
-      const auto tensor = tensor_of_field(file, field, place);
-      if (!tensor) return tensor.error();
-      if (is_narrow_float(tensor.value().dtype())) {
-        *field.tensor = keep(field, rows_of_field(tensor.value(), field.tensor->shape(), place));
+    const auto read = tensor_of_field(file, field, place);
+    if (!read) return read.error();
+    const HostArray& tensor = read.value();
+    const Shape& shape = field.tensor->shape();
+    const bool is_matrix = shape.rank() == 2;
+    if (keep && is_matrix && lies_in_rows(place) && is_kept_float(tensor.dtype())) {
+      const HostArray all = rows_of_field(tensor, shape, place);
+      const auto rows = [&](int64_t first, int64_t count) {
         file.release_pages(place.name);
-        continue;
-      }
+        return some_rows(all, first, count);
+      };
+      *field.tensor = keep(field, all.dtype(), rows);
+    } else if (keep && is_matrix) {
+      const DType dtype = is_kept_float(tensor.dtype()) ? tensor.dtype() : DType::f32;
+      *field.tensor = keep(field, dtype, [&](int64_t first, int64_t count) {
+        return rows_as_f32(tensor, shape, place, first, count);
+      });
+    } else {
+      *field.tensor = Tensor(rows_as_f32(tensor, shape, place, 0, shape[0])).named(field.path);
     }
-    auto values = read_field(file, field, place);
-    if (!values) return values.error();
     file.release_pages(place.name);
-    *field.tensor =
-        keep ? keep(field, values.value()) : Tensor(std::move(values).value()).named(field.path);
   }
   return Nothing{};
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cairn/io/safetensors.h"
+#include "cairn/models/float_weights.h"
 #include "cairn/nn/module.h"
 
 namespace cairn {
@@ -37,20 +38,20 @@ Shape file_shape(const Shape& field, const FilePlace& place);
 // they stand together, else a copy in order.
 HostArray rows_of_field(const HostArray& tensor, const Shape& field, const FilePlace& place);
 
+// A view of some rows of a matrix.
+HostArray some_rows(const HostArray& matrix, int64_t first, int64_t count);
+
 // Fills every field from the file, as f32. The Error names the tensor that is missing, or of the
 // wrong shape or type. Tensors of the file that no field asks for are ignored. `keep` makes of a
-// field's numbers what is kept of them; null: a leaf. With `as_they_are` matrices of f16 and bf16
-// come to `keep` in their own type, where they are not transposed: views of the file, as a rule.
-using KeepField = std::function<Tensor(const Field& field, const HostArray& values)>;
+// matrix what is kept of it; null: a leaf. It gets the type of the file, f32 for others than f32,
+// f16 and bf16, and the rows in it or in f32: views of the file, where they lie in it as they are.
+using KeepField = std::function<Tensor(const Field& field, DType dtype, const RowsOf& rows)>;
 Status load_fields(Module& module, const io::TensorFile& file, const NameMap& map,
-                   const KeepField& keep = nullptr, bool as_they_are = false);
+                   const KeepField& keep = nullptr);
 
 // A field of the file, as f32; the Error is that of load_fields.
 Result<HostArray> read_field(const io::TensorFile& file, const Field& field,
                              const FilePlace& place);
-
-// f32 rounded to another float type, or such a one as f32.
-HostArray rounded(const HostArray& values, DType dtype);
 
 // A tensor of another file, as f32 when its turn comes.
 struct MovedTensor {

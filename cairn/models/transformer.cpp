@@ -217,11 +217,6 @@ Tensor Transformer::logits(Context& ctx, const Tensor& hidden) {
   return x;
 }
 
-void Transformer::keep_head_apart(Tensor weight) {
-  head_.emplace(config_.width, config_.vocabulary, false);
-  head_->weight = std::move(weight);
-}
-
 std::vector<KvCache> Transformer::empty_cache(int64_t batch, int64_t capacity) const {
   std::vector<KvCache> cache;
   for (const Block& block : blocks_) cache.push_back(block.attention.empty_cache(batch, capacity));

@@ -96,9 +96,6 @@ class Transformer : public Module {
   // For `batch` rows of up to `capacity` tokens.
   std::vector<KvCache> empty_cache(int64_t batch, int64_t capacity) const;
   const TransformerConfig& config() const { return config_; }
-  // A head whose weights [V, C] are kept apart from the embedding's, though they are the same
-  // numbers: rows are read of one, and products of the other.
-  void keep_head_apart(Tensor weight);
 
  private:
   TransformerConfig config_;

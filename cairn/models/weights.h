@@ -1,11 +1,20 @@
-// What the weights of a model take.
+// What the weights of a model are kept as, and what they take.
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "cairn/models/transformer.h"
 
 namespace cairn {
+
+// Of which rows are taken, and no product: embeddings that are no head as well, and positions.
+bool is_table(std::string_view field, const TransformerConfig& config);
+
+// The type that a matrix of floats is kept in which its file has in `dtype`, where products are
+// computed in `precision`.
+DType kept_type(std::string_view field, DType dtype, const TransformerConfig& config,
+                DType precision);
 
 struct WeightBytes {
   uint64_t all = 0;

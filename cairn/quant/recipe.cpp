@@ -164,17 +164,24 @@ std::optional<std::string_view> format_for(const Recipe& recipe, std::string_vie
   return recipe.format;
 }
 
-std::optional<std::string_view> format_that_divides(std::string_view format, int64_t row_elements) {
+std::optional<std::string_view> type_for(const TypeChoice& choice, std::string_view tensor,
+                                         std::span<const int64_t> shape, const ModelFacts& facts) {
+  if (choice.recipe) return format_for(*choice.recipe, tensor, shape, facts);
+  return shape.size() < 2 ? std::nullopt : std::optional(choice.type);
+}
+
+std::string_view type_that_divides(std::string_view type, int64_t row_elements) {
   constexpr std::pair<std::string_view, std::string_view> kSmaller[] = {
       {"q2_k", "q4_0"}, {"q3_k", "q4_0"}, {"q4_k", "q5_0"},
       {"q5_k", "q5_1"}, {"q6_k", "q8_0"}, {"iq4_xs", "iq4_nl"}};
   const auto divides = [row_elements](std::string_view name) {
-    return row_elements % find_block_format(name)->block_elements == 0;
+    const BlockFormat* format = find_block_format(name);
+    return !format || row_elements % format->block_elements == 0;
   };
-  if (divides(format)) return format;
+  if (divides(type)) return type;
   for (const auto& [large, small] : kSmaller)
-    if (large == format && divides(small)) return small;
-  return std::nullopt;
+    if (large == type && divides(small)) return small;
+  return "f16";
 }
 
 }  // namespace cairn

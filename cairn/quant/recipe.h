@@ -35,8 +35,17 @@ uint32_t file_type(const Recipe& recipe);
 std::optional<std::string_view> format_for(const Recipe& recipe, std::string_view tensor,
                                            std::span<const int64_t> shape, const ModelFacts& facts);
 
-// The format to take where the blocks of `format` do not divide a row of that many elements:
-// itself where they do, another of about as many bits with smaller blocks, or empty: f16.
-std::optional<std::string_view> format_that_divides(std::string_view format, int64_t row_elements);
+// What a model's matrices are to become: those of a recipe, or one type all.
+struct TypeChoice {
+  const Recipe* recipe = nullptr;
+  std::string_view type = {};  // where there is no recipe: of a BlockFormat or of floats ("bf16")
+};
+// The type for a tensor of this shape, or empty: it stays as it is. One type has no exceptions.
+std::optional<std::string_view> type_for(const TypeChoice& choice, std::string_view tensor,
+                                         std::span<const int64_t> shape, const ModelFacts& facts);
+
+// The type to take where the blocks of `type` do not divide a row of that many elements: itself
+// where they do, another of about as many bits with smaller blocks, or "f16".
+std::string_view type_that_divides(std::string_view type, int64_t row_elements);
 
 }  // namespace cairn

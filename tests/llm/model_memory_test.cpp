@@ -32,31 +32,32 @@ TEST(ModelMemory, WeightsAreThoseThatAreLoaded) {
   for (const auto& path : {kFile, kFolder}) {
     Runtime runtime({.device = "ref", .threads = 1});
     const LanguageModel model = load_language_model(path, {.runtime = &runtime}).value();
-    const ModelMemory memory = model_memory(path, {.packs = false}).value();
+    const ModelMemory memory = model_memory(path, {}).value();
     EXPECT_EQ(memory.weights, weight_bytes(*model.transformer).all) << path;
     EXPECT_EQ(memory.cache, 0u);
   }
 }
 
-TEST(ModelMemory, PackingAndTheCacheCount) {
-  const auto wide = test::golden_path("twins/llama-tied");
-  EXPECT_GT(model_memory(wide, {.packs = true}).value().weights,
-            model_memory(wide, {.packs = false}).value().weights * 19 / 10);
-  // What is as narrow in panels is there once.
-  const ModelMemory plain = model_memory(kFolder, {.packs = false}).value();
-  const ModelMemory packed =
-      model_memory(kFolder, {.packs = true, .cache = {.tokens = 60}}).value();
-  EXPECT_EQ(packed.weights, plain.weights);
-  EXPECT_EQ(packed.cache,
+TEST(ModelMemory, TypesAndTheCacheCount) {
+  const ModelMemory plain = model_memory(kFolder, {}).value();
+  const ModelMemory with_cache = model_memory(kFolder, {.cache = {.tokens = 60}}).value();
+  EXPECT_EQ(with_cache.weights, plain.weights);
+  EXPECT_EQ(with_cache.cache,
             Decoder::pool_bytes(load_language_model(kFolder).value().transformer->config(),
                                 {.tokens = 60}));
-  EXPECT_LT(model_memory(kFolder, {.quantize = "q8_0", .packs = false}).value().weights,
-            plain.weights);
+  EXPECT_LT(model_memory(kFolder, {.quantize = "q8_0"}).value().weights, plain.weights);
   Runtime runtime({.device = "ref", .threads = 1});
   const LanguageModel rows =
       load_language_model(kFolder, {.runtime = &runtime, .quantize = "int8"}).value();
-  EXPECT_EQ(model_memory(kFolder, {.quantize = "int8", .packs = false}).value().weights,
+  EXPECT_EQ(model_memory(kFolder, {.quantize = "int8"}).value().weights,
             weight_bytes(*rows.transformer).all);
+  // Matrices of f32 that only products read become what those are computed in.
+  const auto wide = test::golden_path("twins/llama-tied");
+  const LanguageModel narrow =
+      load_language_model(wide, {.runtime = &runtime, .precision = DType::bf16}).value();
+  const uint64_t bytes = model_memory(wide, {.precision = DType::bf16}).value().weights;
+  EXPECT_EQ(bytes, weight_bytes(*narrow.transformer).all);
+  EXPECT_LT(bytes, model_memory(wide, {}).value().weights * 6 / 10);
 }
 
 TEST(ModelMemory, SaysWhatWouldFit) {

@@ -1,6 +1,6 @@
-// Models whose files hold matrices of bf16 and f16: one copy of them in memory, as narrow as in the
-// file, with the scores of weights that were widened.
-#include "cairn/models/narrow_weights.h"
+// Models whose files hold matrices of floats: one copy of them in memory, as narrow as in the file,
+// with the scores of weights that were widened.
+#include "cairn/models/float_weights.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -90,11 +90,10 @@ TEST_P(NarrowModel, TakesAsMuchMemoryAsItSays) {
     for (const Field& field : fields(*model.transformer))
       if (field.tensor->rank() == 2) narrow += 2 * static_cast<uint64_t>(field.tensor->elements());
     const WeightBytes bytes = weight_bytes(*model.transformer);
-    const bool packs = runtime.backend().packs_weights();
     // Panels are filled up, which is much of matrices as small as these.
     EXPECT_GE(bytes.all, narrow);
     EXPECT_EQ(bytes.in_bf16, bytes.products);
-    const ModelMemory memory = model_memory(path, {.packs = packs}).value();
+    const ModelMemory memory = model_memory(path, {}).value();
     EXPECT_LE(memory.weights, bytes.all);
   }
 }
@@ -108,11 +107,14 @@ INSTANTIATE_TEST_SUITE_P(All, NarrowModel,
                            return name;
                          });
 
-// A model whose matrices are all wide enough for panels, in a folder of that type.
-class NarrowFolder : public testing::TestWithParam<std::tuple<DType, bool>> {
+// A model whose matrices are all wide enough for panels, in a folder of that type: a Llama, or a
+// GPT, whose files have matrices transposed and three of them in one tensor.
+enum class Kind : uint8_t { apart, tied, gpt };
+class NarrowFolder : public testing::TestWithParam<std::tuple<DType, Kind>> {
  protected:
+  static bool is_tied() { return std::get<1>(GetParam()) != Kind::apart; }
   NarrowFolder() {
-    const auto [type, is_tied] = GetParam();
+    const DType type = std::get<0>(GetParam());
     TransformerConfig c;
     c.vocabulary = 150;
     c.context = 256;
@@ -122,8 +124,18 @@ class NarrowFolder : public testing::TestWithParam<std::tuple<DType, bool>> {
     c.width = 64;
     c.head_width = 32;
     c.hidden = 128;
-    c.tied = is_tied;
+    c.tied = is_tied();
     c.initial_deviation = 0.3;
+    if (std::get<1>(GetParam()) == Kind::gpt) {
+      c.family = "gpt";
+      c.kv_heads = c.heads;
+      c.head_width = 16;
+      c.norm = NormKind::layer;
+      c.rotary = std::nullopt;
+      c.qkv_biases = c.output_bias = c.feed_forward_biases = true;
+      c.activation = ActivationKind::gelu_tanh;
+      c.gated = false;
+    }
     Transformer model(c);
     initialize(runtime, model, 3);
     const std::vector<Field> all = fields(model);
@@ -144,21 +156,21 @@ class NarrowFolder : public testing::TestWithParam<std::tuple<DType, bool>> {
 
 TEST_P(NarrowFolder, IsInMemoryOnceAndAsNarrow) {
   const LanguageModel model = load_language_model(folder / "", {.runtime = &runtime}).value();
-  const bool is_tied = std::get<1>(GetParam());
-  const std::string head = is_tied ? "tokens.weight" : "head.weight";
+  const std::string head = is_tied() ? "tokens.weight" : "head.weight";
+  const uint64_t size = size_of(std::get<0>(GetParam()));
   uint64_t narrow = 0;
   for (const Field& field : fields(*model.transformer)) {
     uint64_t bytes = 0;
     for (const Node* node : topological_order(std::span(field.tensor, 1)))
       if (node->op() == Op::leaf) bytes += node->output().bytes();
     const auto elements = static_cast<uint64_t>(field.tensor->elements());
-    const uint64_t expected = elements * (field.tensor->rank() == 2 ? 2 : 4);
+    const uint64_t expected = elements * (field.tensor->rank() == 2 ? size : 4);
     // 150 rows are filled up to 192.
     EXPECT_EQ(bytes, field.path == head ? expected * 192 / 150 : expected) << field.path;
-    if (is_tied || field.path != "tokens.weight") narrow += expected;
+    if (!is_table(field.path, model.transformer->config())) narrow += expected;
   }
   // Of a table in a mapped file a few rows are read.
-  EXPECT_EQ(model_memory(folder / "", {.packs = true}).value().weights, narrow);
+  EXPECT_EQ(model_memory(folder / "", {}).value().weights, narrow);
 }
 
 TEST_P(NarrowFolder, HasTheScoresOfWideWeights) {
@@ -168,8 +180,31 @@ TEST_P(NarrowFolder, HasTheScoresOfWideWeights) {
   EXPECT_EQ(scores_of(runtime, *packed.transformer, ""), wide);
   // With weights of bf16 half a unit of bf16, 2^-9, ten times, and what norms and softmax amplify.
   const Scores rounded = scores_of(runtime, *packed.transformer, "q8_0");
-  EXPECT_EQ(rounded == wide, std::get<0>(GetParam()) == DType::f16);
+  EXPECT_EQ(rounded == wide, std::get<0>(GetParam()) != DType::bf16);
   EXPECT_LT(relative_error(rounded, wide), 10 * 30 * 0x1p-9);
+}
+
+// What products are computed in is what their weights are kept in, with the same scores.
+TEST_P(NarrowFolder, IsKeptInTheTypeOfItsProducts) {
+  const auto scores = [&](const LanguageModel& model) {
+    Decoder decoder(runtime, *model.transformer,
+                    {.tokens = 64, .precision = DType::bf16, .activations = ""});
+    const Ids ids = some_ids(12);
+    const Decoder::Part one{decoder.open(), ids};
+    return decoder.feed(std::span(&one, 1)).to_vector<float>();
+  };
+  const LanguageModel as_it_is = load_language_model(folder / "", {.runtime = &runtime}).value();
+  const Scores expected = scores(as_it_is);
+  const LanguageModel kept =
+      load_language_model(folder / "", {.runtime = &runtime, .precision = DType::bf16}).value();
+  for (const Field& field : fields(*kept.transformer)) {
+    if (field.tensor->rank() != 2 || is_table(field.path, kept.transformer->config())) continue;
+    DType type = DType::f32;
+    for (const Node* node : topological_order(std::span(field.tensor, 1)))
+      if (node->op() == Op::leaf) type = node->output().dtype;
+    EXPECT_EQ(type, field.path == "tokens.weight" ? std::get<0>(GetParam()) : DType::bf16);
+  }
+  EXPECT_EQ(scores(kept), expected);
 }
 
 TEST_P(NarrowFolder, ASequenceDoesNotSeeWhoIsBesideIt) {
@@ -201,12 +236,13 @@ TEST_P(NarrowFolder, ASequenceDoesNotSeeWhoIsBesideIt) {
   EXPECT_EQ(got, expected);
 }
 
+constexpr const char* kKinds[] = {"apart", "tied", "gpt"};
 INSTANTIATE_TEST_SUITE_P(All, NarrowFolder,
-                         testing::Combine(testing::Values(DType::f16, DType::bf16),
-                                          testing::Bool()),
+                         testing::Combine(testing::Values(DType::f32, DType::f16, DType::bf16),
+                                          testing::Values(Kind::apart, Kind::tied, Kind::gpt)),
                          [](const auto& info) {
-                           return fmt::format("{}{}", name(std::get<0>(info.param)),
-                                              std::get<1>(info.param) ? "_tied" : "");
+                           const auto kind = static_cast<size_t>(std::get<1>(info.param));
+                           return fmt::format("{}_{}", name(std::get<0>(info.param)), kKinds[kind]);
                          });
 
 }  // namespace

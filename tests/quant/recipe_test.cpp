@@ -66,17 +66,27 @@ TEST(Recipe, KeepsVectorsNormsAndRouters) {
   EXPECT_EQ(format("Q4_K_M", "blk.0.attn_q.weight", {.layers = 32}, {256}), "kept");
 }
 
+TEST(Recipe, OneTypeIsForEveryMatrix) {
+  const std::vector<int64_t> matrix = {512, 90}, vector = {512};
+  const TypeChoice choice{nullptr, "q8_0"};
+  for (const char* tensor : {"blk.0.attn_q.weight", "output.weight", "position_embd.weight"})
+    EXPECT_EQ(type_for(choice, tensor, matrix, {}), "q8_0");
+  EXPECT_EQ(type_for(choice, "blk.0.attn_q.weight", vector, {}), std::nullopt);
+  EXPECT_EQ(type_for({find_recipe("Q4_K_M"), {}}, "output.weight", matrix, {}), "q6_k");
+}
+
 TEST(Recipe, RowsThatABlockDoesNotDivide) {
-  EXPECT_EQ(format_that_divides("q4_k", 512), "q4_k");
-  EXPECT_EQ(format_that_divides("q4_k", 96), "q5_0");
-  EXPECT_EQ(format_that_divides("q2_k", 96), "q4_0");
-  EXPECT_EQ(format_that_divides("q6_k", 96), "q8_0");
-  EXPECT_EQ(format_that_divides("iq4_xs", 96), "iq4_nl");
-  EXPECT_EQ(format_that_divides("q8_0", 96), "q8_0");
-  EXPECT_EQ(format_that_divides("q8_0", 90), std::nullopt);
-  EXPECT_EQ(format_that_divides("q4_k", 90), std::nullopt);
+  EXPECT_EQ(type_that_divides("q4_k", 512), "q4_k");
+  EXPECT_EQ(type_that_divides("q4_k", 96), "q5_0");
+  EXPECT_EQ(type_that_divides("q2_k", 96), "q4_0");
+  EXPECT_EQ(type_that_divides("q6_k", 96), "q8_0");
+  EXPECT_EQ(type_that_divides("iq4_xs", 96), "iq4_nl");
+  EXPECT_EQ(type_that_divides("q8_0", 96), "q8_0");
+  EXPECT_EQ(type_that_divides("q8_0", 90), "f16");
+  EXPECT_EQ(type_that_divides("q4_k", 90), "f16");
+  EXPECT_EQ(type_that_divides("bf16", 90), "bf16");
   for (const BlockFormat& format : block_formats())
-    EXPECT_TRUE(format_that_divides(format.name, 32).has_value()) << format.name;
+    EXPECT_NE(type_that_divides(format.name, 32), "f16") << format.name;
 }
 
 }  // namespace
