@@ -17,17 +17,22 @@ namespace {
 // Beside twice the leaves that a value comes from it may take so much.
 constexpr size_t kSmall = 1 << 20;
 
-// A matrix of f16 or bf16 that `matrix` has as f32, else the matrix itself: a product of f32 reads
-// both with the same bits, and the narrow one in half the time.
+// A matrix of f16 or bf16 that `matrix` has as f32, or has rounded from that to its type again,
+// else the matrix itself: a product of f32 reads both with the same bits, and the narrow one in
+// half the time.
 Tensor as_it_lies(const Tensor& matrix) {
   const Node& node = matrix.node();
   if (node.op() == Op::transpose) {
     const Tensor narrow = as_it_lies(node.input(0));
     return same(narrow, node.input(0)) ? matrix : rebuild(node, {narrow})[0];
   }
-  if (node.op() != Op::cast || matrix.dtype() != DType::f32) return matrix;
+  if (node.op() != Op::cast) return matrix;
+  if (const Tensor narrow = as_it_lies(node.input(0)); narrow.dtype() == matrix.dtype())
+    return narrow;
   const DType from = node.input(0).dtype();
-  return from == DType::f16 || from == DType::bf16 ? node.input(0) : matrix;
+  const bool is_widened =
+      matrix.dtype() == DType::f32 && (from == DType::f16 || from == DType::bf16);
+  return is_widened ? node.input(0) : matrix;
 }
 
 // The panels that a second operand is kept in; undefined: in none.
