@@ -112,11 +112,11 @@ Tensor encoded_weight(const Shape& shape, const RowsOf& values, std::string_view
         encode_into(static_cast<uint8_t*>(data) + row * row_bytes, row,
                     std::min(kSlab, rows - row));
     };
-    const TensorType type{DType::u8, {rows, row_bytes}};
+    const TensorType of_rows{DType::u8, {rows, row_bytes}};
     if (kept) {
-      bytes = kept->leaf(type, name, write);
+      bytes = kept->leaf(of_rows, name, write);
     } else {
-      HostArray all(type.dtype, type.shape);
+      HostArray all(of_rows.dtype, of_rows.shape);
       write(all.mutable_data());
       bytes = Tensor(all).named(name);
     }

@@ -18,7 +18,7 @@ struct FieldOptions {
   Runtime* runtime = nullptr;            // as of block_weight()
   ThreadPool* pool = nullptr;            // to encode with
   DType floats;                          // that floats are kept in
-  PackedWeights* kept = nullptr;         // as of both
+  PackedWeights* kept = nullptr;         // as of block_weight()
 };
 
 // A vector of a model, as f32.
@@ -70,16 +70,16 @@ Tensor read_field(const io::GgufFile& file, const Field& field, const FilePlace&
                               place.name, entry->type->name));
     return vector_of_field(all, field, place);
   }
+  HostArray rows;
   const LateArray late{all.dtype(), {field.tensor->size(0), all.shape()[1]}, [&] {
-                         HostArray rows = rows_of_field(all, field.tensor->shape(), place);
+                         rows = rows_of_field(all, field.tensor->shape(), place);
                          if (place.paired_heads) file.release_pages(*entry);
                          return rows;
                        }};
-  std::optional<HostArray> rows;
   const auto some = [&](int64_t first, int64_t count) {
-    if (!rows) rows = late.read();
+    if (rows.elements() == 0) late.read();
     file.release_pages(*entry);
-    return some_rows(*rows, first, count);
+    return some_rows(rows, first, count);
   };
   Tensor weight;
   if (options.type && io::find_gguf_type(*options.type) != entry->type)
@@ -92,7 +92,7 @@ Tensor read_field(const io::GgufFile& file, const Field& field, const FilePlace&
         late, *format, field.path, options.runtime, [&] { file.release_pages(*entry); },
         options.kept);
   else
-    weight = float_weight(options.type ? late.dtype : options.floats, field.tensor->shape(), some,
+    weight = float_weight(options.type ? all.dtype() : options.floats, field.tensor->shape(), some,
                           field.path, options.runtime, options.kept);
   file.release_pages(*entry);
   return weight;

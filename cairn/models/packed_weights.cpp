@@ -117,14 +117,13 @@ std::string layout_of(bool encodes, Runtime& runtime) {
                   {}, bytes.data(), target);
     hash.add(bytes.data(), bytes.size());
   }
-  for (const DType dtype : {DType::f16, DType::bf16}) {
+  for (const DType dtype : {DType::f16, DType::bf16, DType::f32}) {
     constexpr int64_t kRows = kPanelColumns + 1, kDepth = 5;
-    std::vector<uint16_t> from(kRows * kDepth);
-    for (size_t i = 0; i < from.size(); ++i) from[i] = static_cast<uint16_t>(i * 259);
-    std::vector<uint16_t> panels(
-        static_cast<size_t>(panels_shape(dtype, kRows, kDepth).elements()));
+    std::vector<uint8_t> from(kRows * kDepth * size_of(dtype));
+    for (size_t i = 0; i < from.size(); ++i) from[i] = static_cast<uint8_t>(i * 7 + i / 251);
+    std::vector<uint8_t> panels(TensorType{dtype, panels_shape(dtype, kRows, kDepth)}.bytes());
     write_panels(dtype, from.data(), kRows, kDepth, panels.data(), runtime.pool());
-    hash.add(panels.data(), panels.size() * sizeof(uint16_t));
+    hash.add(panels.data(), panels.size());
   }
   return hash.text();
 }
