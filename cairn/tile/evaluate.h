@@ -23,7 +23,8 @@ HostArray evaluate_apply(const Instruction& in, const TileType& result,
 HostArray evaluate_reduce(const Instruction& in, const TileType& result, const HostArray& x);
 HostArray evaluate_arg_reduce(const Instruction& in, const TileType& result, const HostArray& x);
 HostArray evaluate_scan(const Instruction& in, const TileType& result, const HostArray& x);
-HostArray evaluate_dot(const TileType& result, std::span<const HostArray> operands);
+HostArray evaluate_dot(const TileType& result, std::span<const HostArray> operands,
+                       bool bf16_subnormals_are_zero = false);
 }  // namespace detail
 
 // A number as one element of `dtype` at `at`: converted as `cast` does.

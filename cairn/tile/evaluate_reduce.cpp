@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include "cairn/graph/scalar.h"
@@ -76,7 +77,13 @@ int32_t best_of_line(const T* x, int64_t n, int64_t stride, bool largest) {
 // acc[M, N] = fma(x[m, k], y[k, n], acc) for k = 0, 1, ..., or 1, 0, 3, 2, ... of bf16: the loop
 // over n is inside, which changes no element's order and reads y by rows.
 template <class A>
-HostArray dot_in(const TileType& result, std::span<const HostArray> operands) {
+HostArray dot_in(const TileType& result, std::span<const HostArray> operands, bool flushes) {
+  const auto flushed = [&](A value) {
+    if constexpr (std::is_floating_point_v<A>)
+      if (flushes && std::abs(value) < std::numeric_limits<A>::min())
+        return std::copysign(A(0), value);
+    return value;
+  };
   const auto converted = [](const HostArray& array) {
     std::vector<A> values(static_cast<size_t>(array.elements()));
     visit_dtype(array.dtype(), [&](auto tag) {
@@ -98,7 +105,7 @@ HostArray dot_in(const TileType& result, std::span<const HostArray> operands) {
         A& sum = sums[m * columns + n];
         const A a = x[m * depth + k], b = y[k * columns + n];
         if constexpr (std::is_floating_point_v<A>)
-          sum = std::fma(a, b, sum);
+          sum = flushed(std::fma(flushed(a), flushed(b), flushed(sum)));
         else
           sum = Scalar<Op::add>::of(sum, Scalar<Op::multiply>::of(a, b));
       }
@@ -186,14 +193,16 @@ HostArray rows_of_words(const HostArray& words, DType element) {
 }  // namespace
 
 // 16- and 8-bit floats multiply in f32, whatever they are added to, and the sum is rounded once.
-HostArray evaluate_dot(const TileType& result, std::span<const HostArray> operands) {
+HostArray evaluate_dot(const TileType& result, std::span<const HostArray> operands,
+                       bool bf16_subnormals_are_zero) {
   if (const auto element = element_of_words(operands[0].dtype(), operands[1].dtype())) {
     const HostArray plain[] = {operands[0], rows_of_words(operands[1], *element), operands[2]};
-    return evaluate_dot(result, plain);
+    return evaluate_dot(result, plain, bf16_subnormals_are_zero);
   }
-  if (is_integer(operands[0].dtype())) return dot_in<int32_t>(result, operands);
-  if (operands[0].dtype() == DType::f64) return dot_in<double>(result, operands);
-  return dot_in<float>(result, operands);
+  if (is_integer(operands[0].dtype())) return dot_in<int32_t>(result, operands, false);
+  if (operands[0].dtype() == DType::f64) return dot_in<double>(result, operands, false);
+  const bool flushes = bf16_subnormals_are_zero && operands[0].dtype() == DType::bf16;
+  return dot_in<float>(result, operands, flushes);
 }
 
 }  // namespace cairn::tile::detail

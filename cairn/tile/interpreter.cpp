@@ -196,6 +196,10 @@ class Machine {
                                      in.text, to_string(kernel_.type(in.operands[0])),
                                      elements_of(operands[0])));
         return;
+      case TileOp::dot:
+        value(in.results[0]) =
+            detail::evaluate_dot(result_type(in), operands, options_.bf16_subnormals_are_zero);
+        return;
       default: value(in.results[0]) = evaluate(in, result_type(in), operands); return;
     }
   }

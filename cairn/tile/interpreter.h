@@ -66,6 +66,9 @@ class Argument {
 struct InterpretOptions {
   // Where `print` goes: one call for each tile, without a newline. Without it nothing is printed.
   std::function<void(std::string_view)> print;
+  // Products of bf16 as `vdpbf16ps` forms them, for which subnormal numbers are 0
+  // (docs/adr/0004-strict-numerics.md).
+  bool bf16_subnormals_are_zero = false;
 };
 
 // Runs every program of the grid, the first axis fastest, on one argument for each parameter.

@@ -95,6 +95,12 @@ GeneratorOptions structured() {
 
 TEST(RandomKernel, StructuredAsInterpreted) { try_seeds(10000, 1500, structured()); }
 
+// Sums that begin with subnormal numbers, which count as 0 where bf16 is multiplied.
+TEST(RandomKernel, SubnormalNumbersInProductsOfBf16) {
+  if (!can_compile_kernels() || targets().empty()) GTEST_SKIP() << "needs LLVM and AVX2";
+  expect_right(12289, structured());
+}
+
 // What no back end has yet is valid, too: the interpreter finds no access outside of a buffer.
 TEST(RandomKernel, AreValidWhateverIsSwitchedOn) {
   GeneratorOptions options = structured();

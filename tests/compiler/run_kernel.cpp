@@ -20,6 +20,7 @@
 #include "cairn/base/error.h"
 #include "cairn/compiler/kernel_compiler.h"
 #include "cairn/core/dispatch.h"
+#include "cairn/tile/drop_unused.h"
 #include "cairn/tile/evaluate.h"
 #include "cairn/tile/interpreter.h"
 #include "cairn/tile/passes.h"
@@ -173,25 +174,6 @@ bool runs_through(const std::function<void()>& f) {
   return done;
 }
 
-// Without instructions whose results nothing reads.
-void drop_dead_code(tile::Block& block, std::vector<bool>& read) {
-  const auto mark = [&](std::span<const tile::ValueId> ids) {
-    for (const tile::ValueId id : ids) read[static_cast<size_t>(id)] = true;
-  };
-  mark(block.yields);
-  std::vector<Instruction> kept;
-  for (Instruction& in : block.code | std::views::reverse) {
-    const bool is_read = std::ranges::any_of(
-        in.results, [&](tile::ValueId id) { return read[static_cast<size_t>(id)]; });
-    if (!in.results.empty() && in.regions.empty() && in.op != tile::TileOp::atomic && !is_read)
-      continue;
-    mark(in.operands);
-    for (tile::Block& region : in.regions) drop_dead_code(region, read);
-    kept.push_back(std::move(in));
-  }
-  block.code.assign(std::make_move_iterator(kept.rbegin()), std::make_move_iterator(kept.rend()));
-}
-
 // What offsets of stores follow from: if these changed, programs could write to the same place, in
 // an order that nothing promises.
 void mark_places(const tile::Block& block, std::vector<bool>& fixed) {
@@ -210,20 +192,29 @@ void mark_places(const tile::Block& block, std::vector<bool>& fixed) {
 std::optional<std::string> find_difference(const Kernel& kernel,
                                            std::span<const RandomArgument> arguments, uint64_t seed,
                                            CpuTarget target) {
-  const auto difference = find_difference(kernel, arguments, seed, [&](const Kernel& expanded) {
-    return link_kernel(compile_kernel(expanded, target), expanded.name);
-  });
+  const auto compare = [&](const tile::InterpretOptions& options) {
+    return find_difference(
+        kernel, arguments, seed,
+        [&](const Kernel& expanded) {
+          return link_kernel(compile_kernel(expanded, target), expanded.name);
+        },
+        options);
+  };
+  std::optional<std::string> difference = compare({});
+  if (difference && target == CpuTarget::avx512)
+    difference = compare({.bf16_subnormals_are_zero = true});
   if (!difference) return std::nullopt;
   return fmt::format("{}: {}", name(target), *difference);
 }
 
 std::optional<std::string> find_difference(const Kernel& kernel,
                                            std::span<const RandomArgument> arguments, uint64_t seed,
-                                           const Compile& compile) {
+                                           const Compile& compile,
+                                           const tile::InterpretOptions& options) {
   const Kernel expanded = tile::run_passes(kernel);
   tile::verify(expanded);
   Launch want(expanded, arguments, seed);
-  tile::interpret(expanded, want.arguments);
+  tile::interpret(expanded, want.arguments, options);
   CompiledKernel compiled;
   std::string failure;
   const bool ended = runs_through([&] {
@@ -290,9 +281,7 @@ Kernel shrink(Kernel kernel, const std::function<bool(const Kernel&)>& fails) {
                         return std::vector{operands[operand]};
                       });
     if (!applied) return std::nullopt;
-    std::vector<bool> read(result.types.size());
-    drop_dead_code(result.body, read);
-    return result;
+    return tile::drop_unused(result);
   };
   const auto size = [](const Kernel& k) { return static_cast<int>(k.types.size()); };
   int tries = 0;
