@@ -103,11 +103,11 @@ const Stage& check_stage(const ShowOptions& options) {
       fmt::format("--stage '{}' is not known; {}", options.stage, suggest(options.stage, known)));
 }
 
-const std::string& check_pass(const std::string& asked) {
+void check_pass(const std::string& asked) {
   std::vector<std::string> known;
   for (const tile::Pass& pass : tile::passes()) known.emplace_back(pass.name);
-  if (contains(known, asked)) return asked;
-  throw UsageError(fmt::format("--pass '{}' is not known; {}", asked, suggest(asked, known)));
+  if (!contains(known, asked))
+    throw UsageError(fmt::format("--pass '{}' is not known; {}", asked, suggest(asked, known)));
 }
 
 GpuTarget gpu_target(const std::string& arch) {
@@ -126,8 +126,7 @@ std::string arch_of(const ShowOptions& options, const Stage& stage) {
 // Of a GPU's code with what its launch needs.
 GpuKernel shown(const ShowOptions& options, const Stage& stage, const ChosenKernel& chosen) {
   if (stage.archs.empty())
-    return {to_text(options.pass ? tile::run_passes(chosen.kernel, check_pass(*options.pass))
-                                 : chosen.kernel)};
+    return {to_text(options.pass ? tile::run_passes(chosen.kernel, *options.pass) : chosen.kernel)};
   const tile::Kernel kernel = tile::run_passes(chosen.kernel);
   if (stage.archs != kCpus) return compile_gpu_kernel(kernel, gpu_target(arch_of(options, stage)));
   return {kernel_text(kernel, choose_arch(options.arch),
@@ -136,6 +135,7 @@ GpuKernel shown(const ShowOptions& options, const Stage& stage, const ChosenKern
 
 int show(const ShowOptions& options, Session& session) {
   const Stage& stage = check_stage(options);
+  if (options.pass) check_pass(*options.pass);
   const ChosenKernel chosen = choose_kernel(options.kernel, &tile::NamedKernel::shape);
   const GpuKernel code = shown(options, stage, chosen);
   if (!session.common.json) {

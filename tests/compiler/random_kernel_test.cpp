@@ -68,7 +68,7 @@ void expect_right(uint64_t seed, const GeneratorOptions& options) {
   }
 }
 
-constexpr double long_seconds = 1800;  // of each of the two kinds
+constexpr double kLongSeconds = 1800;  // of each of the two kinds
 
 // Seeds first, first + 1, ...
 void try_seeds(uint64_t first, int count, const GeneratorOptions& options) {
@@ -77,7 +77,7 @@ void try_seeds(uint64_t first, int count, const GeneratorOptions& options) {
   const auto seconds = [&] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   };
-  for (int i = 0; i < count || (test_long() && seconds() < long_seconds); ++i) {
+  for (int i = 0; i < count || (test_long() && seconds() < kLongSeconds); ++i) {
     ASSERT_NO_FATAL_FAILURE(expect_right(first + static_cast<uint64_t>(i), options));
     if (::testing::Test::HasFailure()) return;
   }
