@@ -16,6 +16,7 @@
 #include "cairn/models/language_model.h"
 #include "cairn/models/weights.h"
 #include "tests/io/temporary_folder.h"
+#include "tests/llm/config_with_panels.h"
 #include "tests/support/checked_runtime.h"
 #include "tests/support/test_data.h"
 
@@ -115,17 +116,8 @@ class NarrowFolder : public testing::TestWithParam<std::tuple<DType, Kind>> {
   static bool is_tied() { return std::get<1>(GetParam()) != Kind::apart; }
   NarrowFolder() {
     const DType type = std::get<0>(GetParam());
-    TransformerConfig c;
-    c.vocabulary = 150;
-    c.context = 256;
-    c.layers = 2;
-    c.heads = 4;
-    c.kv_heads = 2;
-    c.width = 64;
-    c.head_width = 32;
-    c.hidden = 128;
+    TransformerConfig c = test::config_with_panels();
     c.tied = is_tied();
-    c.initial_deviation = 0.3;
     if (std::get<1>(GetParam()) == Kind::gpt) {
       c.family = "gpt";
       c.kv_heads = c.heads;

@@ -12,6 +12,7 @@
 #include "cairn/models/families.h"
 #include "cairn/models/language_model.h"
 #include "tests/io/temporary_folder.h"
+#include "tests/llm/config_with_panels.h"
 #include "tests/support/checked_runtime.h"
 #include "tests/support/test_data.h"
 
@@ -38,17 +39,8 @@ Scores scores_of(Runtime& runtime, const LanguageModel& model) {
 class PackedWeightsTest : public testing::Test {
  protected:
   PackedWeightsTest() {
-    TransformerConfig c;
-    c.vocabulary = 150;
-    c.context = 128;
-    c.layers = 2;
-    c.heads = 4;
-    c.kv_heads = 2;
-    c.width = 64;
-    c.head_width = 32;
-    c.hidden = 128;
+    TransformerConfig c = test::config_with_panels();
     c.tied = true;
-    c.initial_deviation = 0.3;
     Transformer model(c);
     initialize(runtime, model, 3);
     fs::create_directories(folder / "m");
