@@ -179,12 +179,9 @@ void ChatSession::show(const Generated& answer) {
   if (answer.reason == StopReason::length) session_.note("(the answer reached max-tokens)");
   if (interrupted_ && settings_.terminal) tell("(stopped)");
   if (settings_.stats)
-    tell(
-        fmt::format("{} tokens ({}), {} tokens/s; prompt of {} tokens, {} of them kept, {} "
-                    "tokens/s",
-                    answer.ids.size(), name(answer.reason),
-                    plot::human_count(answer.tokens_per_second()), answer.prompt_tokens,
-                    answer.reused_tokens, plot::human_count(answer.prompt_tokens_per_second())));
+    tell(fmt::format("{}; prompt of {} tokens, {} of them kept, {} tokens/s",
+                     length_and_rate(answer), answer.prompt_tokens, answer.reused_tokens,
+                     plot::human_count(answer.prompt_tokens_per_second())));
   if (settings_.file) save(*settings_.file);
 }
 

@@ -151,10 +151,8 @@ void note_speed(const std::vector<Generated>& results, const TextGenerator& gene
   const auto dim = [&](const std::string& text) { session.note(session.err_terminal.dim(text)); };
   const Generated& first = results[0];
   if (results.size() == 1) {
-    dim(fmt::format("{} tokens ({}), {} tokens/s; prompt of {} tokens at {} tokens/s",
-                    first.ids.size(), name(first.reason),
-                    plot::human_count(first.tokens_per_second()), first.prompt_tokens,
-                    plot::human_count(first.prompt_tokens_per_second())));
+    dim(fmt::format("{}; prompt of {} tokens at {} tokens/s", length_and_rate(first),
+                    first.prompt_tokens, plot::human_count(first.prompt_tokens_per_second())));
   } else {
     size_t tokens = 0;
     for (const Generated& result : results) tokens += result.ids.size();

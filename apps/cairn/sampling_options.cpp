@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "cairn/base/names.h"
+#include "cairn/plot/terminal.h"
 
 namespace cairn::app {
 namespace {
@@ -149,6 +150,13 @@ void set_generation(GenerationOptions& options, const std::string& name, const s
   if (const Status status = check_sampling(changed.sampling, INT32_MAX); !status)
     throw UsageError(status.error().what());
   options = std::move(changed);
+}
+
+std::string length_and_rate(const Generated& result) {
+  std::string text = fmt::format("{} tokens ({})", result.ids.size(), name(result.reason));
+  if (const double rate = result.tokens_per_second(); rate > 0)
+    text += fmt::format(", {} tokens/s", plot::human_count(rate));
+  return text;
 }
 
 }  // namespace cairn::app

@@ -32,4 +32,7 @@ SamplingOptions sampling_of(const SamplingFlags& flags, const LanguageModel& mod
 // too. Throws UsageError naming the nearest where there is none, or for what is no value of it.
 void set_generation(GenerationOptions& options, const std::string& name, const std::string& value);
 
+// "40 tokens (length), 356 tokens/s"; no rate of so few that none was measured.
+std::string length_and_rate(const Generated& result);
+
 }  // namespace cairn::app
